@@ -1,0 +1,5 @@
+//! An XMPP server that loads native plugins from a folder while it runs.
+
+mod presence;
+
+fn main() {}
