@@ -1,5 +1,7 @@
 //! An XMPP server that loads native plugins from a folder while it runs.
 
 mod presence;
+mod store;
+mod xmpp;
 
 fn main() {}

@@ -1,0 +1,8 @@
+//! The XMPP server: client-to-server streams (RFC 6120) in front of the hub that routes their stanzas (RFC 6121).
+//!
+//! # Layout
+//! A connection passes the stream side (header, STARTTLS, SASL, bind) and becomes a session of the hub. From then on the
+//! stream hands each stanza it reads to the session, and writes what the session's [`outbox`] holds.
+
+pub mod error;
+pub mod outbox;
