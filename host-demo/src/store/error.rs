@@ -42,6 +42,13 @@ pub enum StoreError {
         /// The file that says that the last run did not end cleanly.
         marker: PathBuf,
     },
+    /// The accounts in the folder belong to another domain.
+    OtherDomain {
+        /// The domain of the accounts.
+        held: String,
+        /// The domain that was asked for.
+        asked: String,
+    },
     /// The account is there already.
     AlreadyExists(String),
     /// No such account.
@@ -84,6 +91,11 @@ impl fmt::Display for StoreError {
                  delete {} to go on without them",
                 path.display(),
                 marker.display()
+            ),
+            StoreError::OtherDomain { held, asked } => write!(
+                f,
+                "domain {asked}: the accounts in the state folder are of {held}: serve {held}, or choose another --state \
+                 folder"
             ),
             StoreError::AlreadyExists(user) => write!(f, "account {user}: there already"),
             StoreError::UnknownAccount(user) => write!(f, "account {user}: not on this server"),

@@ -71,6 +71,7 @@ const STEPS: [&str; 1] = ["
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE quarantine (
         sha256 TEXT PRIMARY KEY,
+        plugin TEXT NOT NULL,
         reason TEXT NOT NULL,
         since INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
