@@ -130,9 +130,7 @@ pub mod tests {
                 Event::Text(part) => text.push_str(&part.xml10_content()),
                 Event::GeneralRef(name) => match name.resolve_char_ref().unwrap() {
                     Some(character) => text.push(character),
-                    None => {
-                        text.push_str(resolve_xml_entity(&name.xml10_content()).expect("one of the five entities"))
-                    }
+                    None => text.push_str(resolve_xml_entity(&name.xml10_content()).expect("one of the five entities")),
                 },
                 Event::End(_) => {}
                 Event::Eof => return text,
