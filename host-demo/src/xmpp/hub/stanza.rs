@@ -107,10 +107,9 @@ impl Condition {
     /// What the sender may do about it (RFC 6120 section 8.3.2).
     fn error_type(self) -> &'static str {
         match self {
-            Condition::BadRequest
-            | Condition::JidMalformed
-            | Condition::NotAcceptable
-            | Condition::PolicyViolation => "modify",
+            Condition::BadRequest | Condition::JidMalformed | Condition::NotAcceptable | Condition::PolicyViolation => {
+                "modify"
+            }
             Condition::Forbidden => "auth",
             Condition::ResourceConstraint => "wait",
             Condition::InternalServerError

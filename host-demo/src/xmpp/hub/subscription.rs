@@ -211,24 +211,14 @@ mod tests {
 
     #[test]
     fn a_2_3_outbound_subscribed() {
-        let rows =
-            ["NOT =", "NOT =", "MUST From", "MUST From+PO", "NOT =", "MUST Both", "NOT =", "NOT =", "NOT ="];
+        let rows = ["NOT =", "NOT =", "MUST From", "MUST From+PO", "NOT =", "MUST Both", "NOT =", "NOT =", "NOT ="];
         check(outbound, Subscribed, rows);
     }
 
     #[test]
     fn a_2_4_outbound_unsubscribed() {
-        let rows = [
-            "NOT =",
-            "NOT =",
-            "MUST None",
-            "MUST None+PO",
-            "NOT =",
-            "MUST To",
-            "MUST None",
-            "MUST None+PO",
-            "MUST To",
-        ];
+        let rows =
+            ["NOT =", "NOT =", "MUST None", "MUST None+PO", "NOT =", "MUST To", "MUST None", "MUST None+PO", "MUST To"];
         check(outbound, Unsubscribed, rows);
     }
 
@@ -241,24 +231,14 @@ mod tests {
 
     #[test]
     fn a_3_2_inbound_unsubscribe() {
-        let rows = [
-            "NOT =",
-            "NOT =",
-            "MUST None",
-            "MUST None+PO",
-            "NOT =",
-            "MUST To",
-            "MUST None",
-            "MUST None+PO",
-            "MUST To",
-        ];
+        let rows =
+            ["NOT =", "NOT =", "MUST None", "MUST None+PO", "NOT =", "MUST To", "MUST None", "MUST None+PO", "MUST To"];
         check(inbound, Unsubscribe, rows);
     }
 
     #[test]
     fn a_3_3_inbound_subscribed() {
-        let rows =
-            ["NOT =", "MUST To", "NOT =", "MUST To+PI", "NOT =", "NOT =", "NOT =", "MUST Both", "NOT ="];
+        let rows = ["NOT =", "MUST To", "NOT =", "MUST To+PI", "NOT =", "NOT =", "NOT =", "MUST Both", "NOT ="];
         check(inbound, Subscribed, rows);
     }
 
