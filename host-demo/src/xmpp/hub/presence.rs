@@ -43,7 +43,10 @@ impl Hub {
             None | Some("unavailable") => self.direct(from, to, presence),
             Some("probe") => self.probe(from, to),
             Some("error") => {
-                self.deliver_presence(to, &serialise(presence));
+                // To the resource whose presence it answers; an account has no use for it.
+                if to.is_full() {
+                    self.deliver_presence(to, &serialise(presence));
+                }
                 Ok(())
             }
             Some(kind) => {
@@ -210,7 +213,8 @@ impl Hub {
     /// Hides all resources of a user from a contact whose subscription just ended (sections 3.2.2 and 3.3.3).
     pub(super) fn hide_presence(&self, of: &BareJid, to: &BareJid) {
         for resource in self.registry.available(of) {
-            if resource.presence.lock().current.is_some() {
+            let presence = resource.presence.lock();
+            if presence.current.is_some() {
                 self.send_presence(&unavailable(resource.jid()), to);
             }
         }
