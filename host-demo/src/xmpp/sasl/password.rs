@@ -9,8 +9,11 @@ use subtle::ConstantTimeEq;
 
 use super::hash::Hash;
 use crate::{
-    store::accounts::{Credentials, Keys},
-    xmpp::private_file::{self, PrivateFileError},
+    store::{Credentials, Keys},
+    xmpp::{
+        private_file::{self, PrivateFileError},
+        random,
+    },
 };
 
 /// How often a password is hashed. The client bears the cost of it at each login, the server only for PLAIN; at 10,000
@@ -47,7 +50,7 @@ pub fn derive(password: &str) -> Result<Credentials, PasswordError> {
     if password.is_empty() {
         return Err(PasswordError::Empty);
     }
-    let keys = |hash| keys(hash, &password, random::<SALT_BYTES>().to_vec(), ITERATIONS);
+    let keys = |hash| keys(hash, &password, random::bytes::<SALT_BYTES>().to_vec(), ITERATIONS);
     Ok(Credentials { scram_sha_1: keys(Hash::Sha1), scram_sha_256: keys(Hash::Sha256) })
 }
 
@@ -70,13 +73,6 @@ pub(super) fn keys(hash: Hash, password: &str, salt: Vec<u8>, iterations: u32) -
     }
 }
 
-/// `N` random bytes.
-pub(super) fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).expect("the kernel gives random bytes");
-    bytes
-}
-
 /// Credentials for accounts that do not exist: the same at each try, and of no password.
 pub struct Decoys {
     secret: [u8; 32],
@@ -86,7 +82,7 @@ impl Decoys {
     /// Reads the secret behind the decoys from the state folder, or makes it. A secret made anew at each start would
     /// show in the salts which accounts are invented.
     pub fn open(state: &Path) -> Result<Decoys, PrivateFileError> {
-        let bytes = private_file::read_or_create(&state.join("sasl-secret"), || random::<32>().to_vec())?;
+        let bytes = private_file::read_or_create(&state.join("sasl-secret"), || random::bytes::<32>().to_vec())?;
         Ok(Decoys { secret: Hash::Sha256.digest(&bytes).try_into().expect("SHA-256 gives 32 bytes") })
     }
 

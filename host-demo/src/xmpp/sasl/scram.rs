@@ -6,8 +6,8 @@
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use subtle::ConstantTimeEq;
 
-use super::{Failure, hash::Hash, password::random};
-use crate::store::accounts::Keys;
+use super::{Failure, hash::Hash};
+use crate::{store::Keys, xmpp::random};
 
 /// What the client knows of channel binding: the flag of the GS2 header (RFC 5802 section 6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +86,7 @@ impl Exchange {
         keys: Keys,
         exporter: Option<&[u8]>,
     ) -> Result<(Exchange, String), Failure> {
-        let nonce = BASE64.encode(random::<18>());
+        let nonce = BASE64.encode(random::bytes::<18>());
         Exchange::begin_with_nonce(hash, first, keys, exporter, &nonce)
     }
 

@@ -1,16 +1,11 @@
-//! The XML of a stream (RFC 6120 section 11): bytes in, whole stanzas out, and back.
+//! The XML of a stream (RFC 6120 section 11): bytes in, whole stanzas out.
 //!
 //! A stream is one long document, so it is parsed as its bytes come. [`Reader`] builds a tree of each first-level child
 //! and refuses, by the stream error of RFC 6120 section 4.9.3, what XMPP forbids and what passes a [`Limits`]. It counts
 //! events, never chunks: the outcome is the same however the network cut the bytes.
-//!
-//! Trees leave by [`serialise`] only: no byte that a client sent is copied to another.
 
 mod namespaces;
 mod reader;
-
-use bytes::Bytes;
-use minidom::Element;
 
 pub use reader::{Event, Header, Limits, Reader};
 
@@ -18,13 +13,6 @@ pub use reader::{Event, Header, Limits, Reader};
 pub const STREAMS: &str = "http://etherx.jabber.org/streams";
 /// The content namespace of a client's stream.
 pub const CLIENT: &str = "jabber:client";
-
-/// Writes a tree as bytes ready for the wire.
-pub fn serialise(element: &Element) -> Bytes {
-    let mut bytes = Vec::with_capacity(256);
-    element.write_to(&mut bytes).expect("a tree of parsed or constant names is always writable to memory");
-    bytes.into()
-}
 
 /// Writes text so that it can stand in an element or a quoted attribute.
 pub fn escape(text: &str) -> String {
