@@ -210,9 +210,10 @@ mod tests {
     async fn every_stream_is_told_when_the_server_goes_down() {
         let server = start().await;
         let ann = server.log_in("desk").await;
+        let silent = server.connect().await;
+        // Accepted after the silent one, so that that one is served by now.
         let mut stranger = server.connect().await;
         stranger.say(OPEN).await.hear("</stream:features>").await;
-        let silent = server.connect().await;
         server.stop.send(()).unwrap();
         tokio::join!(
             ann.hear_error("system-shutdown"),
