@@ -68,9 +68,13 @@ impl Hub {
         from.set_priority(Some(availability.priority));
         let roster = self.known_roster(from.user());
         let current = Broadcast { stanza: stanza.clone(), roster: roster.clone() };
-        let initial = presence.current.replace(current).is_none();
+        let last = presence.current.replace(current);
+        let initial = last.is_none();
         self.publish(from, availability, initial);
         self.broadcast(from, subscribers(&roster), stanza);
+        if let Some(last) = last {
+            self.hide_from_former(from, &last, &roster);
+        }
         drop(presence);
         if initial {
             from.gather(|| self.greet(from));
@@ -127,6 +131,13 @@ impl Hub {
     ) {
         for subscriber in subscribers.into_iter().chain([from.user()]) {
             self.send_presence(stanza, subscriber);
+        }
+    }
+
+    /// Whoever saw the last broadcast and is no subscriber any more sees its end.
+    fn hide_from_former(&self, from: &ConnectedResource, last: &Broadcast, roster: &Roster) {
+        for former in subscribers(&last.roster).filter(|contact| !is_subscriber(roster, contact)) {
+            self.send_presence(&unavailable(from.jid()), former);
         }
     }
 

@@ -38,6 +38,25 @@ async fn a_lost_connection_is_unavailable_without_a_status() {
 }
 
 #[tokio::test]
+async fn whoever_saw_a_presence_sees_its_end_even_if_the_subscription_ends_at_the_same_moment() {
+    for next in ["<presence type='unavailable'/>", "<presence><show>away</show></presence>"] {
+        let server = Server::start().await;
+        let (mut ann, mut bob) = (server.login("ann", "desk").await, server.login("bob", "phone").await);
+        server.befriend(&mut ann, &mut bob).await;
+        // Bob takes the subscription back: that moment is between the commit and its deliveries.
+        let item = Item { to: true, listed: true, ..Item::default() };
+        let change = RosterChange { user: account("bob"), contact: account("ann"), item: Some(item) };
+        server.store.change_rosters(vec![change]).await.unwrap();
+
+        bob.sends(next).await;
+        assert_eq!(ann.reads().await, ["presence:unavailable bob@here/phone"], "{next}");
+        bob.sends("<presence><show>dnd</show></presence>").await;
+        ann.sends("<presence type='probe' to='bob@here'/>").await;
+        assert_eq!(ann.reads().await, ["presence:unsubscribed bob@here"], "{next}");
+    }
+}
+
+#[tokio::test]
 async fn a_goodbye_leaves_its_status_until_the_next_login() {
     let server = Server::start().await;
     let mut ann = server.login("ann", "desk").await;
