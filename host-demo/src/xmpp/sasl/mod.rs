@@ -55,7 +55,7 @@ pub enum Failure {
     /// Wrong password, or no such account.
     NotAuthorized,
     /// Not now: too many failures, or the store failed.
-    TemporaryAuthFailure,
+    Temporary,
 }
 
 impl Failure {
@@ -67,7 +67,7 @@ impl Failure {
             Failure::InvalidMechanism => "invalid-mechanism",
             Failure::MalformedRequest => "malformed-request",
             Failure::NotAuthorized => "not-authorized",
-            Failure::TemporaryAuthFailure => "temporary-auth-failure",
+            Failure::Temporary => "temporary-auth-failure",
         }
     }
 }
@@ -181,7 +181,7 @@ impl Authenticator {
         let user = self.user(&first.user, first.authorization.as_deref())?;
         let pair = Pair::new(user.as_str(), address);
         if self.throttle.is_exhausted(&pair) {
-            return Err(Failure::TemporaryAuthFailure.into());
+            return Err(Failure::Temporary.into());
         }
         let credentials = self.credentials(&user).await?;
         let keys = match hash {
@@ -191,7 +191,7 @@ impl Authenticator {
         let (exchange, question) = Exchange::begin(hash, first, keys, exporter)?;
         let answer = challenge(stream, &question).await?;
         if !self.throttle.take(&pair) {
-            return Err(Failure::TemporaryAuthFailure.into());
+            return Err(Failure::Temporary.into());
         }
         let last_word = exchange.finish(&answer)?;
         self.throttle.forgive(&pair);
@@ -206,7 +206,7 @@ impl Authenticator {
         let password = plain.password.to_owned();
         let _turn = self.plain.acquire().await.expect("the semaphore is never closed");
         if !self.throttle.take(&pair) {
-            return Err(Failure::TemporaryAuthFailure.into());
+            return Err(Failure::Temporary.into());
         }
         let verified = spawn_blocking(move || password::verify(&password, &keys)).await;
         if !verified.map_err(|_| StreamError::InternalServerError)? {
@@ -236,9 +236,9 @@ impl Authenticator {
             Ok(Ok(credentials)) => Ok(credentials.unwrap_or(decoy)),
             Ok(Err(error)) => {
                 log::error!("{user} can't log in: {error}");
-                Err(Failure::TemporaryAuthFailure)
+                Err(Failure::Temporary)
             }
-            Err(_) => Err(Failure::TemporaryAuthFailure),
+            Err(_) => Err(Failure::Temporary),
         }
     }
 }
