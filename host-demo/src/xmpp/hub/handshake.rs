@@ -3,7 +3,7 @@
 //!
 //! A [`Draft`] collects what a stanza does to rosters and whom it is told to. Nothing leaves before it is committed.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jid::BareJid;
 use minidom::Element;
@@ -64,6 +64,16 @@ impl Hub {
         let mut draft = Draft::new(self);
         draft.send(request, user, contact, stanza)?;
         draft.commit().await
+    }
+
+    fn deliver(&self, delivery: Delivery) {
+        match delivery {
+            Delivery::Push { owner, contact, item } => self.push(&owner, &contact, item.as_ref()),
+            Delivery::Request { to, stanza } => send_all(&self.registry.available(&to), &stanza),
+            Delivery::News { to, stanza } => send_all(&self.registry.interested(&to), &stanza),
+            Delivery::Show { of, to } => self.show_presence(&of, &to),
+            Delivery::Hide { of, to } => self.hide_presence(&of, &to),
+        }
     }
 }
 
@@ -144,7 +154,7 @@ impl<'a> Draft<'a> {
         }
         let row = inbound(request, state);
         let mut item = before.clone();
-        row.next.write(&mut item, Some(&text(&stanza)));
+        row.next.write(&mut item, Some(&String::from(&stanza)));
         if row.passes {
             // Section 3.1.6: the stanza goes out before the push that it explains.
             let to = owner.clone();
@@ -200,24 +210,12 @@ impl<'a> Draft<'a> {
     }
 }
 
-impl Hub {
-    fn deliver(&self, delivery: Delivery) {
-        match delivery {
-            Delivery::Push { owner, contact, item } => self.push(&owner, &contact, item.as_ref()),
-            Delivery::Request { to, stanza } => send_all(&self.registry.available(&to), &stanza),
-            Delivery::News { to, stanza } => send_all(&self.registry.interested(&to), &stanza),
-            Delivery::Show { of, to } => self.show_presence(&of, &to),
-            Delivery::Hide { of, to } => self.hide_presence(&of, &to),
-        }
-    }
-}
-
 /// A stanza that manages a subscription, written by the server.
 pub(super) fn notice(request: Request, from: &BareJid, to: &BareJid) -> Element {
     element("presence", ns::CLIENT, [("type", request.name()), ("from", from.as_str()), ("to", to.as_str())])
 }
 
-fn send_all(resources: &[std::sync::Arc<ConnectedResource>], stanza: &Element) {
+fn send_all(resources: &[Arc<ConnectedResource>], stanza: &Element) {
     let stanza = serialise(stanza);
     for resource in resources {
         resource.post(stanza.clone());
@@ -231,9 +229,4 @@ fn visible(item: &Item) -> Item {
 
 fn listed(roster: &Roster) -> usize {
     roster.items.values().filter(|item| item.listed).count()
-}
-
-/// A stanza as it is stored and sent again.
-fn text(stanza: &Element) -> String {
-    String::from(stanza)
 }

@@ -115,11 +115,14 @@ impl Hub {
     /// Removes an account: its sessions end, its data goes, and whoever had it as a contact is told.
     ///
     /// # Errors
-    /// There is no such account, or the store failed: then nothing is removed.
+    /// There is no such account, or the store failed: then nothing is removed, though the sessions have ended.
     pub async fn remove_account(&self, user: &BareJid) -> Result<(), StoreError> {
         let held = self.locks.hold([user]).await;
+        // While there still is a roster that says who is to be told.
+        self.kick(user, StreamError::NotAuthorized);
         let owners = self.store.remove_account(user).await?;
         drop(held);
+        // A client that was quick to come back.
         self.kick(user, StreamError::NotAuthorized);
         self.presence.forget(user.as_str());
         for owner in &owners {

@@ -2,7 +2,10 @@
 
 use bytes::Bytes;
 use jid::{FullJid, Jid};
-use minidom::{Element, rxml::NcName};
+use minidom::{
+    Element,
+    rxml::{Namespace, NcName},
+};
 
 use crate::xmpp::error::StreamError;
 
@@ -149,9 +152,9 @@ pub(super) fn result(request: &Element, payload: Option<Element>) -> Element {
 
 fn reply(stanza: &Element, kind: &str) -> Element {
     let mut reply = element(stanza.name(), ns::CLIENT, [("type", kind)]);
-    for (attribute, value) in [("id", "id"), ("to", "from"), ("from", "to")] {
-        if let Some(value) = stanza.attr(value) {
-            set(&mut reply, attribute, value);
+    for (name, source) in [("id", "id"), ("to", "from"), ("from", "to")] {
+        if let Some(value) = stanza.attr(source) {
+            set(&mut reply, name, value);
         }
     }
     reply
@@ -169,11 +172,11 @@ pub(super) fn element<const N: usize>(name: &str, namespace: &str, attributes: [
 /// Sets an attribute that has no namespace.
 pub(super) fn set(element: &mut Element, name: &str, value: &str) {
     let name = NcName::try_from(name).expect("attribute names written by the hub are NCNames");
-    element.attrs_mut().insert(minidom::rxml::Namespace::NONE, name, value.to_owned());
+    element.attrs_mut().insert(Namespace::NONE, name, value.to_owned());
 }
 
 fn unset(element: &mut Element, name: &str) {
-    element.attrs_mut().remove(&minidom::rxml::Namespace::NONE, name);
+    element.attrs_mut().remove(&Namespace::NONE, name);
 }
 
 /// The bytes of a stanza, ready for an outbox.
