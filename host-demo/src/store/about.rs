@@ -1,5 +1,7 @@
 //! What the state folder says of itself: the domain that it serves, and the password of the console.
 
+use std::fmt;
+
 use rusqlite::{Connection, OptionalExtension};
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +21,13 @@ pub struct PasswordHash {
     pub hash: Vec<u8>,
 }
 
+/// The hash never reaches a log, where it could be tried against guesses.
+impl fmt::Debug for PasswordHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PasswordHash").field("iterations", &self.iterations).finish_non_exhaustive()
+    }
+}
+
 impl Store {
     /// The domain whose accounts these are; `None` until it was served or got its first account.
     ///
@@ -28,12 +37,20 @@ impl Store {
         self.inner.readers.read(|db| value(db, DOMAIN))
     }
 
-    /// Notes the domain whose accounts these are.
+    /// Notes the domain whose accounts these are. Another one is taken only as long as there is no account.
     ///
     /// # Errors
-    /// The database failed.
-    pub async fn set_domain(&self, domain: &str) -> Result<(), StoreError> {
-        self.set_value(DOMAIN, domain.to_owned()).await
+    /// [`StoreError::OtherDomain`], or the database failed.
+    pub async fn claim_domain(&self, domain: &str) -> Result<(), StoreError> {
+        let asked = domain.to_owned();
+        self.write(move |db| {
+            let held = value(db, DOMAIN)?.filter(|held| *held != asked);
+            match held {
+                Some(held) if has_accounts(db)? => Err(StoreError::OtherDomain { held, asked }),
+                _ => set(db, DOMAIN, &asked),
+            }
+        })
+        .await
     }
 
     /// The password of the console; `None` until one was set.
@@ -50,16 +67,18 @@ impl Store {
     /// # Errors
     /// The database failed.
     pub async fn set_admin_password(&self, password: &PasswordHash) -> Result<(), StoreError> {
-        self.set_value(ADMIN_PASSWORD, serde_json::json!(password).to_string()).await
+        let json = serde_json::json!(password).to_string();
+        self.write(move |db| set(db, ADMIN_PASSWORD, &json)).await
     }
+}
 
-    async fn set_value(&self, name: &'static str, value: String) -> Result<(), StoreError> {
-        self.write(move |db| {
-            db.execute("INSERT OR REPLACE INTO about (name, value) VALUES (?1, ?2)", (name, value))?;
-            Ok(())
-        })
-        .await
-    }
+fn set(db: &Connection, name: &str, value: &str) -> Result<(), StoreError> {
+    db.execute("INSERT OR REPLACE INTO about (name, value) VALUES (?1, ?2)", (name, value))?;
+    Ok(())
+}
+
+fn has_accounts(db: &Connection) -> Result<bool, StoreError> {
+    Ok(db.prepare_cached("SELECT 1 FROM accounts LIMIT 1")?.exists([])?)
 }
 
 fn value(db: &Connection, name: &str) -> Result<Option<String>, StoreError> {

@@ -4,11 +4,12 @@ use std::fmt;
 
 use jid::BareJid;
 use rusqlite::{Connection, ErrorCode, OptionalExtension};
+use serde::{Deserialize, Serialize};
 
 use super::{Store, StoreError};
 
 /// What the server keeps of a password.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Credentials {
     /// The keys for SCRAM-SHA-1.
     pub scram_sha_1: Keys,
@@ -17,7 +18,7 @@ pub struct Credentials {
 }
 
 /// The keys of one SCRAM mechanism (RFC 5802 section 3).
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Keys {
     /// The salt of the password.
     pub salt: Vec<u8>,

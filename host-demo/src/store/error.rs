@@ -42,6 +42,13 @@ pub enum StoreError {
         /// The file that says that the last run did not end cleanly.
         marker: PathBuf,
     },
+    /// The accounts in the folder belong to another domain.
+    OtherDomain {
+        /// The domain of the accounts.
+        held: String,
+        /// The domain that was asked for.
+        asked: String,
+    },
     /// The account is there already.
     AlreadyExists(String),
     /// No such account.
@@ -85,6 +92,11 @@ impl fmt::Display for StoreError {
                 path.display(),
                 marker.display()
             ),
+            StoreError::OtherDomain { held, asked } => write!(
+                f,
+                "domain {asked}: the accounts in the state folder are of {held}: serve {held}, or choose another --state \
+                 folder"
+            ),
             StoreError::AlreadyExists(user) => write!(f, "account {user}: there already"),
             StoreError::UnknownAccount(user) => write!(f, "account {user}: not on this server"),
             StoreError::UnknownPlugin(id) => write!(f, "plugin {id}: not known here"),
@@ -115,6 +127,16 @@ impl StoreError {
     pub(super) fn folder(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> StoreError {
         let path = path.into();
         move |cause| StoreError::Folder { path, cause: Arc::new(cause) }
+    }
+
+    /// Whether the disk or the file failed, rather than the one change that met it.
+    pub(super) fn is_of_the_disk(&self) -> bool {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, DiskFull, NotADatabase, OutOfMemory, ReadOnly, SystemIoFailure};
+        let StoreError::Database(cause) = self else { return false };
+        matches!(
+            cause.sqlite_error_code(),
+            Some(DatabaseCorrupt | DiskFull | NotADatabase | OutOfMemory | ReadOnly | SystemIoFailure)
+        )
     }
 
     pub(super) fn unreadable(row: impl Into<String>, detail: impl fmt::Display) -> StoreError {

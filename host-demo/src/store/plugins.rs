@@ -50,6 +50,8 @@ pub struct PluginRecord {
 pub struct Quarantined {
     /// The SHA-256 of the file, in lower-case hexadecimal.
     pub sha256: String,
+    /// The id of the plugin that it is, or claims to be.
+    pub plugin: String,
     /// What it did.
     pub reason: String,
     /// When, in milliseconds since the Unix epoch.
@@ -123,9 +125,9 @@ impl Store {
     /// The database failed.
     pub fn quarantined(&self) -> Result<Vec<Quarantined>, StoreError> {
         self.inner.readers.read(|db| {
-            let mut query = db.prepare_cached("SELECT sha256, reason, since FROM quarantine ORDER BY since")?;
+            let mut query = db.prepare_cached("SELECT sha256, plugin, reason, since FROM quarantine ORDER BY since")?;
             let rows = query.query_map([], |row| {
-                Ok(Quarantined { sha256: row.get(0)?, reason: row.get(1)?, since: row.get(2)? })
+                Ok(Quarantined { sha256: row.get(0)?, plugin: row.get(1)?, reason: row.get(2)?, since: row.get(3)? })
             })?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
@@ -138,20 +140,20 @@ impl Store {
     pub async fn quarantine(&self, file: &Quarantined) -> Result<(), StoreError> {
         let file = file.clone();
         self.write(move |db| {
-            let insert = "INSERT OR REPLACE INTO quarantine (sha256, reason, since) VALUES (?1, ?2, ?3)";
-            db.execute(insert, (file.sha256, file.reason, file.since))?;
+            let insert = "INSERT OR REPLACE INTO quarantine (sha256, plugin, reason, since) VALUES (?1, ?2, ?3, ?4)";
+            db.execute(insert, (file.sha256, file.plugin, file.reason, file.since))?;
             Ok(())
         })
         .await
     }
 
-    /// Gives a file another chance. Returns whether it was in quarantine.
+    /// Gives the files of a plugin another chance. Returns how many were in quarantine.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn release(&self, sha256: &str) -> Result<bool, StoreError> {
-        let sha256 = sha256.to_owned();
-        self.write(move |db| Ok(db.execute("DELETE FROM quarantine WHERE sha256 = ?1", [sha256])? > 0)).await
+    pub async fn release(&self, plugin: &str) -> Result<usize, StoreError> {
+        let plugin = plugin.to_owned();
+        self.write(move |db| Ok(db.execute("DELETE FROM quarantine WHERE plugin = ?1", [plugin])?)).await
     }
 
     /// A change of what is not held in memory.

@@ -57,9 +57,48 @@ pub enum SettingKind {
 }
 
 impl Settings {
+    /// What holds for a setting: the value that was set if its declaration takes it, otherwise the declared default. Of a
+    /// setting that nobody declared: the value that was set.
+    pub fn effective(&self, name: &str) -> Option<&str> {
+        let set = self.values.get(name).map(String::as_str);
+        match self.schema(name) {
+            Some(schema) => Some(set.filter(|value| schema.kind.check(value).is_ok()).unwrap_or(&schema.default)),
+            None => set,
+        }
+    }
+
+    /// Checks a value before it is set. `Ok(None)`: the plugin has not said yet what it takes.
+    ///
+    /// # Errors
+    /// What is wrong and what would be right, for the administrator.
+    pub fn check(&self, name: &str, value: &str) -> Result<Option<String>, String> {
+        match self.schema(name) {
+            Some(schema) => schema.kind.check(value).map(Some),
+            None => self.must_be_undeclared(name).map(|()| None),
+        }
+    }
+
+    /// Fails for a name that a plugin known here did not declare, naming those that it did.
+    ///
+    /// # Errors
+    /// As for [`Settings::check`].
+    pub fn must_be_undeclared(&self, name: &str) -> Result<(), String> {
+        let Some((plugin, schemas)) = self.schemas.iter().find(|(id, _)| below(name, id).is_some()) else {
+            return Ok(());
+        };
+        let names: Vec<_> = schemas.iter().map(|schema| format!("{plugin}.{}", schema.name)).collect();
+        match names.as_slice() {
+            [] => Err(format!("plugin {plugin} has no settings")),
+            _ => Err(format!("plugin {plugin} has no such setting: it has {}", names.join(", "))),
+        }
+    }
+
     /// The declaration of a setting, by full name.
     pub fn schema(&self, name: &str) -> Option<&SettingSchema> {
-        self.declared().find(|(full, _)| full == name).map(|(_, schema)| schema)
+        self.schemas.iter().find_map(|(plugin, schemas)| {
+            let below = below(name, plugin)?;
+            schemas.iter().find(|schema| schema.name == below)
+        })
     }
 
     /// Every declared setting with its full name, in the order of plugins and of their declarations.
@@ -68,13 +107,58 @@ impl Settings {
             schemas.iter().map(move |schema| (format!("{plugin}.{}", schema.name), schema))
         })
     }
+}
 
-    /// The plugin that a full name belongs to, if it declared its settings here.
-    pub fn plugin_of(&self, name: &str) -> Option<&str> {
-        self.schemas
-            .keys()
-            .map(String::as_str)
-            .find(|id| name.strip_prefix(id).is_some_and(|rest| rest.starts_with('.')))
+impl SettingKind {
+    /// Checks a value and gives it back in its plain form: white space around it, and the case of a host name or of a
+    /// boolean, say nothing.
+    ///
+    /// # Errors
+    /// What would be right.
+    pub fn check(&self, value: &str) -> Result<String, String> {
+        let value = value.trim();
+        match self {
+            SettingKind::Text if value.chars().any(char::is_control) => Err("expected one line of text".into()),
+            SettingKind::Text => Ok(value.into()),
+            SettingKind::Choice { values } if values.iter().any(|known| known == value) => Ok(value.into()),
+            SettingKind::Choice { values } => Err(format!("expected one of {}", values.join(", "))),
+            SettingKind::Integer { min, max } => match value.parse::<i64>() {
+                Ok(number) if (*min..=*max).contains(&number) => Ok(number.to_string()),
+                _ => Err(format!("expected a whole number from {min} to {max}")),
+            },
+            SettingKind::Boolean => match value.to_ascii_lowercase().as_str() {
+                plain @ ("true" | "false") => Ok(plain.into()),
+                _ => Err("expected true or false".into()),
+            },
+            SettingKind::Hosts => value
+                .split(',')
+                .map(host)
+                .filter(|host| host != &Ok(String::new()))
+                .collect::<Result<Vec<_>, _>>()
+                .map(|hosts| hosts.join(",")),
+        }
+    }
+}
+
+/// What a full name says below the id of its plugin; `None` for a name of another plugin.
+fn below<'a>(name: &'a str, plugin: &str) -> Option<&'a str> {
+    name.strip_prefix(plugin)?.strip_prefix('.')
+}
+
+/// One host name of a list (RFC 1123 section 2.1), in lower case. Empty stays empty.
+fn host(text: &str) -> Result<String, String> {
+    let host = text.trim().to_ascii_lowercase();
+    let label = |label: &str| {
+        label.len() <= 63
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && !(label.is_empty() || label.starts_with('-') || label.ends_with('-'))
+    };
+    if host.is_empty() || (host.len() <= 253 && host.split('.').all(label)) {
+        Ok(host)
+    } else {
+        Err(format!(
+            "{host:?} is no host name: expected names separated by commas, such as www.example.com,example.org"
+        ))
     }
 }
 
@@ -166,4 +250,57 @@ pub(super) fn read_all(db: &Connection) -> Result<Settings, StoreError> {
         schemas.insert(plugin, declared);
     }
     Ok(Settings { values, schemas })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn declared(name: &str, kind: SettingKind, default: &str) -> SettingSchema {
+        SettingSchema { name: name.into(), kind, default: default.into(), label: String::new(), help: String::new() }
+    }
+
+    fn presence() -> Settings {
+        let visibility = SettingKind::Choice { values: vec!["anyone".into(), "subscribed".into()] };
+        let schemas = vec![declared("visibility", visibility, "subscribed"), declared("hosts", SettingKind::Hosts, "")];
+        Settings { schemas: BTreeMap::from([("presence".into(), schemas)]), ..Settings::default() }
+    }
+
+    #[test]
+    fn a_value_is_checked_by_its_kind() {
+        let cases = [
+            (SettingKind::Text, " Away today ", Some("Away today")),
+            (SettingKind::Text, "a\nb", None),
+            (SettingKind::Integer { min: 1, max: 9 }, "+7", Some("7")),
+            (SettingKind::Integer { min: 1, max: 9 }, "10", None),
+            (SettingKind::Boolean, "True", Some("true")),
+            (SettingKind::Boolean, "yes", None),
+            (SettingKind::Hosts, "WWW.example.com, a.org ,", Some("www.example.com,a.org")),
+            (SettingKind::Hosts, "http://a.org", None),
+            (SettingKind::Hosts, "-a.org", None),
+        ];
+        for (kind, value, expected) in cases {
+            assert_eq!(kind.check(value).ok().as_deref(), expected, "{kind:?} {value:?}");
+        }
+    }
+
+    #[test]
+    fn an_undeclared_name_of_a_known_plugin_is_refused_with_the_names_it_has() {
+        let settings = presence();
+        let refused = settings.check("presence.visible", "anyone").unwrap_err();
+        assert!(refused.contains("presence.visibility, presence.hosts"), "{refused}");
+        assert_eq!(settings.check("presence2.visible", "anyone"), Ok(None));
+        assert_eq!(settings.check("presence.visibility", "anyone"), Ok(Some("anyone".into())));
+    }
+
+    #[test]
+    fn a_stored_value_that_is_no_longer_taken_gives_way_to_the_default() {
+        let mut settings = presence();
+        assert_eq!(settings.effective("presence.visibility"), Some("subscribed"));
+        settings.values.insert("presence.visibility".into(), "anyone".into());
+        assert_eq!(settings.effective("presence.visibility"), Some("anyone"));
+        settings.values.insert("presence.visibility".into(), "everyone".into());
+        assert_eq!(settings.effective("presence.visibility"), Some("subscribed"));
+        assert_eq!(settings.effective("other.thing"), None);
+    }
 }

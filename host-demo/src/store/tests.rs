@@ -56,7 +56,7 @@ async fn everything_is_there_after_a_clean_end() {
     store.change_rosters(vec![change("ann@x", "bob@x", item.clone())]).await.unwrap();
     store.record_last_status(&jid("ann@x"), Some("gone"));
     store.set_setting("presence.visibility", "anyone").await.unwrap();
-    store.set_domain("x").await.unwrap();
+    store.claim_domain("x").await.unwrap();
     let record =
         PluginRecord { id: "presence".into(), routes: vec!["/plugins/presence/status".into()], ..Default::default() };
     store.save_plugin(&record).await.unwrap();
@@ -96,7 +96,7 @@ async fn a_last_status_is_on_the_disk_within_a_second() {
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
     store.record_last_status(&jid("ann@x"), None);
-    store.set_domain("x").await.unwrap();
+    store.claim_domain("x").await.unwrap();
     assert_eq!(store.last_statuses().unwrap(), [], "it travels with the next commit");
 }
 
@@ -117,6 +117,28 @@ async fn a_failing_change_does_not_fail_its_neighbours() {
     let contacts: Vec<_> = store.roster_of("ann@x").unwrap().items.keys().cloned().collect();
     assert_eq!(contacts, [jid("eve@x")], "the half change left nothing");
     assert_eq!(store.credentials("ann@x").unwrap(), Some(credentials(7)));
+}
+
+#[tokio::test]
+async fn a_full_disk_acknowledges_nothing_and_heals() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = with_users(folder.path(), &["ann@x"]).await;
+    // The limit lives as long as the connection: it is gone when the store opened the file again.
+    let pages = |db: &Connection| Ok(db.pragma_update(None, "max_page_count", 1)?);
+    store.write(pages).await.unwrap();
+    let request = Some("x".repeat(100_000));
+    let big = change("ann@x", "bob@x", Item { request, ..Item::default() });
+    let (eve, keys) = (jid("eve@x"), credentials(1));
+    let (full, beside) = tokio::join!(store.change_rosters(vec![big.clone()]), store.add_account(&eve, &keys));
+    assert!(matches!(&full, Err(error @ StoreError::Database(_)) if error.is_of_the_disk()), "{full:?}");
+    assert_eq!(store.account_exists("eve@x"), beside.is_ok(), "an answer and the memory differ");
+    assert!(store.roster_of("ann@x").unwrap().items.is_empty());
+
+    store.change_rosters(vec![big]).await.unwrap();
+    let copy = killed(folder.path());
+    let after = Store::open(copy.path()).unwrap();
+    assert_eq!(after.account_exists("eve@x"), beside.is_ok());
+    assert_eq!(after.roster_of("ann@x").unwrap(), store.roster_of("ann@x").unwrap());
 }
 
 #[tokio::test]
@@ -160,9 +182,22 @@ async fn a_removed_account_leaves_no_subscription_behind() {
     assert!(store.roster_of("eve@x").unwrap().items.is_empty());
     store.add_account(&jid("ann@x"), &credentials(2)).await.unwrap();
     assert!(store.roster_of("ann@x").unwrap().items.is_empty());
-    store.set_domain("x").await.unwrap();
+    store.claim_domain("x").await.unwrap();
     assert_eq!(store.last_statuses().unwrap(), []);
     assert!(matches!(store.remove_account(&jid("tim@x")).await, Err(StoreError::UnknownAccount(_))));
+}
+
+#[tokio::test]
+async fn accounts_bind_the_domain() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    store.claim_domain("localhost").await.unwrap();
+    store.claim_domain("x").await.unwrap();
+    store.add_account(&jid("ann@x"), &credentials(7)).await.unwrap();
+    store.claim_domain("x").await.unwrap();
+    let other = store.claim_domain("y").await;
+    assert!(matches!(other, Err(StoreError::OtherDomain { held, asked }) if held == "x" && asked == "y"));
+    assert_eq!(store.domain().unwrap().as_deref(), Some("x"));
 }
 
 #[tokio::test]
@@ -176,11 +211,11 @@ async fn a_saved_plugin_stays_disabled() {
     store.save_plugin(&PluginRecord { version: "2".into(), ..record }).await.unwrap();
     let plugins = store.plugins().unwrap();
     assert_eq!((plugins[0].version.as_str(), plugins[0].disabled), ("2", true));
-    let bad = Quarantined { sha256: "ab".into(), reason: "crashed".into(), since: 5 };
+    let bad = Quarantined { sha256: "ab".into(), plugin: "echo".into(), reason: "crashed".into(), since: 5 };
     store.quarantine(&bad).await.unwrap();
     assert_eq!(store.quarantined().unwrap(), [bad]);
-    assert!(store.release("ab").await.unwrap());
-    assert!(!store.release("ab").await.unwrap());
+    assert_eq!(store.release("echo").await.unwrap(), 1);
+    assert_eq!(store.quarantined().unwrap(), []);
 }
 
 #[tokio::test]
@@ -188,7 +223,7 @@ async fn a_closed_store_refuses_changes_and_still_reads() {
     let folder = tempfile::tempdir().unwrap();
     let store = with_users(folder.path(), &["ann@x"]).await;
     store.close();
-    assert!(matches!(store.set_domain("x").await, Err(StoreError::Closed)));
+    assert!(matches!(store.claim_domain("x").await, Err(StoreError::Closed)));
     assert!(store.credentials("ann@x").unwrap().is_some());
 }
 
