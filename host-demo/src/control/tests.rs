@@ -53,8 +53,8 @@ impl Host {
 }
 
 impl Running for Host {
-    fn account_removed(&self, user: &BareJid, owners: &[BareJid]) {
-        self.told.lock().push(format!("removed {user}, {owners:?}"));
+    fn remove_account<'a>(&'a self, user: &'a BareJid) -> Acting<'a> {
+        self.note(format!("remove {user}"))
     }
     fn plugins(&self) -> Vec<PluginStatus> {
         let record = PluginRecord { id: "echo".into(), ..PluginRecord::default() };
@@ -134,7 +134,7 @@ fn a_running_host_is_asked_and_told() {
     assert!(serving.store.account_exists("ann@localhost"), "the host's own store has it at once");
     assert_eq!(text(call(&state, &Request::RemoveUser { jid: "ann".into() })), "removed ann@localhost");
     assert_eq!(text(call(&state, &set("echo.text", "hi"))), "echo.text = hi");
-    assert_eq!(*serving.host.told.lock(), ["removed ann@localhost, []", "setting echo.text"]);
+    assert_eq!(*serving.host.told.lock(), ["remove ann@localhost", "setting echo.text"]);
     let mode = fs::metadata(state.join("control.sock")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 }
