@@ -37,7 +37,7 @@ use super::{
 };
 use crate::store::{Credentials, Store};
 
-pub use password::{PasswordError, derive};
+pub use password::derive;
 
 const NAMESPACE: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
 /// How often a client may try on one stream (RFC 6120 section 6.4.5 asks for two to five).
