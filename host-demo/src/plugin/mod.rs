@@ -1,0 +1,9 @@
+//! The way of a file from the drop folder to an active plugin, and back.
+
+mod folder;
+mod refusal;
+mod settle;
+#[allow(unsafe_code)] // The C library's calls have no safe form; each block says why it is sound.
+mod sys;
+mod trust;
+mod watch;
