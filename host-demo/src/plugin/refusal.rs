@@ -196,15 +196,21 @@ impl fmt::Display for Refusal {
             ),
             TooLarge { size, limit } => write!(f, "too large: {size} bytes, the limit is {limit}"),
             Empty => f.write_str("empty: copy the plugin again"),
-            NotElf { starts } => write!(f, "not a shared library: it begins with \"{starts}\", a Linux library begins with \"\\x7fELF\""),
+            NotElf { starts } => {
+                write!(f, "not a shared library: it begins with \"{starts}\", a Linux library begins with \"\\x7fELF\"")
+            }
             Archive => f.write_str("a static library (.a): build the plugin with crate-type = [\"cdylib\"]"),
             Truncated { part, ends, has } => {
                 write!(f, "truncated: {part} end at {ends}, file has {has}: copy it again, completely")
             }
             Damaged(what) => write!(f, "damaged: {what}: copy it again"),
             Machine { file, host } => write!(f, "built for {file}, this host is {host}: get the build for this host"),
-            NotALibrary(kind) => write!(f, "{kind}, not a shared library: build the plugin with crate-type = [\"cdylib\"]"),
-            NoManifest => f.write_str("a shared library, but no plugin: it holds no manifest (plugin-api's export_plugin! writes one)"),
+            NotALibrary(kind) => {
+                write!(f, "{kind}, not a shared library: build the plugin with crate-type = [\"cdylib\"]")
+            }
+            NoManifest => f.write_str(
+                "a shared library, but no plugin: it holds no manifest (plugin-api's export_plugin! writes one)",
+            ),
             Manifest(cause) => write!(f, "its manifest can't be understood: {cause}"),
             Abi { plugin, host } => {
                 write!(f, "built for plugin ABI {plugin}, this host speaks {host}: get a build for ABI {host}")
@@ -219,7 +225,10 @@ impl fmt::Display for Refusal {
                 write!(f, "{refused} holds the plugin {id}, which {stays} serves already: delete one of the two files")
             }
             Quarantined { reason, retry } => {
-                write!(f, "quarantined, this content was tried before: {reason}; to try once more: plugin retry {retry}")
+                write!(
+                    f,
+                    "quarantined, this content was tried before: {reason}; to try once more: plugin retry {retry}"
+                )
             }
             Route(conflict) => write!(f, "its routes can't be served: {conflict}"),
             Crashed { how, last_words } => {

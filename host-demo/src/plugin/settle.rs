@@ -125,8 +125,7 @@ impl Settling {
 
     fn observe_present(&mut self, contents: &Contents, now: Instant, sightings: &mut Vec<Sighting>) {
         for (file, &stamp) in &contents.files {
-            let fresh =
-                Track { stamp, home: contents.identity, since: now, reported: false, absence: Absence::Here };
+            let fresh = Track { stamp, home: contents.identity, since: now, reported: false, absence: Absence::Here };
             match self.tracks.get_mut(file) {
                 Some(track) if track.stamp == stamp && track.absence == Absence::Here => {
                     track.home = contents.identity;
