@@ -5,7 +5,8 @@ use std::{fs::File, io::Read, os::unix::fs::OpenOptionsExt, path::Path};
 
 use plugin_api::manifest::Manifest;
 
-use super::{elf::Library, folder::Stamp, refusal::Refusal, stage::Digest};
+use super::{
+    callbacks,elf::Library, folder::Stamp, refusal::Refusal, stage::Digest};
 
 /// The largest file that is taken, if the configuration names no other: 64 MiB.
 pub const DEFAULT_LIMIT: u64 = 64 << 20;
@@ -45,6 +46,11 @@ pub fn manifest(bytes: &[u8]) -> Result<Manifest, Refusal> {
 }
 
 impl Offer {
+    /// What this very program offers.
+    pub fn of_this_host() -> Offer {
+        Offer { abi: plugin_api::abi::VERSION, interfaces: &callbacks::OFFERED }
+    }
+
     /// Compares what a plugin was built for and needs with what there is.
     ///
     /// # Errors
@@ -66,10 +72,10 @@ impl Offer {
 ///
 /// # Errors
 /// It can't be read, or is no plugin.
-pub fn inspect(path: &Path, offer: &Offer) -> Result<Inspection, Refusal> {
+pub fn inspect(path: &Path) -> Result<Inspection, Refusal> {
     let bytes = read_regular(path, DEFAULT_LIMIT)?;
     let manifest = manifest(&bytes)?;
-    let verdict = offer.satisfies(&manifest);
+    let verdict = Offer::of_this_host().satisfies(&manifest);
     Ok(Inspection { verdict, manifest, sha256: Digest::of(&bytes), size: bytes.len() as u64 })
 }
 
@@ -163,14 +169,14 @@ mod tests {
         let path = folder.path().join("hello");
         let bytes = plugin_bytes("id=hello\nversion=1.0.0\nabi=9\ntarget=t\n");
         std::fs::write(&path, &bytes).unwrap();
-        let inspection = inspect(&path, &OFFER).unwrap();
+        let inspection = inspect(&path).unwrap();
         assert_eq!((inspection.manifest.id.as_str(), inspection.size), ("hello", bytes.len() as u64));
         assert!(matches!(inspection.verdict, Err(Refusal::Abi { .. })));
 
         let pipe = folder.path().join("pipe");
         let mode = rustix::fs::Mode::from_raw_mode(0o600);
         rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, mode, 0).unwrap();
-        assert_eq!(inspect(&pipe, &OFFER).unwrap_err(), Refusal::NotAFile(Kind::Pipe));
-        assert!(matches!(inspect(&folder.path().join("none"), &OFFER), Err(Refusal::Unreadable(_))));
+        assert_eq!(inspect(&pipe).unwrap_err(), Refusal::NotAFile(Kind::Pipe));
+        assert!(matches!(inspect(&folder.path().join("none")), Err(Refusal::Unreadable(_))));
     }
 }

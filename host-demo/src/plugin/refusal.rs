@@ -119,7 +119,7 @@ pub enum Refusal {
         /// What to give to `plugin retry`.
         retry: String,
     },
-    /// Another plugin serves one of its routes, or the pattern can't be served.
+    /// One of its routes can't be mounted.
     Route(String),
     /// The trial process died.
     Crashed {

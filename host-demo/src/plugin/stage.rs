@@ -93,8 +93,13 @@ impl Staging {
             if let Some(number) = number_of(Path::new(&name)) {
                 last = last.max(number);
             }
-            if !keep.iter().any(|kept| Path::new(kept) == Path::new(FOLDER).join(&name)) {
-                fs::remove_file(entry.path())?;
+            if keep.iter().any(|kept| Path::new(kept) == Path::new(FOLDER).join(&name)) {
+                continue;
+            }
+            // A folder is what a trial was given for its data.
+            match entry.file_type()?.is_dir() {
+                true => fs::remove_dir_all(entry.path())?,
+                false => fs::remove_file(entry.path())?,
             }
         }
         Ok(Staging { folder, next: AtomicU64::new(last + 1) })
@@ -117,19 +122,6 @@ impl Staging {
             return Err(NotCopied::Changed);
         }
         Ok(part)
-    }
-
-    /// A copy of an earlier run, if its content is still what it was.
-    ///
-    /// # Errors
-    /// It is gone or altered.
-    pub fn kept(&self, state: &Path, relative: &str, digest: Digest) -> Result<StagedFile, Refusal> {
-        let path = state.join(relative);
-        let bytes = fs::read(&path).map_err(|cause| Refusal::Staging(format!("{}: {cause}", path.display())))?;
-        if Digest::of(&bytes) != digest {
-            return Err(Refusal::Damaged(format!("the kept copy {relative} was altered")));
-        }
-        Ok(StagedFile { path, digest })
     }
 }
 
@@ -188,6 +180,25 @@ impl Drop for Part {
 }
 
 impl StagedFile {
+    /// The copy that an earlier run recorded.
+    pub fn recorded(state: &Path, relative: &str, digest: Digest) -> StagedFile {
+        StagedFile { path: state.join(relative), digest }
+    }
+
+    /// The content, if it is still what it was.
+    ///
+    /// # Errors
+    /// It is gone or altered.
+    pub fn verified_bytes(&self) -> Result<Vec<u8>, Refusal> {
+        let bytes = fs::read(&self.path).map_err(|cause| {
+            Refusal::Unreadable(format!("the kept copy {}: {cause}", self.path.display()))
+        })?;
+        if Digest::of(&bytes) != self.digest {
+            return Err(Refusal::Damaged(format!("the kept copy {} was altered", self.path.display())));
+        }
+        Ok(bytes)
+    }
+
     /// Where it lies.
     pub fn path(&self) -> &Path {
         &self.path
@@ -335,7 +346,9 @@ mod tests {
         assert_eq!(scene.names().len(), 3);
         let again = Staging::open(scene.state.path(), &[kept.relative()]).unwrap();
         assert_eq!(scene.names().len(), 1);
-        assert_eq!(again.kept(scene.state.path(), &kept.relative(), kept.digest()), Ok(kept.clone()));
+        let recorded = StagedFile::recorded(scene.state.path(), &kept.relative(), kept.digest());
+        assert_eq!(recorded, kept);
+        assert_eq!(recorded.verified_bytes(), Ok(b"abc".to_vec()));
         assert_eq!(again.next.into_inner(), 4);
     }
 
@@ -345,8 +358,7 @@ mod tests {
         let kept = scene.copy(100).unwrap().name("kept").unwrap();
         fs::set_permissions(kept.path(), Permissions::from_mode(0o700)).unwrap();
         fs::write(kept.path(), b"abd").unwrap();
-        let refused = scene.staging.kept(scene.state.path(), &kept.relative(), kept.digest());
-        assert!(matches!(refused, Err(Refusal::Damaged(_))));
+        assert!(matches!(kept.verified_bytes(), Err(Refusal::Damaged(_))));
     }
 
     #[test]

@@ -49,7 +49,7 @@ struct Bell {
 pub enum Report {
     /// Something happened in the folder.
     Sighting(Sighting),
-    /// The first look is over; these files were found.
+    /// The first look is over; these files were found. Comes behind what it showed.
     FirstLook(Vec<FileName>),
 }
 
@@ -122,15 +122,14 @@ impl Watcher {
             for file in self.bell.again.lock().drain(..) {
                 self.settling.forget(&file);
             }
-            if first && !report(Report::FirstLook(files_of(&view))) {
-                return;
-            }
-            first = false;
             let folder = &self.folder;
             for sighting in self.settling.observe(&view, Instant::now(), |file| writers(folder, file)) {
                 if !report(Report::Sighting(sighting)) {
                     return;
                 }
+            }
+            if std::mem::take(&mut first) && !report(Report::FirstLook(files_of(&view))) {
+                return;
             }
             self.warn_of_skipped(&view);
             self.rest();
@@ -278,8 +277,8 @@ mod tests {
         let mut writer = OpenOptions::new().create_new(true).write(true).open(&path).unwrap();
         writer.write_all(b"half").unwrap();
         let (_watch, reports) = watch(&directory);
-        assert!(matches!(next(&reports), Report::FirstLook(files) if files.len() == 1));
         assert!(matches!(next(&reports), Report::Sighting(Sighting::Seen(_))));
+        assert!(matches!(next(&reports), Report::FirstLook(files) if files.len() == 1));
         // Three times the quiet time: silence is the point here.
         assert!(reports.recv_timeout(Duration::from_millis(900)).is_err());
         writer.write_all(b" and the rest").unwrap();
@@ -292,8 +291,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("x.so"), b"content").unwrap();
         let (watch, reports) = watch(&directory);
-        let Report::FirstLook(files) = next(&reports) else { panic!("the first look comes first") };
         assert!(matches!(next(&reports), Report::Sighting(Sighting::Seen(_))));
+        let Report::FirstLook(files) = next(&reports) else { panic!("the first look is over") };
         assert!(matches!(next(&reports), Report::Sighting(Sighting::Settled(..))));
         watch.look_again(files[0].clone());
         assert!(matches!(next(&reports), Report::Sighting(Sighting::Settled(..))));
