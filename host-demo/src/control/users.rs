@@ -30,7 +30,9 @@ impl Executor {
     pub(super) async fn remove_user(&self, text: &str) -> Reply {
         let user = self.known_user(text)?;
         match &self.running {
-            Some(_) if !self.store.account_exists(user.as_str()) => return Err(unknown(StoreError::UnknownAccount(user.to_string()))),
+            Some(_) if !self.store.account_exists(user.as_str()) => {
+                return Err(unknown(StoreError::UnknownAccount(user.to_string())));
+            }
             Some(host) => {
                 host.remove_account(&user).await.map_err(|reason| Refusal::failed(format!("user: {user}: {reason}")))?
             }

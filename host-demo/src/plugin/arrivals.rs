@@ -88,7 +88,8 @@ impl Registry {
     /// Brings the last good version of a plugin back into service, if there is one and nothing else serves.
     pub(super) fn revive(&mut self, id: &str) {
         let under_way = self.books.travels.values().any(|travel| travel.kept.as_deref() == Some(id));
-        let Some(plugin) = self.books.plugins.get(id).filter(|plugin| !plugin.disabled && plugin.serving.is_none()) else {
+        let Some(plugin) = self.books.plugins.get(id).filter(|plugin| !plugin.disabled && plugin.serving.is_none())
+        else {
             return;
         };
         let Some(kept) = plugin.kept.as_ref().filter(|kept| kept.refused.is_none()) else { return };
@@ -156,7 +157,15 @@ impl Registry {
         match next {
             Some(stamp) => self.depart(travel.file.clone(), stamp),
             None if settles_anew => {}
-            None => drop(self.first.awaited.remove(&travel.file)),
+            None => self.decided(&travel.file),
+        }
+    }
+
+    /// A file is active or refused, or gone: nobody needs to wait for it any more.
+    fn decided(&mut self, name: &FileName) {
+        self.first.awaited.remove(name);
+        for vigil in &mut self.vigils {
+            vigil.files.remove(name);
         }
     }
 
@@ -174,9 +183,10 @@ impl Registry {
         let Some(file) = self.books.files.get_mut(&travel.file) else { return };
         file.claims = id.clone();
         let refused = travel.refused(refusal.clone());
-        let known = file.refused.replace(refused).is_some_and(|former| {
-            (former.digest, &former.refusal) == (travel.digest, &refusal)
-        });
+        let known = file
+            .refused
+            .replace(refused)
+            .is_some_and(|former| (former.digest, &former.refusal) == (travel.digest, &refusal));
         // Once per content, however often it is looked at.
         if !known {
             travel.subject().refused(travel.state, &refusal, travel.actor);
@@ -188,9 +198,22 @@ impl Registry {
         }
         if let Some(id) = id {
             if !known {
-                self.record(&id).await;
+                self.record_refusal(&id, travel, &refusal).await;
             }
             self.revive(&id);
+        }
+    }
+
+    /// Notes the refusal beside the version that serves on, or in its place if there is none.
+    async fn record_refusal(&mut self, id: &str, travel: &Travel, refusal: &Refusal) {
+        let plugin = self.books.plugins.entry(id.to_owned()).or_default();
+        if plugin.serving.is_some() {
+            return self.record(id).await;
+        }
+        if plugin.kept.is_none()
+            && let Err(cause) = self.store.save_plugin(&travel.record(id, refusal)).await
+        {
+            log::error!("plugin {id}: its refusal is not recorded: {cause}");
         }
     }
 
@@ -215,7 +238,7 @@ impl Registry {
     }
 
     async fn removed(&mut self, name: &FileName) {
-        self.first.awaited.remove(name);
+        self.decided(name);
         let id = self.books.claimed_by(name).cloned();
         let served = self.books.served_from(name).map(|(id, _)| id.clone());
         self.books.files.remove(name);
@@ -226,7 +249,7 @@ impl Registry {
         if let Some(id) = id.filter(|id| Some(id) != served.as_ref()) {
             self.take_out_orphan(&id).await;
             let plugin = self.books.plugins.get(&id);
-            let idle = plugin.is_some_and(|plugin| plugin.serving.is_none() && plugin.kept.is_some());
+            let idle = plugin.is_some_and(|plugin| plugin.serving.is_none());
             if idle && self.books.files_of(&id).is_empty() {
                 self.forget(&id).await;
             }
@@ -307,8 +330,8 @@ impl Registry {
 
     fn removed_while_down(&self, id: &str) -> bool {
         let Some(plugin) = self.books.plugins.get(id).filter(|plugin| plugin.serving.is_none()) else { return false };
-        let was_there = plugin.kept.as_ref().is_some_and(|kept| !self.books.files.contains_key(&kept.file));
-        was_there && self.folder_is_open && self.books.files_of(id).is_empty()
+        let is_there = plugin.kept.as_ref().is_some_and(|kept| self.books.files.contains_key(&kept.file));
+        self.folder_is_open && !is_there && self.books.files_of(id).is_empty()
     }
 
     fn later(&self, pause: Duration, message: Message) {

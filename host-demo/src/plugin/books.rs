@@ -9,6 +9,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use plugin_api::manifest::Manifest;
 use tokio::sync::oneshot;
 
 use super::{
@@ -277,6 +278,26 @@ impl Travel {
         match &self.candidate {
             Some(Candidate { manifest, staged }) => Subject::plugin(&manifest.id, &manifest.version, staged.digest()),
             None => Subject { sha256: self.digest, ..Subject::file(&self.file) },
+        }
+    }
+
+    /// What is kept across a restart of a plugin whose only version was refused.
+    pub fn record(&self, id: &str, refusal: &Refusal) -> PluginRecord {
+        let manifest = self.candidate.as_ref().map(|candidate| &candidate.manifest);
+        let text = |of: fn(&Manifest) -> &String| manifest.map(|manifest| of(manifest).clone()).unwrap_or_default();
+        PluginRecord {
+            id: id.to_owned(),
+            version: text(|manifest| &manifest.version),
+            file: self.file.to_string(),
+            sha256: self.digest.map(|digest| digest.to_string()).unwrap_or_default(),
+            since: Timestamp::now().as_millisecond(),
+            state: "refused".into(),
+            reason: Some(refusal.to_string()),
+            name: text(|manifest| &manifest.name),
+            description: text(|manifest| &manifest.description),
+            author: text(|manifest| &manifest.authors),
+            licence: text(|manifest| &manifest.license),
+            ..PluginRecord::default()
         }
     }
 

@@ -1,6 +1,6 @@
 //! What the administrator wants of plugins: the registry's side of the commands.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use tokio::sync::oneshot;
 
@@ -15,70 +15,86 @@ use super::{
 /// How long a plugin may take to hear of a changed setting.
 const SETTING_LIMIT: Duration = Duration::from_secs(10);
 
+/// How a command is answered.
+pub type Reply = oneshot::Sender<Result<(), CommandError>>;
+
+/// A command that is answered when what it set going has come to an end.
+pub struct Vigil {
+    /// The files that are to be active or refused.
+    pub files: BTreeSet<FileName>,
+    /// The plugin.
+    pub id: String,
+    /// Who waits.
+    pub reply: Reply,
+}
+
 impl Registry {
-    pub(super) async fn command(&mut self, command: Command, reply: oneshot::Sender<Result<(), CommandError>>) {
+    pub(super) fn command(&mut self, command: Command, reply: Reply) {
         let result = match command {
             Command::Shutdown => return self.shut_down(reply),
-            Command::Disable(id) => self.disable(&id).await,
-            Command::Enable(id) => self.enable(&id).await,
-            Command::Retry(id_or_file) => self.retry(&id_or_file).await,
+            Command::Enable(id) => return self.enable(&id, reply),
+            Command::Retry(id) => return self.retry(&id, reply),
+            Command::Disable(id) => self.disable(&id),
             Command::SettingChanged(id) => self.setting_changed(&id),
         };
         // Whoever asked may have gone.
         let _ = reply.send(result);
     }
 
-    async fn disable(&mut self, id: &str) -> Result<(), CommandError> {
-        self.store.disable_plugin(id, true).await?;
-        if let Some(plugin) = self.books.plugins.get_mut(id) {
-            plugin.disabled = true;
-        }
+    fn disable(&mut self, id: &str) -> Result<(), CommandError> {
+        self.books.plugins.get_mut(id).ok_or_else(|| unknown(id))?.disabled = true;
         self.take_out(id, Actor::Administrator);
         Ok(())
     }
 
-    async fn enable(&mut self, id: &str) -> Result<(), CommandError> {
-        self.store.disable_plugin(id, false).await?;
-        let Some(plugin) = self.books.plugins.get_mut(id) else { return Err(unknown(id)) };
+    /// Looks at the plugin's files again, or brings back its last good version if it has no file here.
+    fn enable(&mut self, id: &str, reply: Reply) {
+        let Some(plugin) = self.books.plugins.get_mut(id) else { return refuse(reply, unknown(id)) };
         plugin.disabled = false;
-        if let Some(kept) = &mut plugin.kept {
+        self.try_once_more(id, reply);
+    }
+
+    fn retry(&mut self, id: &str, reply: Reply) {
+        let files = self.books.files_of(id);
+        let refused = files.iter().filter_map(|file| self.books.files.get(file)?.refused.as_ref()?.digest);
+        let kept = self.books.plugins.get(id).and_then(|plugin| plugin.kept.as_ref());
+        for digest in refused.chain(kept.map(|kept| kept.staged.digest())).collect::<Vec<_>>() {
+            self.books.quarantine.remove(&digest);
+        }
+        if files.is_empty() && !self.books.plugins.contains_key(id) {
+            return refuse(reply, unknown(id));
+        }
+        self.try_once_more(id, reply);
+    }
+
+    fn try_once_more(&mut self, id: &str, reply: Reply) {
+        if let Some(kept) = self.books.plugins.get_mut(id).and_then(|plugin| plugin.kept.as_mut()) {
             kept.refused = None;
         }
-        let files = self.books.files_of(id);
+        // With the folder gone, the last good version is all there is.
+        let files = if self.folder_is_open { self.books.files_of(id) } else { Vec::new() };
+        for name in &files {
+            if let Some(file) = self.books.files.get_mut(name) {
+                file.actor = Actor::Administrator;
+                // So that the outcome is logged, even if it is the same.
+                file.refused = None;
+            }
+            self.watch.look_again(name.clone());
+        }
         if files.is_empty() {
             self.revive(id);
         }
-        self.look_again(files);
-        Ok(())
+        self.vigils.push(Vigil { files: files.into_iter().collect(), id: id.to_owned(), reply });
     }
 
-    async fn retry(&mut self, id_or_file: &str) -> Result<(), CommandError> {
-        let mut files = self.books.files_of(id_or_file);
-        files.extend(self.books.files.keys().find(|file| file.as_str() == id_or_file).cloned());
-        let kept = self.books.plugins.get_mut(id_or_file).and_then(|plugin| plugin.kept.as_mut());
-        let kept_refused = kept.and_then(|kept| kept.refused.take());
-        if files.is_empty() && kept_refused.is_none() {
-            return Err(unknown(id_or_file));
-        }
-        let refused = files.iter().filter_map(|file| self.books.files.get_mut(file)?.refused.take());
-        let digests: Vec<_> = refused.chain(kept_refused).filter_map(|refused| refused.digest).collect();
-        for digest in digests {
-            self.books.quarantine.remove(&digest);
-            self.store.release(&digest.to_string()).await?;
-        }
-        if files.is_empty() {
-            self.revive(id_or_file);
-        }
-        self.look_again(files);
-        Ok(())
-    }
-
-    fn look_again(&mut self, files: Vec<FileName>) {
-        for name in files {
-            if let Some(file) = self.books.files.get_mut(&name) {
-                file.actor = Actor::Administrator;
-            }
-            self.watch.look_again(name);
+    /// Answers the commands whose files are active or refused by now.
+    pub(super) fn end_vigils(&mut self) {
+        let travels = &self.books.travels;
+        let under_way = |id: &str| travels.values().any(|travel| travel.kept.as_deref() == Some(id));
+        let over = |vigil: &mut Vigil| vigil.files.is_empty() && !under_way(&vigil.id);
+        for vigil in self.vigils.extract_if(.., over) {
+            // Whoever asked may have gone.
+            let _ = vigil.reply.send(Ok(()));
         }
     }
 
@@ -95,17 +111,20 @@ impl Registry {
         Ok(())
     }
 
-    fn shut_down(&mut self, reply: oneshot::Sender<Result<(), CommandError>>) {
+    fn shut_down(&mut self, reply: Reply) {
         if self.ending.is_some() {
-            // The earlier request is answered when all is over; this one when it is noticed.
-            let _ = reply.send(Err(CommandError::Ending));
-            return;
+            return refuse(reply, CommandError::Ending);
         }
         self.ending = Some(reply);
         for id in self.books.plugins.keys().cloned().collect::<Vec<_>>() {
             self.take_out(&id, Actor::Shutdown);
         }
     }
+}
+
+fn refuse(reply: Reply, cause: CommandError) {
+    // Whoever asked may have gone.
+    let _ = reply.send(Err(cause));
 }
 
 fn unknown(id: &str) -> CommandError {

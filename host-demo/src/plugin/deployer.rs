@@ -1,10 +1,6 @@
 //! The handle on all plugins: what the rest of the server asks and tells.
 
-use std::{
-    fmt, io,
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{fmt, io, path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
@@ -28,6 +24,9 @@ use crate::store::{Store, StoreError};
 /// How many messages may wait. Whoever sends one more waits.
 const MESSAGES: usize = 256;
 
+/// How long whoever gave a command waits for its end.
+const COMMAND_LIMIT: Duration = Duration::from_secs(60);
+
 /// How plugins are deployed.
 #[derive(Clone, Debug)]
 pub struct DeployConfig {
@@ -48,7 +47,7 @@ pub enum Command {
     Disable(String),
     /// Put it into service again.
     Enable(String),
-    /// Try the file of this plugin, or with this name, once more, whatever it did.
+    /// Try its files once more, whatever they did.
     Retry(String),
     /// Tell it that a setting of its own changed.
     SettingChanged(String),
@@ -61,8 +60,8 @@ pub enum Command {
 pub enum CommandError {
     /// There is no such plugin.
     UnknownPlugin(String),
-    /// The store failed.
-    Store(StoreError),
+    /// It was begun and goes on: a file is still being written to, or a plugin takes its time.
+    UnderWay,
     /// This server ends.
     Ending,
 }
@@ -114,6 +113,7 @@ impl Deployer {
             first: Default::default(),
             folder_is_open: true,
             last_journey: 0,
+            vigils: Vec::new(),
             ending: None,
             messages: messages.clone(),
             counters: counters.clone(),
@@ -149,28 +149,28 @@ impl Deployer {
         &self.counters
     }
 
-    /// Takes a plugin out of service until it is enabled, over restarts and new versions.
+    /// Takes a plugin out of service that was switched off in the store. Returns when its routes are gone.
     ///
     /// # Errors
-    /// There is none with this id, or the store failed.
+    /// There is none with this id.
     pub async fn disable(&self, id: &str) -> Result<(), CommandError> {
         self.command(Command::Disable(id.to_owned())).await
     }
 
-    /// Puts a plugin into service again.
+    /// Puts a plugin into service that was switched on again in the store. Returns when it is active or refused.
     ///
     /// # Errors
-    /// There is none with this id, or the store failed.
+    /// There is none with this id.
     pub async fn enable(&self, id: &str) -> Result<(), CommandError> {
         self.command(Command::Enable(id.to_owned())).await
     }
 
-    /// Tries a refused file once more, by the id of its plugin or by its name.
+    /// Tries the files of a plugin once more, whatever became of them. Returns when they are active or refused.
     ///
     /// # Errors
-    /// There is no such file, or the store failed.
-    pub async fn retry(&self, id_or_file: &str) -> Result<(), CommandError> {
-        self.command(Command::Retry(id_or_file.to_owned())).await
+    /// There is none with this id.
+    pub async fn retry(&self, id: &str) -> Result<(), CommandError> {
+        self.command(Command::Retry(id.to_owned())).await
     }
 
     /// Tells a plugin that one of its settings changed.
@@ -190,7 +190,10 @@ impl Deployer {
     async fn command(&self, command: Command) -> Result<(), CommandError> {
         let (reply, answer) = oneshot::channel();
         self.messages.send(Message::Command(command, reply)).await.map_err(|_| CommandError::Ending)?;
-        answer.await.unwrap_or(Err(CommandError::Ending))
+        match tokio::time::timeout(COMMAND_LIMIT, answer).await {
+            Ok(answer) => answer.unwrap_or(Err(CommandError::Ending)),
+            Err(_) => Err(CommandError::UnderWay),
+        }
     }
 }
 
@@ -213,22 +216,13 @@ impl fmt::Display for CommandError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             CommandError::UnknownPlugin(id) => write!(f, "plugin {id}: not known here"),
-            CommandError::Store(cause) => cause.fmt(f),
+            CommandError::UnderWay => f.write_str("still under way: `plugin list` shows how far it is"),
             CommandError::Ending => f.write_str("this server is ending"),
         }
     }
 }
 
 impl std::error::Error for CommandError {}
-
-impl From<StoreError> for CommandError {
-    fn from(cause: StoreError) -> CommandError {
-        match cause {
-            StoreError::UnknownPlugin(id) => CommandError::UnknownPlugin(id),
-            cause => CommandError::Store(cause),
-        }
-    }
-}
 
 impl fmt::Display for DeployError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -14,7 +14,7 @@ use super::{
     check::Offer,
     desk::{Desk, Turn},
     folder::{DropFolder, FileName, Stamp},
-    generation::{Generation, Loaded, StartError},
+    generation::{Generation, LoadError, Loaded, StartError},
     probe::Prober,
     refusal::Refusal,
     retire,
@@ -210,12 +210,20 @@ fn load_and_start(
     number: u64,
     services: Arc<dyn Services>,
 ) -> Result<Arc<Generation>, Refusal> {
-    let loaded = Loaded::open(staged, manifest, number, services);
-    let loaded = loaded.map_err(|cause| Refusal::Load(cause.to_string()))?;
+    let loaded = Loaded::open(staged, manifest, number, services)?;
     desk.step_blocking(State::Loaded);
-    let generation = loaded.start().map_err(Refusal::from)?;
+    let generation = loaded.start()?;
     desk.step_blocking(State::Started);
     Ok(generation)
+}
+
+impl From<LoadError> for Refusal {
+    fn from(cause: LoadError) -> Refusal {
+        match cause {
+            LoadError::Open(text) => Refusal::Load(text),
+            LoadError::Root(_) => Refusal::Load(cause.to_string()),
+        }
+    }
 }
 
 impl From<StartError> for Refusal {

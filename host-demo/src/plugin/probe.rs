@@ -6,23 +6,24 @@
 
 use std::{
     ffi::OsString,
-    io,
+    fs,
+    io::{self, Write},
     os::{
         fd::{AsFd, BorrowedFd},
         unix::process::{CommandExt, ExitStatusExt},
     },
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, Command, ExitCode, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    process::{Pid, Signal, kill_process_group},
+    process::{Pid, Resource, Rlimit, Signal, kill_process_group, set_parent_process_death_signal, setrlimit},
 };
 use serde::{Deserialize, Serialize};
 
-use super::refusal::Refusal;
+use super::{check, generation::Loaded, refusal::Refusal, services::Nobody};
 
 /// How long a trial may take.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -46,6 +47,8 @@ pub enum Verdict {
     Load(String),
     /// Its start failed or panicked.
     Start(String),
+    /// One of its routes can't be mounted.
+    Route(String),
 }
 
 /// Makes trials.
@@ -68,11 +71,55 @@ impl Prober {
     /// Why the file must not be loaded here.
     pub fn probe(&self, staged: &Path) -> Result<(), Refusal> {
         let child = Trial::start(self, staged).map_err(|cause| Refusal::Host(format!("no trial process: {cause}")))?;
-        child.judge(Instant::now() + self.limit, self.limit)
+        let result = child.judge(Instant::now() + self.limit, self.limit);
+        if let Err(cause) = fs::remove_dir_all(data_folder(staged))
+            && cause.kind() != io::ErrorKind::NotFound
+        {
+            log::warn!("what a trial left behind can't be deleted: {cause}");
+        }
+        result
     }
 }
 
+/// The child's side: tries a staged file as this server would serve it, and writes the verdict to standard output.
+pub fn run_probe(staged: &Path) -> ExitCode {
+    // The parent gone, nobody wants to know; and what crashes here is no accident worth a core file.
+    let _ = set_parent_process_death_signal(Some(Signal::KILL));
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    let verdict = try_out(staged).map_or_else(Verdict::of_refusal, |routes| Verdict::Good { routes });
+    // In one write, so that a thread of the plugin's can't come in between.
+    let line = format!("{}\n", serde_json::json!(verdict));
+    let mut output = io::stdout().lock();
+    match output.write_all(line.as_bytes()).and_then(|()| output.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn try_out(staged: &Path) -> Result<Vec<String>, Refusal> {
+    let bytes = fs::read(staged).map_err(|cause| Refusal::Load(cause.to_string()))?;
+    let manifest = check::manifest(&bytes)?;
+    let generation = Loaded::open(staged, manifest, 0, Nobody::new(data_folder(staged)))?.start()?;
+    let routes = generation.routes().iter().map(|route| route.pattern().to_owned()).collect();
+    generation.stop();
+    Ok(routes)
+}
+
+/// Where a plugin on trial may keep its data until the trial is over.
+fn data_folder(staged: &Path) -> PathBuf {
+    staged.with_extension("trial")
+}
+
 impl Verdict {
+    fn of_refusal(refusal: Refusal) -> Verdict {
+        match refusal {
+            Refusal::Start(cause) => Verdict::Start(cause),
+            Refusal::Route(cause) => Verdict::Route(cause),
+            Refusal::Load(cause) => Verdict::Load(cause),
+            other => Verdict::Load(other.to_string()),
+        }
+    }
+
     fn of(output: &[u8]) -> Option<Verdict> {
         // A plugin may write to standard output too: the verdict is the last line that is one.
         let whole = &output[..output.iter().rposition(|byte| *byte == b'\n')?];
@@ -84,6 +131,7 @@ impl Verdict {
             Verdict::Good { .. } => Ok(()),
             Verdict::Load(cause) => Err(Refusal::Load(shown(&cause))),
             Verdict::Start(cause) => Err(Refusal::Start(shown(&cause))),
+            Verdict::Route(cause) => Err(Refusal::Route(shown(&cause))),
         }
     }
 }

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     books::{Books, Kept, Leaving, Serving},
-    deployer::CommandError,
+    commands::{Reply, Vigil},
     desk::{Message, Retirement, Turn},
     folder::FileName,
     generation::Generation,
@@ -19,6 +19,7 @@ use super::{
     refusal::Refusal,
     retire::{DRAIN_LIMIT, Retiree, SHUTDOWN_DRAIN_LIMIT},
     route::{RouteTable, Routes},
+    stage::StagedFile,
     status::{Actor, Counters, PluginStatus, State},
     watch::{Report, Watch},
 };
@@ -37,8 +38,10 @@ pub struct Registry {
     pub folder_is_open: bool,
     /// The number of the latest journey.
     pub last_journey: u64,
+    /// The commands that are not answered yet.
+    pub vigils: Vec<Vigil>,
     /// Who waits for the end of it all.
-    pub ending: Option<oneshot::Sender<Result<(), CommandError>>>,
+    pub ending: Option<Reply>,
     /// Where journeys and retirements report.
     pub messages: mpsc::Sender<Message>,
     /// What is counted.
@@ -76,6 +79,7 @@ impl Registry {
         while let Some(message) = inbox.recv().await {
             self.handle(message).await;
             self.advance_first_scan().await;
+            self.end_vigils();
             self.statuses.send_replace(self.books.rows().into());
             if self.is_over() {
                 break;
@@ -115,7 +119,7 @@ impl Registry {
             Message::Leaving { id, number, state } => self.left(&id, number, state),
             Message::TryAgain(file) => self.try_again(file),
             Message::PatienceOver => self.lose_patience(),
-            Message::Command(command, reply) => self.command(command, reply).await,
+            Message::Command(command, reply) => self.command(command, reply),
         }
     }
 
@@ -293,7 +297,7 @@ impl Registry {
         let Some(plugin) = self.books.plugins.get_mut(id) else { return };
         let newer = kept.staged.clone();
         let former = plugin.kept.replace(kept).map(|former| former.staged);
-        let in_use = |staged| plugin.leaving.iter().any(|leaving| leaving.staged == *staged);
+        let in_use = |staged: &StagedFile| plugin.leaving.iter().any(|leaving| leaving.staged == *staged);
         if let Some(former) = former.filter(|former| *former != newer && !in_use(former)) {
             former.delete();
         }

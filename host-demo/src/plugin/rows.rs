@@ -1,8 +1,10 @@
 //! The books as rows of `plugin list`: for each plugin the version in service first, then what is refused, on its way,
 //! and on its way out.
 
+use jiff::Timestamp;
+
 use super::{
-    books::{Books, File, Leaving, Plugin, Refused, Serving, Travel},
+    books::{Books, File, Kept, Leaving, Plugin, Refused, Serving, Travel},
     folder::FileName,
     status::{PluginStatus, State},
 };
@@ -23,23 +25,32 @@ impl Books {
     fn rows_of_plugin(&self, id: &str, plugin: &Plugin) -> Vec<PluginStatus> {
         let first = match (&plugin.serving, &plugin.kept) {
             (Some(serving), _) => Some(self.row_of_serving(serving)),
-            (None, Some(kept)) if plugin.disabled => Some(PluginStatus {
-                version: Some(kept.record.version.clone()),
-                file: Some(kept.file.to_string()),
-                sha256: Some(kept.staged.digest().to_string()),
-                reason: Some("switched off by the administrator".into()),
-                since: jiff::Timestamp::from_millisecond(kept.record.since).unwrap_or_default(),
-                ..blank(Some(id), State::Disabled)
-            }),
-            (None, Some(kept)) => {
-                let refused = kept.refused.as_ref().filter(|_| self.files_of(id).is_empty());
-                refused.map(|refused| row_of_refused(Some(id), &kept.file, refused))
+            (None, _) if plugin.disabled => Some(self.row_of_disabled(id, plugin)),
+            // Told with its file, where there is one.
+            (None, Some(Kept { file, refused: Some(refused), .. })) if self.files_of(id).is_empty() => {
+                Some(row_of_refused(Some(id), file, refused))
             }
-            (None, None) => None,
+            _ => None,
         };
         let leaving = plugin.leaving.iter().map(|leaving| row_of_leaving(id, leaving));
         let rows = first.into_iter().chain(leaving);
         rows.map(|row| PluginStatus { retired: plugin.retired, ..row }).collect()
+    }
+
+    fn row_of_disabled(&self, id: &str, plugin: &Plugin) -> PluginStatus {
+        let row = blank(Some(id), State::Disabled);
+        let reason = Some("switched off by the administrator".into());
+        match &plugin.kept {
+            Some(Kept { record, file, staged, .. }) => PluginStatus {
+                version: Some(record.version.clone()),
+                file: Some(file.to_string()),
+                sha256: Some(staged.digest().to_string()),
+                since: Timestamp::from_millisecond(record.since).unwrap_or_default(),
+                reason,
+                ..row
+            },
+            None => PluginStatus { file: self.files_of(id).first().map(ToString::to_string), reason, ..row },
+        }
     }
 
     fn row_of_serving(&self, serving: &Serving) -> PluginStatus {
@@ -63,11 +74,12 @@ impl Books {
         Some(format!("running {version} (kept), {} on disk was refused: {}", serving.file, refused.refusal))
     }
 
-    /// Nothing to say of a file that serves, or whose trouble is told with what it serves.
+    /// Nothing to say of a file that serves, or whose trouble is told with its plugin.
     fn row_of_file(&self, name: &FileName, file: &File) -> Option<PluginStatus> {
         let id = file.claims.as_ref();
         if let Some(refused) = &file.refused {
-            let told = self.served_from(name).is_some();
+            let plugin = id.and_then(|id| self.plugins.get(id));
+            let told = self.served_from(name).is_some() || plugin.is_some_and(|plugin| plugin.disabled);
             return (!told).then(|| row_of_refused(id.map(String::as_str), name, refused));
         }
         let since = file.settling.filter(|_| file.journey.is_none())?;
@@ -120,6 +132,6 @@ fn blank(id: Option<&str>, state: State) -> PluginStatus {
         reason: None,
         generation: None,
         retired: 0,
-        since: jiff::Timestamp::now(),
+        since: Timestamp::now(),
     }
 }

@@ -190,9 +190,8 @@ impl StagedFile {
     /// # Errors
     /// It is gone or altered.
     pub fn verified_bytes(&self) -> Result<Vec<u8>, Refusal> {
-        let bytes = fs::read(&self.path).map_err(|cause| {
-            Refusal::Unreadable(format!("the kept copy {}: {cause}", self.path.display()))
-        })?;
+        let bytes = fs::read(&self.path)
+            .map_err(|cause| Refusal::Unreadable(format!("the kept copy {}: {cause}", self.path.display())))?;
         if Digest::of(&bytes) != self.digest {
             return Err(Refusal::Damaged(format!("the kept copy {} was altered", self.path.display())));
         }
