@@ -19,11 +19,13 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     executor::{Executor, call},
-    plugins::PluginStatus,
     settings::SettingStatus,
     socket::Server,
 };
-use crate::store::{Credentials, PasswordHash, StoreError};
+use crate::{
+    plugin::status::PluginStatus,
+    store::{Credentials, PasswordHash, StoreError},
+};
 
 /// What a command asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

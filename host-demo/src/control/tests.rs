@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use tempfile::TempDir;
 
 use super::*;
+use crate::plugin::status::State;
 use crate::store::{Keys, Lock, PluginRecord, SettingKind, SettingSchema, Store};
 
 fn credentials() -> Credentials {
@@ -58,7 +59,7 @@ impl Running for Host {
     }
     fn plugins(&self) -> Vec<PluginStatus> {
         let record = PluginRecord { id: "echo".into(), ..PluginRecord::default() };
-        vec![PluginStatus { state: "active".into(), ..PluginStatus::from(record) }]
+        vec![PluginStatus { state: State::Active, ..PluginStatus::from(record) }]
     }
     fn disable<'a>(&'a self, id: &'a str) -> Acting<'a> {
         self.note(format!("disable {id}"))
