@@ -111,14 +111,13 @@ impl Registry {
         tokio::spawn(Journey { origin, desk, workshop: self.workshop.clone() }.travel());
     }
 
-    pub(super) fn checked(&mut self, journey: u64, candidate: Candidate) {
+    pub(super) fn carries(&mut self, journey: u64, candidate: Candidate) {
         let Some(travel) = self.books.travels.get_mut(&journey) else { return };
         if let (None, Some(file)) = (&travel.kept, self.books.files.get_mut(&travel.file)) {
             file.claims = Some(candidate.manifest.id.clone());
         }
         travel.digest = Some(candidate.staged.digest());
         travel.candidate = Some(candidate);
-        travel.reach(State::Checked);
     }
 
     pub(super) async fn ended(&mut self, journey: u64, result: Result<(), End>) {
@@ -150,8 +149,13 @@ impl Registry {
         let next = file.next.take();
         let settles_anew = matches!(result, Err(End::Changed)) && !self.first.patience_over;
         match result {
-            Ok(()) | Err(End::Same) => self.accept(&travel.file).await,
-            Err(End::Changed | End::Unwanted) => {}
+            Ok(()) => self.accept(&travel.file).await,
+            Err(End::Same) => {
+                travel.subject().stays("the same content as in service, not loaded again");
+                self.accept(&travel.file).await;
+            }
+            Err(End::Changed) => travel.subject().stays("changed meanwhile, looked at again when it settles"),
+            Err(End::Unwanted) => travel.subject().stays("not wanted now: removed, replaced or switched off"),
             Err(End::Refused(refusal)) => self.refuse(travel, refusal).await,
         }
         match next {
@@ -242,7 +246,7 @@ impl Registry {
         let id = self.books.claimed_by(name).cloned();
         let served = self.books.served_from(name).map(|(id, _)| id.clone());
         self.books.files.remove(name);
-        Subject::file(name).removed();
+        Subject::file(name).stays("removed from the folder");
         if let Some(id) = &served {
             self.pass_on(id).await;
         }

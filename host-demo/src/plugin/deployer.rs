@@ -90,11 +90,13 @@ impl Deployer {
     /// # Errors
     /// The state folder, a thread or a descriptor is not to be had.
     pub fn start(
-        config: DeployConfig,
+        mut config: DeployConfig,
         store: Store,
         services: Arc<dyn Services>,
         routes: Arc<Routes>,
     ) -> Result<Deployer, DeployError> {
+        // The trial process works in another folder, and the loader gets no path that could mean another file there.
+        config.state = std::path::absolute(&config.state).map_err(DeployError::System)?;
         let records = store.plugins().map_err(DeployError::Store)?;
         let quarantined = store.quarantined().map_err(DeployError::Store)?;
         let kept: Vec<_> = records.iter().map(|record| record.staged.clone()).collect();

@@ -29,7 +29,7 @@ pub enum Message {
         digest: Option<Digest>,
     },
     /// A journey knows what it carries.
-    Checked {
+    Carries {
         /// Which.
         journey: u64,
         /// What it carries.
@@ -104,8 +104,8 @@ impl Desk {
     }
 
     /// Tells what is carried.
-    pub async fn checked(&self, candidate: &Candidate) {
-        self.tell(Message::Checked { journey: self.journey, candidate: candidate.clone() }).await;
+    pub async fn carries(&self, candidate: &Candidate) {
+        self.tell(Message::Carries { journey: self.journey, candidate: candidate.clone() }).await;
     }
 
     /// Waits until no other version of the plugin is between its trial and service.

@@ -114,11 +114,11 @@ impl Journey {
                 if *serves == Some(part.digest()) {
                     return Err(End::Same);
                 }
-                self.check(part).await?
+                self.identify(part).await?
             }
-            Origin::Kept(staged) => self.check_kept(staged.clone()).await?,
+            Origin::Kept(staged) => self.identify_kept(staged.clone()).await?,
         };
-        self.desk.checked(&candidate).await;
+        self.desk.carries(&candidate).await;
         let result = self.enter_service(&candidate).await;
         if result.is_err() && matches!(self.origin, Origin::Folder { .. }) {
             candidate.staged.delete();
@@ -127,6 +127,8 @@ impl Journey {
     }
 
     async fn enter_service(&self, candidate: &Candidate) -> Result<(), End> {
+        self.workshop.offer.satisfies(&candidate.manifest)?;
+        self.desk.step(State::Checked, None).await;
         let Turn { number } = self.desk.wait_for_turn().await?;
         let staged = candidate.staged.path().to_owned();
         self.at_bench(move |workshop| workshop.prober.probe(&staged)).await?;
@@ -155,24 +157,22 @@ impl Journey {
         copied.await?.ok_or(End::Changed)
     }
 
-    async fn check(&self, part: Part) -> Result<Candidate, End> {
-        let check = move |workshop: &Workshop| {
+    async fn identify(&self, part: Part) -> Result<Candidate, Refusal> {
+        let identify = move |_: &Workshop| {
             let manifest = check::manifest(&part.bytes()?)?;
-            workshop.offer.satisfies(&manifest)?;
             let staged = part.name(&manifest.id)?;
             Ok(Candidate { manifest, staged })
         };
-        Ok(self.at_bench(check).await?)
+        self.at_bench(identify).await
     }
 
     /// A kept version is judged again: this host may be another release than the one that it served under.
-    async fn check_kept(&self, staged: StagedFile) -> Result<Candidate, End> {
-        let check = move |workshop: &Workshop| {
+    async fn identify_kept(&self, staged: StagedFile) -> Result<Candidate, Refusal> {
+        let identify = move |_: &Workshop| {
             let manifest = check::manifest(&staged.verified_bytes()?)?;
-            workshop.offer.satisfies(&manifest)?;
             Ok(Candidate { manifest, staged })
         };
-        Ok(self.at_bench(check).await?)
+        self.at_bench(identify).await
     }
 
     /// Does blocking work off the reactor, at one of a few benches.

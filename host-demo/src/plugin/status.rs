@@ -158,9 +158,9 @@ impl Subject {
         log::info!("{self} {from} -> {to} actor={actor}");
     }
 
-    /// Writes the line of a file that was removed.
-    pub fn removed(&self) {
-        log::info!("{self}: removed from the folder");
+    /// Writes the line of something that leads to no other state.
+    pub fn stays(&self, what: &str) {
+        log::info!("{self}: {what}");
     }
 
     /// Writes the line of a refusal.
