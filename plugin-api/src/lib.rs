@@ -1,1 +1,72 @@
-//! .
+//! Everything a plugin needs: the smallest possible one is
+//!
+//! ```
+//! use plugin_api::prelude::*;
+//!
+//! struct Hello(Host);
+//!
+//! impl Plugin for Hello {
+//!     fn start(host: Host, routes: &mut Routes<Self>) -> Result<Self> {
+//!         routes.get("/{user}", Hello::greet);
+//!         Ok(Hello(host))
+//!     }
+//! }
+//!
+//! impl Hello {
+//!     fn greet(&self, request: &Request) -> Result<Response> {
+//!         let user = request.path_parameter("user")?;
+//!         let presence = self.0.presence(&self.0.local_jid(user)?)?;
+//!         Ok(Response::text(format!("{user} is {}", presence.state())))
+//!     }
+//! }
+//!
+//! export_plugin!(Hello);
+//! # fn main() {}
+//! ```
+//!
+//! in a package with `crate-type = ["cdylib"]` and this crate as its only dependency. Built and copied into the server's `plugins/`
+//! folder, it answers at `/plugins/<package name>/alice`.
+//!
+//! # Layout
+//! A plugin implements [`Plugin`] and gives itself to [`export_plugin!`]. The server opens the library, reads the
+//! [`manifest`] and calls `start` through the funnel in [`export`]; that makes the [`Host`], forwards the plugin's `log` to the
+//! server, and collects the [`Routes`]. A request comes in as a borrowed [`Request`] and is answered by a [`Response`], now or
+//! by a [`Responder`] later. What crosses the boundary, and by which rules, is in [`abi`]: both sides of it compile from there.
+
+#[cfg(all(panic = "abort", not(doctest)))]
+compile_error!("a plugin must be built with panic = \"unwind\": a panic in it would end the server");
+
+pub mod abi;
+pub mod error;
+pub mod export;
+mod host;
+mod jid;
+mod logger;
+pub mod manifest;
+mod plugin;
+mod presence;
+mod request;
+mod response;
+mod routes;
+mod setting;
+mod subscription;
+
+pub use error::{Error, Result};
+pub use host::{Host, Relation};
+pub use jid::Jid;
+pub use log;
+pub use plugin::Plugin;
+pub use presence::{Presence, Resource, Show, Snapshot};
+pub use request::Request;
+pub use response::{Responder, Response, Stream, Written};
+pub use routes::{DEFAULT_BODY_LIMIT, Handler, Responds, Returns, Route, Routes};
+pub use setting::Setting;
+pub use subscription::{Change, Subscription};
+
+/// What most plugins import.
+pub mod prelude {
+    pub use crate::{
+        Change, Error, Host, Jid, Plugin, Presence, Request, Responder, Response, Result, Routes, Setting, Show,
+        Subscription, export_plugin, log,
+    };
+}

@@ -1,0 +1,43 @@
+//! The binary interface between host and plugin.
+//!
+//! # Policy
+//! 1. The **root** ([`root`]) never changes its shape within one ABI major version. Everything else is reached by asking
+//!    for a numbered interface (`host.presence/1`) through it.
+//! 2. A **released interface is frozen**: no field is added, removed, reordered or given another meaning. What is new
+//!    becomes a new interface (`host.presence/2`) beside the old one, which stays.
+//! 3. Until 1.0 all interfaces are **drafts**: [`VERSION`] is `0.N`, and host and plugin must agree on it exactly. From 1.0 on
+//!    they must agree on the major version.
+//! 4. Each table is **layout-checked in the direction of its use**, by the host: for a table that the host implements, the
+//!    plugin's view is the interface and the host's the implementation; for a table that the plugin implements, the
+//!    other way round. So an old plugin runs in a new host, and a new plugin is refused by an old host only when it
+//!    needs an interface that is missing there.
+//! 5. No panic crosses: every function that one side gives the other catches first. No allocation is freed by the other
+//!    side, except through types made for it (`RString`, `RVec`). No future crosses.
+//! 6. A status or a kind is an integer with named values, never a Rust enum: an unknown value is a value, not undefined
+//!    behaviour.
+//! 7. Strings are UTF-8, times are milliseconds since the Unix epoch, JIDs are normalised (RFC 7622) unless said otherwise.
+//!
+//! Every function of a table ends its description with the same lines: `Called`, `Threads`, `Owned`. All host functions
+//! answer [`Status::CLOSED`](wire::Status::CLOSED) once the generation has been stopped, for ever: the host's context
+//! outlives every plugin.
+//!
+//! # Layout
+//! [`root`] is what is exchanged first; [`wire`] holds the types shared by several interfaces; `host_*` are the tables that
+//! the host implements, `plugin_*` those that the plugin implements.
+
+pub mod host_data;
+pub mod host_http;
+pub mod host_log;
+pub mod host_presence;
+pub mod host_roster;
+pub mod host_settings;
+pub mod plugin_http;
+pub mod plugin_life;
+pub mod plugin_presence;
+pub mod root;
+#[allow(unsafe_code, reason = "hands a closure through a plain function pointer")]
+pub mod visitor;
+pub mod wire;
+
+/// The version of this ABI, `major.minor`.
+pub const VERSION: &str = "0.1";

@@ -1,0 +1,282 @@
+//! The funnel: every call from the host into an author's code comes through here, where panics end.
+
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, OnceLock},
+};
+
+pub use abi_stable::library::LibHeader;
+use abi_stable::{
+    library::{__call_root_module_loader, CheckTypeLayout, RootModuleResult},
+    prefix_type::PrefixTypeTrait,
+    std_types::{ROption, RResult, RSlice, RStr, RString},
+};
+use parking_lot::RwLock;
+
+use crate::{
+    Error, Host, Plugin, Request, Responder, Result, Routes,
+    abi::{
+        plugin_http::{PluginHttp, PluginHttpRef, RequestView, RouteView},
+        plugin_life::{PluginLife, PluginLifeRef},
+        plugin_presence::{PluginPresence, PluginPresenceRef},
+        root::{HostQuery, Interface, Root, RootRef, Table},
+    },
+    logger, response,
+    routes::Route,
+    subscription::{self, Change},
+};
+
+/// The place of a library's one plugin. [`export_plugin!`](crate::export_plugin) makes it.
+pub struct Cell<P: 'static> {
+    running: RwLock<Option<Arc<Running<P>>>>,
+    routes: OnceLock<Vec<RouteView<'static>>>,
+}
+
+struct Running<P: 'static> {
+    plugin: P,
+    routes: &'static [Route<P>],
+}
+
+impl<P: 'static> Cell<P> {
+    /// An empty place.
+    pub const fn new() -> Cell<P> {
+        Cell { running: RwLock::new(None), routes: OnceLock::new() }
+    }
+
+    fn running(&self) -> Option<Arc<Running<P>>> {
+        self.running.read().clone()
+    }
+}
+
+impl<P: 'static> Default for Cell<P> {
+    fn default() -> Cell<P> {
+        Cell::new()
+    }
+}
+
+/// A plugin with its place. [`export_plugin!`](crate::export_plugin) implements it.
+pub trait Exported: Plugin {
+    /// The place, a `static` of the plugin's library.
+    fn cell() -> &'static Cell<Self>;
+}
+
+/// What the host finds in a plugin's library.
+#[allow(unsafe_code, reason = "abi_stable asks for the promise that constructor and root belong together")]
+pub const fn header<P: Exported>() -> LibHeader {
+    // SAFETY: `root_module` constructs a `RootRef`.
+    unsafe { LibHeader::from_constructor::<RootRef>(root_module::<P>, CheckTypeLayout::Yes) }
+}
+
+extern "C" fn root_module<P: Exported>() -> RootModuleResult {
+    __call_root_module_loader(|| Root { query: query::<P>, start: start::<P> }.leak_into_prefix())
+}
+
+/// Runs an author's code. A panic becomes its message.
+fn guard<R>(code: impl FnOnce() -> R) -> std::result::Result<R, String> {
+    catch_unwind(AssertUnwindSafe(code)).map_err(|panic| format!("panicked: {}", panic_message(&*panic)))
+}
+
+/// As [`guard`], for calls that have nobody to tell: the log gets the message.
+fn guard_logged(what: &str, code: impl FnOnce()) -> bool {
+    let result = guard(code);
+    if let Err(message) = &result {
+        log::error!("{what} {message}");
+    }
+    result.is_ok()
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("with a value that is no text")
+}
+
+extern "C" fn start<P: Exported>(query: HostQuery) -> RResult<(), RString> {
+    match guard(|| start_plugin::<P>(&query)) {
+        Ok(Ok(())) => RResult::ROk(()),
+        Ok(Err(error)) => RResult::RErr(error.log_message().into()),
+        Err(panic) => RResult::RErr(panic.into()),
+    }
+}
+
+fn start_plugin<P: Exported>(query: &HostQuery) -> Result<()> {
+    let host = Host::connect(query)?;
+    logger::install(host);
+    let settings = P::settings();
+    if !settings.is_empty() {
+        host.declare(&settings)?;
+    }
+    let mut routes = Routes::new();
+    let plugin = P::start(host, &mut routes)?;
+    let cell = P::cell();
+    // The library is never unloaded and its routes never change, so they may live as long as it.
+    let routes: &'static [Route<P>] = routes.into_vec().leak();
+    let views = routes.iter().map(Route::view).collect();
+    cell.routes.set(views).map_err(|_| Error::new("this copy of the library was started before"))?;
+    *cell.running.write() = Some(Arc::new(Running { plugin, routes }));
+    Ok(())
+}
+
+extern "C" fn query<P: Exported>(id: RStr<'_>) -> ROption<Interface> {
+    let offered = match id.as_str() {
+        PluginHttpRef::ID => {
+            Interface::of(PluginHttp { routes: routes::<P>, handle: handle::<P>, writable }.leak_into_prefix())
+        }
+        PluginLifeRef::ID => Interface::of(
+            PluginLife {
+                settings_changed: settings_changed::<P>,
+                log_level_changed,
+                drain: drain::<P>,
+                stop: stop::<P>,
+            }
+            .leak_into_prefix(),
+        ),
+        PluginPresenceRef::ID => Interface::of(PluginPresence { changed }.leak_into_prefix()),
+        _ => return ROption::RNone,
+    };
+    ROption::RSome(offered)
+}
+
+extern "C" fn routes<P: Exported>() -> RSlice<'static, RouteView<'static>> {
+    P::cell().routes.get().map_or(RSlice::EMPTY, |views| RSlice::from_slice(views))
+}
+
+extern "C" fn handle<P: Exported>(route: u32, request: &RequestView<'_>, token: u64) -> bool {
+    let Some(host) = Host::current() else { return false };
+    let request = Request::new(request);
+    let handled = guard(|| {
+        let responder = Responder::new(token, host);
+        let running = P::cell().running();
+        match running.as_ref().and_then(|running| Some((running, running.routes.get(route as usize)?))) {
+            Some((running, route)) => route.handle(&running.plugin, &request, responder),
+            None => responder.fail("the plugin has no such route, or has been stopped"),
+        }
+    });
+    if let Err(message) = &handled {
+        log::error!("{request:?}: the handler {message}");
+    }
+    handled.is_ok()
+}
+
+extern "C" fn writable(token: u64) {
+    guard_logged("a stream's on_writable", || response::writable(token));
+}
+
+extern "C" fn changed(subscription: u64, user: RStr<'_>, lost: u32) {
+    let change = Change { user: user.as_str(), lost };
+    guard_logged("a presence subscription", || subscription::tell(subscription, &change));
+}
+
+extern "C" fn settings_changed<P: Exported>() {
+    if let Some(running) = P::cell().running() {
+        guard_logged("settings_changed", || running.plugin.settings_changed());
+    }
+}
+
+extern "C" fn log_level_changed(level: u8) {
+    logger::set_level(level);
+}
+
+extern "C" fn drain<P: Exported>() {
+    if let Some(running) = P::cell().running() {
+        guard_logged("drain", || running.plugin.drain());
+    }
+}
+
+extern "C" fn stop<P: Exported>() {
+    let running = P::cell().running.write().take();
+    guard_logged("dropping the plugin", || drop(running));
+}
+
+/// Exports the plugin of a library: `export_plugin!(Hello);`
+///
+/// What the manifest says comes from the package; it can be said otherwise, in this order:
+/// `export_plugin!(Hello, id = "hello", version = "1.2.0", name = "Hello", needs = [presence, roster])`. The id is the
+/// plugin's identity and its mount, `/plugins/<id>/`; by default it is the package's name.
+///
+/// `needs` are the interfaces of the host that the plugin cannot do without: `presence`, `roster`, `settings`, `data`. The
+/// administrator sees them, and the host gives no others. By default they are `presence` and `roster`.
+#[macro_export]
+macro_rules! export_plugin {
+    (
+        $plugin:ty
+        $(, id = $id:expr)? $(, version = $version:expr)? $(, name = $name:expr)? $(, needs = [$($need:ident),* $(,)?])? $(,)?
+    ) => {
+        const _: () = {
+            impl $crate::export::Exported for $plugin {
+                fn cell() -> &'static $crate::export::Cell<Self> {
+                    static CELL: $crate::export::Cell<$plugin> = $crate::export::Cell::new();
+                    &CELL
+                }
+            }
+
+            const MANIFEST: $crate::manifest::Source = $crate::manifest::Source {
+                id: $crate::__or!([$($id)?] env!("CARGO_PKG_NAME")),
+                version: $crate::__or!([$($version)?] env!("CARGO_PKG_VERSION")),
+                name: $crate::__or!([$($name)?] env!("CARGO_PKG_NAME")),
+                description: env!("CARGO_PKG_DESCRIPTION"),
+                authors: env!("CARGO_PKG_AUTHORS"),
+                license: env!("CARGO_PKG_LICENSE"),
+                needs: $crate::__or!([$(&[$($crate::__need!($need)),*])?] &["host.presence/1", "host.roster/1"]),
+            };
+
+            #[used]
+            #[unsafe(link_section = ".note.plugin")]
+            static NOTE: $crate::manifest::Note<{ MANIFEST.length() }> = MANIFEST.note();
+
+            // The symbol by which abi_stable finds the root module (`ROOT_MODULE_LOADER_NAME`).
+            #[unsafe(export_name = "_1as_0lib_1header_0root_bmodule_bloader")]
+            static ROOT: $crate::export::LibHeader = $crate::export::header::<$plugin>();
+        };
+    };
+}
+
+/// The first of a given value and a default.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __or {
+    ([] $default:expr) => {
+        $default
+    };
+    ([$value:expr] $default:expr) => {
+        $value
+    };
+}
+
+/// The id of the interface that goes by a short name.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __need {
+    (presence) => {
+        "host.presence/1"
+    };
+    (roster) => {
+        "host.roster/1"
+    };
+    (settings) => {
+        "host.settings/1"
+    };
+    (data) => {
+        "host.data/1"
+    };
+    ($other:ident) => {
+        compile_error!(concat!("the host has no interface called ", stringify!($other)))
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_root_is_exported_by_the_name_that_abi_stable_looks_up() {
+        assert_eq!(abi_stable::library::ROOT_MODULE_LOADER_NAME, "_1as_0lib_1header_0root_bmodule_bloader");
+    }
+
+    #[test]
+    fn a_panic_becomes_its_message() {
+        assert_eq!(guard(|| -> () { panic!("out of {}", "milk") }), Err("panicked: out of milk".into()));
+        assert_eq!(guard(|| -> () { std::panic::panic_any(7) }), Err("panicked: with a value that is no text".into()));
+        assert_eq!(guard(|| 7), Ok(7));
+    }
+}

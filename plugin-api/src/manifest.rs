@@ -1,0 +1,266 @@
+//! The manifest: what a plugin says of itself in an ELF note, readable from the file's bytes before any of its code runs.
+//!
+//! The note stands in a section and segment of its own ([`SECTION`]), with the name [`NOTE_NAME`] and the type
+//! [`NOTE_TYPE`]. Its descriptor is UTF-8 text, a `key=value` a line; blank lines and unknown keys are passed over, so that
+//! later hosts can add keys. [`export_plugin!`](crate::export_plugin) writes it from the package's own data.
+
+use std::fmt;
+
+/// The ELF section that holds the note.
+pub const SECTION: &str = ".note.plugin";
+/// The name of the note, without its terminating NUL.
+pub const NOTE_NAME: &str = "plugin";
+/// The type of the note.
+pub const NOTE_TYPE: u32 = 1;
+/// The longest id.
+pub const MAX_ID: usize = 64;
+
+/// What a plugin says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Manifest {
+    /// The identity, and the name of the mount: `/plugins/<id>/`. 1 to 64 of `a-z`, `0-9` and `-`, not beginning with `-`.
+    pub id: String,
+    /// The plugin's own version.
+    pub version: String,
+    /// A name for people.
+    pub name: String,
+    /// One sentence on what it does.
+    pub description: String,
+    /// Who wrote it, separated by colons as Cargo does.
+    pub authors: String,
+    /// An SPDX expression.
+    pub license: String,
+    /// The version of the ABI that it was built for, [`abi::VERSION`](crate::abi::VERSION).
+    pub abi: String,
+    /// The ids of the host interfaces that it cannot do without.
+    pub needs: Vec<String>,
+    /// The target triple that it was built for.
+    pub target: String,
+    /// The version of the compiler that built it.
+    pub rustc: String,
+}
+
+/// Why a note is no manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ManifestError {
+    /// The descriptor is not UTF-8.
+    NotText,
+    /// A line without `=`.
+    NotKeyValue(String),
+    /// A key that must be there is not.
+    Missing(&'static str),
+    /// The id holds other characters than it may, or too many.
+    BadId(String),
+}
+
+impl fmt::Display for ManifestError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ManifestError::NotText => write!(out, "the manifest is not UTF-8 text"),
+            ManifestError::NotKeyValue(line) => {
+                write!(out, "the manifest's line {line:?} is not of the form key=value")
+            }
+            ManifestError::Missing(key) => write!(out, "the manifest has no {key}"),
+            ManifestError::BadId(id) => {
+                write!(out, "the manifest's id {id:?} is not 1 to {MAX_ID} of a-z, 0-9 and '-', beginning with no '-'")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ManifestError {}
+
+impl Manifest {
+    /// Reads the descriptor of the note.
+    pub fn parse(descriptor: &[u8]) -> Result<Manifest, ManifestError> {
+        let text = std::str::from_utf8(descriptor).map_err(|_| ManifestError::NotText)?;
+        let mut pairs = Vec::new();
+        for line in text.lines().filter(|line| !line.is_empty()) {
+            pairs
+                .push(line.split_once('=').ok_or_else(|| ManifestError::NotKeyValue(line.chars().take(80).collect()))?);
+        }
+        let find = |key| pairs.iter().find(|(known, _)| *known == key).map(|(_, value)| value.to_string());
+        let required = |key| find(key).filter(|value| !value.is_empty()).ok_or(ManifestError::Missing(key));
+        let optional = |key| find(key).unwrap_or_default();
+        let id = required("id")?;
+        if !is_id(&id) {
+            return Err(ManifestError::BadId(id.chars().take(MAX_ID).collect()));
+        }
+        Ok(Manifest {
+            id,
+            version: required("version")?,
+            name: optional("name"),
+            description: optional("description"),
+            authors: optional("authors"),
+            license: optional("license"),
+            abi: required("abi")?,
+            needs: optional("needs").split(',').filter(|need| !need.is_empty()).map(Into::into).collect(),
+            target: required("target")?,
+            rustc: optional("rustc"),
+        })
+    }
+}
+
+const fn is_id(id: &str) -> bool {
+    let bytes = id.as_bytes();
+    let mut index = 0;
+    while index < bytes.len() {
+        if !matches!(bytes[index], b'a'..=b'z' | b'0'..=b'9' | b'-') {
+            return false;
+        }
+        index += 1;
+    }
+    !bytes.is_empty() && bytes.len() <= MAX_ID && bytes[0] != b'-'
+}
+
+/// The note as it stands in the file.
+#[doc(hidden)]
+#[repr(C, align(4))]
+pub struct Note<const LENGTH: usize> {
+    name_size: u32,
+    descriptor_size: u32,
+    kind: u32,
+    name: [u8; 8],
+    descriptor: [u8; LENGTH],
+}
+
+/// The values that [`export_plugin!`](crate::export_plugin) puts into the note.
+#[doc(hidden)]
+pub struct Source {
+    pub id: &'static str,
+    pub version: &'static str,
+    pub name: &'static str,
+    pub description: &'static str,
+    pub authors: &'static str,
+    pub license: &'static str,
+    pub needs: &'static [&'static str],
+}
+
+impl Source {
+    const fn lines(&self) -> [(&'static str, &'static str); 9] {
+        [
+            ("id", self.id),
+            ("version", self.version),
+            ("name", self.name),
+            ("description", self.description),
+            ("authors", self.authors),
+            ("license", self.license),
+            ("abi", crate::abi::VERSION),
+            ("target", env!("PLUGIN_TARGET")),
+            ("rustc", env!("PLUGIN_RUSTC")),
+        ]
+    }
+
+    /// The length of the descriptor: a multiple of four, so that nothing needs padding behind it.
+    #[doc(hidden)]
+    pub const fn length(&self) -> usize {
+        let mut counter = Writer { bytes: [0; 0], length: 0 };
+        self.write(&mut counter);
+        counter.length.next_multiple_of(4)
+    }
+
+    /// Makes the note. `LENGTH` must be [`length`](Source::length); an id that no host takes does not compile.
+    #[doc(hidden)]
+    pub const fn note<const LENGTH: usize>(&self) -> Note<LENGTH> {
+        assert!(is_id(self.id), "a plugin's id is 1 to 64 of a-z, 0-9 and '-', beginning with no '-'");
+        let mut writer = Writer { bytes: [b'\n'; LENGTH], length: 0 };
+        self.write(&mut writer);
+        Note {
+            name_size: NOTE_NAME.len() as u32 + 1,
+            descriptor_size: LENGTH as u32,
+            kind: NOTE_TYPE,
+            name: *b"plugin\0\0",
+            descriptor: writer.bytes,
+        }
+    }
+
+    const fn write<const LENGTH: usize>(&self, writer: &mut Writer<LENGTH>) {
+        let lines = self.lines();
+        let mut index = 0;
+        while index < lines.len() {
+            writer.text(lines[index].0);
+            writer.byte(b'=');
+            writer.text(lines[index].1);
+            writer.byte(b'\n');
+            index += 1;
+        }
+        writer.text("needs=");
+        index = 0;
+        while index < self.needs.len() {
+            if index > 0 {
+                writer.byte(b',');
+            }
+            writer.text(self.needs[index]);
+            index += 1;
+        }
+        writer.byte(b'\n');
+    }
+}
+
+/// Writes into an array while compiling; with an array of no length it only counts.
+struct Writer<const LENGTH: usize> {
+    bytes: [u8; LENGTH],
+    length: usize,
+}
+
+impl<const LENGTH: usize> Writer<LENGTH> {
+    /// A line break within a value would end its line: it becomes a space.
+    const fn text(&mut self, text: &str) {
+        let bytes = text.as_bytes();
+        let mut index = 0;
+        while index < bytes.len() {
+            self.byte(if matches!(bytes[index], b'\n' | b'\r') { b' ' } else { bytes[index] });
+            index += 1;
+        }
+    }
+
+    const fn byte(&mut self, byte: u8) {
+        if LENGTH > 0 {
+            self.bytes[self.length] = byte;
+        }
+        self.length += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOURCE: Source = Source {
+        id: "hello",
+        version: "1.2.3",
+        name: "Hello",
+        description: "Greets\neverybody",
+        authors: "A <a@example.com>:B",
+        license: "MIT",
+        needs: &["host.presence/1", "host.roster/1"],
+    };
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        const LENGTH: usize = SOURCE.length();
+        static NOTE: Note<LENGTH> = SOURCE.note();
+        let manifest = Manifest::parse(&NOTE.descriptor).expect("our own note parses");
+        assert_eq!(manifest.id, "hello");
+        assert_eq!(manifest.version, "1.2.3");
+        assert_eq!(manifest.description, "Greets everybody");
+        assert_eq!(manifest.needs, ["host.presence/1", "host.roster/1"]);
+        assert_eq!(manifest.abi, crate::abi::VERSION);
+        assert_eq!(LENGTH % 4, 0);
+    }
+
+    #[test]
+    fn a_faulty_note_is_refused_by_name() {
+        assert_eq!(Manifest::parse(b"\xff"), Err(ManifestError::NotText));
+        assert_eq!(Manifest::parse(b"id"), Err(ManifestError::NotKeyValue("id".into())));
+        assert_eq!(Manifest::parse(b"version=1\n"), Err(ManifestError::Missing("id")));
+        let escape = b"id=../etc\nversion=1\nabi=0.1\ntarget=t\n";
+        assert_eq!(Manifest::parse(escape), Err(ManifestError::BadId("../etc".into())));
+    }
+
+    #[test]
+    fn unknown_keys_are_passed_over() {
+        let manifest = Manifest::parse(b"future=1\nid=a\nversion=1\nabi=0.1\ntarget=t\n\n").unwrap();
+        assert_eq!((manifest.id.as_str(), manifest.needs.len()), ("a", 0));
+    }
+}

@@ -1,0 +1,128 @@
+//! The routes of a plugin, and what can handle them.
+
+use crate::{
+    Request, Responder, Response, Result,
+    abi::plugin_http::{ExecutionCode, RouteView},
+};
+
+/// The longest request body that a route takes unless it says otherwise: 64 KiB.
+pub const DEFAULT_BODY_LIMIT: u32 = 64 * 1024;
+
+/// Collects the routes of a plugin while it starts. They are mounted below `/plugins/<id>`.
+///
+/// Patterns have actix syntax: `/users/{jid}`, `/files/{tail:.*}`. A route runs on a thread of the plugin's own, where it
+/// may block, unless it is marked [`inline`](Route::inline).
+pub struct Routes<P> {
+    routes: Vec<Route<P>>,
+}
+
+/// One route in the making.
+pub struct Route<P> {
+    methods: String,
+    pattern: String,
+    body_limit: u32,
+    execution: ExecutionCode,
+    handler: Box<BoxedHandler<P>>,
+}
+
+type BoxedHandler<P> = dyn Fn(&P, &Request<'_>, Responder) + Send + Sync;
+
+impl<P> Routes<P> {
+    pub(crate) fn new() -> Routes<P> {
+        Routes { routes: Vec::new() }
+    }
+
+    /// Answers GET, and HEAD by the head of the same answer.
+    pub fn get<K>(&mut self, pattern: &str, handler: impl Handler<P, K>) -> &mut Route<P> {
+        self.on("GET HEAD", pattern, handler)
+    }
+
+    /// Answers POST.
+    pub fn post<K>(&mut self, pattern: &str, handler: impl Handler<P, K>) -> &mut Route<P> {
+        self.on("POST", pattern, handler)
+    }
+
+    /// Answers these methods, separated by spaces: `"GET HEAD POST"`. Others get 405.
+    pub fn on<K>(&mut self, methods: &str, pattern: &str, handler: impl Handler<P, K>) -> &mut Route<P> {
+        self.routes.push(Route {
+            methods: methods.into(),
+            pattern: pattern.into(),
+            body_limit: DEFAULT_BODY_LIMIT,
+            execution: ExecutionCode::THREAD,
+            handler: Box::new(move |plugin, request, responder| handler.handle(plugin, request, responder)),
+        });
+        let last = self.routes.len() - 1;
+        &mut self.routes[last]
+    }
+
+    pub(crate) fn into_vec(self) -> Vec<Route<P>> {
+        self.routes
+    }
+}
+
+impl<P> Route<P> {
+    /// Runs the handler on the HTTP worker itself: the fastest way, for handlers that never block.
+    pub fn inline(&mut self) -> &mut Route<P> {
+        self.execution = ExecutionCode::INLINE;
+        self
+    }
+
+    /// The longest request body in bytes; the host answers 413 to a longer one.
+    pub fn body_limit(&mut self, bytes: u32) -> &mut Route<P> {
+        self.body_limit = bytes;
+        self
+    }
+
+    pub(crate) fn handle(&self, plugin: &P, request: &Request<'_>, responder: Responder) {
+        (self.handler)(plugin, request, responder);
+    }
+
+    /// The route as the host sees it, lent until the plugin is dropped.
+    pub(crate) fn view(&self) -> RouteView<'_> {
+        RouteView {
+            methods: self.methods.as_str().into(),
+            pattern: self.pattern.as_str().into(),
+            body_limit: self.body_limit,
+            execution: self.execution,
+        }
+    }
+}
+
+/// A method of the plugin that handles a request, in one of two forms:
+///
+/// - `fn(&self, &Request) -> Result<Response>` answers when it returns; an error is answered and logged as [`Error`](crate::Error)
+///   says;
+/// - `fn(&self, &Request, Responder)` answers by the responder, when and from where it likes, whole or as a stream.
+pub trait Handler<P, Kind>: Send + Sync + 'static {
+    /// Handles one request.
+    fn handle(&self, plugin: &P, request: &Request<'_>, responder: Responder);
+}
+
+/// Marks handlers that return their answer.
+pub enum Returns {}
+
+/// Marks handlers that are given a responder.
+pub enum Responds {}
+
+impl<P, F> Handler<P, Returns> for F
+where
+    F: Fn(&P, &Request<'_>) -> Result<Response> + Send + Sync + 'static,
+{
+    fn handle(&self, plugin: &P, request: &Request<'_>, responder: Responder) {
+        let response = self(plugin, request).unwrap_or_else(|error| {
+            let level = if error.status() < 500 { log::Level::Debug } else { log::Level::Error };
+            log::log!(level, "{request:?}: {error}");
+            error.into()
+        });
+        responder.send(response);
+    }
+}
+
+impl<P, F> Handler<P, Responds> for F
+where
+    F: Fn(&P, &Request<'_>, Responder) + Send + Sync + 'static,
+{
+    fn handle(&self, plugin: &P, request: &Request<'_>, responder: Responder) {
+        self(plugin, request, responder);
+    }
+}
