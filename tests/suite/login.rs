@@ -16,7 +16,8 @@ fn every_mechanism_logs_in() {
     host.add_user("alice");
     for mechanism in [Mechanism::ScramSha256, Mechanism::ScramSha1, Mechanism::Plain] {
         let stream = secured(&host).authenticate(mechanism, "alice", &password("alice"));
-        let session = stream.and_then(|stream| stream.bind(None)).unwrap_or_else(|error| panic!("{mechanism:?}: {error}"));
+        let session =
+            stream.and_then(|stream| stream.bind(None)).unwrap_or_else(|error| panic!("{mechanism:?}: {error}"));
         assert_eq!(session.bare_jid(), "alice@localhost");
     }
 }
@@ -29,7 +30,10 @@ fn nothing_but_tls_is_offered_in_the_clear() {
     assert!(starttls.has_child("required", ns::TLS));
     assert_eq!(Mechanism::offered(stream.features()), [""; 0]);
     for attribute in ["id", "from", "version"] {
-        assert!(stream.header().attr(attribute).is_some_and(|value| !value.is_empty()), "the header has no {attribute}");
+        assert!(
+            stream.header().attr(attribute).is_some_and(|value| !value.is_empty()),
+            "the header has no {attribute}"
+        );
     }
 }
 
@@ -101,7 +105,9 @@ fn ping_and_discovery_are_answered() {
 
     let answer = alice.request("get", DOMAIN, "<query xmlns='http://jabber.org/protocol/disco#info'/>").unwrap();
     let info = answer.get_child("query", ns::DISCO_INFO).expect("discovery tells something");
-    let is_server = |identity: &minidom::Element| identity.attr("category") == Some("server") && identity.attr("type") == Some("im");
+    let is_server = |identity: &minidom::Element| {
+        identity.attr("category") == Some("server") && identity.attr("type") == Some("im")
+    };
     assert!(info.children().any(is_server));
     for feature in [ns::PING, ns::DISCO_INFO] {
         assert!(info.children().any(|child| child.attr("var") == Some(feature)), "{feature} is not among the features");

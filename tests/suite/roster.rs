@@ -65,9 +65,8 @@ fn a_subscription_is_asked_for_granted_and_heard() {
     alice.expect_presence("", bob.jid()).unwrap();
 
     bob.available("dnd", "deep in it").unwrap();
-    let presence = alice
-        .expect(|stanza| stanza.attr("from") == Some(bob.jid()) && stanza.has_child("show", ns::CLIENT))
-        .unwrap();
+    let presence =
+        alice.expect(|stanza| stanza.attr("from") == Some(bob.jid()) && stanza.has_child("show", ns::CLIENT)).unwrap();
     assert_eq!(presence.get_child("show", ns::CLIENT).unwrap().text(), "dnd");
     assert_eq!(presence.get_child("status", ns::CLIENT).unwrap().text(), "deep in it");
 }
