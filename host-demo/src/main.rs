@@ -1,5 +1,6 @@
 //! An XMPP server that loads native plugins from a folder while it runs.
 
+mod plugin;
 mod presence;
 mod store;
 mod xmpp;

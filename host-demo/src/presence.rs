@@ -4,7 +4,7 @@
 //! [`UserPresence`], replaced whole. Keys are bare JIDs in normalised text form (RFC 7622), so that a reader that already
 //! holds a normalised JID looks it up without parsing.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use parking_lot::RwLock;
 
@@ -57,15 +57,15 @@ pub trait Listener: Send + Sync {
 pub trait Source: Send + Sync {
     /// The presence of `user`, a normalised bare JID. `None`: never seen, offline.
     fn read(&self, user: &str) -> Option<Arc<UserPresence>>;
-    /// Adds a listener for all changes. It stays for the life of the source.
-    fn listen(&self, listener: Arc<dyn Listener>);
+    /// Adds a listener for all changes, for as long as somebody else holds it.
+    fn listen(&self, listener: Weak<dyn Listener>);
 }
 
 /// The presence of the users of this server.
 #[derive(Default)]
 pub struct Table {
     users: papaya::HashMap<Box<str>, Arc<UserPresence>>,
-    listeners: RwLock<Vec<Arc<dyn Listener>>>,
+    listeners: RwLock<Vec<Weak<dyn Listener>>>,
 }
 
 impl Table {
@@ -113,7 +113,7 @@ impl Table {
     }
 
     fn tell(&self, user: &str) {
-        for listener in self.listeners.read().iter() {
+        for listener in self.listeners.read().iter().filter_map(Weak::upgrade) {
             listener.presence_changed(user);
         }
     }
@@ -124,8 +124,10 @@ impl Source for Table {
         self.users.pin().get(user).cloned()
     }
 
-    fn listen(&self, listener: Arc<dyn Listener>) {
-        self.listeners.write().push(listener);
+    fn listen(&self, listener: Weak<dyn Listener>) {
+        let mut listeners = self.listeners.write();
+        listeners.retain(|known| known.strong_count() > 0);
+        listeners.push(listener);
     }
 }
 

@@ -20,7 +20,7 @@ pub struct Setting {
 impl Setting {
     /// One line of text, at most 1,024 bytes.
     pub fn text(name: &'static str, default: &str) -> Setting {
-        Setting { maximum: 1024, ..Setting::new(name, default.into(), KindCode::TEXT) }
+        Setting::new(name, default.into(), KindCode::TEXT)
     }
 
     /// One of the given values.
@@ -38,6 +38,11 @@ impl Setting {
     /// Yes or no.
     pub fn boolean(name: &'static str, default: bool) -> Setting {
         Setting::new(name, default.to_string(), KindCode::BOOLEAN)
+    }
+
+    /// Host names separated by commas, or nothing.
+    pub fn hosts(name: &'static str, default: &str) -> Setting {
+        Setting::new(name, default.into(), KindCode::HOSTS)
     }
 
     fn new(name: &'static str, default: String, kind: KindCode) -> Setting {

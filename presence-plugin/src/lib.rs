@@ -1,1 +1,112 @@
-//! .
+//! The presence service: shows web pages and web services whether a user of this server can be reached.
+//!
+//! `GET|POST|HEAD /plugins/presence/status?jid=alice@example.com` answers with an icon, a stanza or a line of text.
+//!
+//! # Layout
+//! A request becomes a [`Question`](answer::Question): its parameters ([`query`]), the type of the answer and the two JIDs.
+//! The host tells how the requester stands to the user and lends the user's presence; [`visibility`] decides, [`shown`] holds
+//! what is left to see. [`answer`] turns that into a response, with a body by [`image`], [`xml`] or [`text`], with a way to
+//! a custom image by [`redirect`], with the fields by [`cache`]. Everything but this file is free of the host.
+
+#![forbid(unsafe_code)]
+
+#[cfg(test)]
+mod abuse;
+mod answer;
+mod cache;
+mod image;
+mod query;
+mod redirect;
+mod settings;
+mod shown;
+mod text;
+mod visibility;
+mod xml;
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use plugin_api::prelude::*;
+
+use crate::{
+    answer::{Format, Question},
+    query::Parameters,
+    settings::Settings,
+    shown::Shown,
+    visibility::Visibility,
+    xml::Parties,
+};
+
+/// The longest form that a POST may bring.
+const LONGEST_FORM: u32 = 64 * 1024;
+
+/// The plugin.
+struct Presence {
+    host: Host,
+    settings: RwLock<Arc<Settings>>,
+}
+
+impl Plugin for Presence {
+    fn settings() -> Vec<Setting> {
+        Settings::declared()
+    }
+
+    fn start(host: Host, routes: &mut Routes<Self>) -> Result<Self> {
+        routes.on("GET HEAD POST", "/status", Presence::status).inline().body_limit(LONGEST_FORM);
+        let settings = Settings::read(|name| host.setting(name))?;
+        Ok(Presence { host, settings: RwLock::new(Arc::new(settings)) })
+    }
+
+    fn settings_changed(&self) {
+        match Settings::read(|name| self.host.setting(name)) {
+            Ok(settings) => *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings),
+            Err(error) => log::error!("the settings stay as they were: {error}"),
+        }
+    }
+}
+
+impl Presence {
+    fn status(&self, request: &Request<'_>) -> Result<Response> {
+        let parameters = Parameters::new(request.query(), form(request));
+        let Some(format) = Format::parse(parameters.first("type").as_deref()) else {
+            return Ok(answer::unknown_type());
+        };
+        let jid = |name| parameters.first(name).and_then(|text| self.host.jid(&text).ok());
+        let (user, requester) = (jid("jid"), jid("req_jid"));
+        let question = Question {
+            parameters,
+            format,
+            parties: Parties { user: user.as_ref().map(Jid::bare), requester: requester.as_ref().map(Jid::bare) },
+            if_none_match: request.header("If-None-Match").filter(|_| request.method() != "POST"),
+            navigation: request.header("Sec-Fetch-Dest") == Some("document"),
+        };
+        let settings = self.settings.read().unwrap_or_else(PoisonError::into_inner).clone();
+        Ok(self.look(settings.visibility, user.as_ref(), requester.as_ref(), |shown| question.answer(shown, &settings)))
+    }
+
+    /// Shows `user` to `requester`. Whoever is asked for, the same is looked up, so that time tells nothing either; what can't
+    /// be looked up can't be seen.
+    fn look<R>(
+        &self,
+        visibility: Visibility,
+        user: Option<&Jid>,
+        requester: Option<&Jid>,
+        answer: impl Fn(&Shown<'_>) -> R,
+    ) -> R {
+        let Some(user) = user else { return answer(&Shown::Forbidden) };
+        let relation = self.host.relation(user, requester);
+        let visible = user.is_local()
+            && relation.is_ok_and(|relation| visibility.allows(user.bare(), requester.map(Jid::bare), relation));
+        let seen = self
+            .host
+            .with_presence(user, |presence| answer(&if visible { Shown::of(presence) } else { Shown::Forbidden }));
+        seen.unwrap_or_else(|_| answer(&Shown::Forbidden))
+    }
+}
+
+/// The body, if it holds parameters.
+fn form<'r>(request: &Request<'r>) -> &'r [u8] {
+    let is_form = request.method() == "POST" && query::is_form(request.header("Content-Type"));
+    if is_form { request.body() } else { &[] }
+}
+
+export_plugin!(Presence, id = "presence", name = "Presence service", needs = [presence, roster, settings]);

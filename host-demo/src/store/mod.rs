@@ -1,3 +1,85 @@
 //! What survives a restart: accounts, rosters, last status, settings and plugin records, in SQLite.
+//!
+//! # Layout
+//! Changes go to one [`writer`] thread, which commits them in groups and answers when they are on the disk. Reads of
+//! what is needed often come from [`memory`]; the others are short reads on a connection of [`readers`]. Each kind of
+//! data has a module with its types, its methods on [`Store`] and its SQL.
+//!
+//! Assumed: one process to a state folder, which holds its [`Lock`] before it opens the store.
 
+mod about;
+mod accounts;
+mod error;
+mod lock;
+mod memory;
+mod plugins;
+mod readers;
 pub mod roster;
+mod schema;
+mod settings;
+mod status;
+mod writer;
+
+use std::{path::Path, sync::Arc};
+
+pub use self::{
+    about::PasswordHash,
+    accounts::{Credentials, Keys},
+    error::StoreError,
+    lock::{Lock, LockError},
+    plugins::{PluginRecord, Quarantined},
+    roster::RosterChange,
+    settings::{SettingKind, SettingSchema, Settings},
+};
+use self::{memory::Memory, readers::Readers, writer::Writer};
+
+/// The state of the server. Clones are the same store.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    memory: Arc<Memory>,
+    readers: Readers,
+    writer: Writer,
+}
+
+impl Store {
+    /// Opens the store of a state folder, making folder (0700) and database if there are none.
+    ///
+    /// # Errors
+    /// A database that is damaged, foreign or newer than this release is refused and left untouched.
+    pub fn open(folder: &Path) -> Result<Store, StoreError> {
+        lock::make_folder(folder)?;
+        let path = schema::path(folder);
+        let db = schema::open(&path)?;
+        let memory = Arc::new(Memory::default());
+        memory.load(&db)?;
+        let writer = Writer::start(path.clone(), db, memory.clone()).map_err(StoreError::folder(folder))?;
+        Ok(Store { inner: Arc::new(Inner { memory, readers: Readers::new(path), writer }) })
+    }
+
+    /// Writes what waits, empties the log into the database and ends the writer; later changes fail with
+    /// [`StoreError::Closed`]. Blocks until done. Dropping the last clone does the same.
+    pub fn close(&self) {
+        self.inner.close();
+    }
+}
+
+impl Inner {
+    fn close(&self) {
+        // Readers first: the last connection to be closed must be the one that may remove the log.
+        self.readers.clear();
+        self.writer.close();
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -5,4 +5,5 @@
 //! stream hands each stanza it reads to the session, and writes what the session's [`outbox`] holds.
 
 pub mod error;
+pub mod hub;
 pub mod outbox;

@@ -16,7 +16,7 @@ use super::{
 pub struct KindCode(pub u8);
 
 impl KindCode {
-    /// One line of text; `minimum` and `maximum` bound its length in bytes.
+    /// One line of text, at most 1,024 bytes.
     pub const TEXT: KindCode = KindCode(0);
     /// One of `choices`.
     pub const CHOICE: KindCode = KindCode(1);
@@ -24,6 +24,8 @@ impl KindCode {
     pub const INTEGER: KindCode = KindCode(2);
     /// `true` or `false`.
     pub const BOOLEAN: KindCode = KindCode(3);
+    /// Host names separated by commas; may be empty.
+    pub const HOSTS: KindCode = KindCode(4);
 }
 
 /// The declaration of one setting.
@@ -40,9 +42,9 @@ pub struct SettingView<'a> {
     pub help: RStr<'a>,
     /// The values of a choice.
     pub choices: RSlice<'a, RStr<'a>>,
-    /// The lower bound.
+    /// The lower bound of a whole number.
     pub minimum: i64,
-    /// The upper bound.
+    /// The upper bound of a whole number.
     pub maximum: i64,
     /// What it holds.
     pub kind: KindCode,

@@ -1,0 +1,327 @@
+//! The functions that the host gives to plugins: the `host.*` interfaces of `plugin_api::abi`.
+//!
+//! Each finds the generation by its mark, answers `CLOSED` when that has been stopped, and catches its own panics: none may
+//! unwind into a plugin.
+
+use std::{
+    os::unix::ffi::OsStrExt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
+
+use abi_stable::{
+    prefix_type::WithMetadata,
+    std_types::{ROption, RResult, RSlice, RStr, RString, RVec},
+    type_layout::TypeLayout,
+};
+use actix_web::http::{
+    StatusCode,
+    header::{self, HeaderName, HeaderValue},
+};
+use bytes::Bytes;
+use plugin_api::abi::{
+    host_data::{HostData, HostDataRef},
+    host_http::{HostHttp, HostHttpRef, ResponseHead},
+    host_log::{HostLog, HostLogRef},
+    host_presence::{HostPresence, HostPresenceRef, PresenceView, ResourceView, ShowCode},
+    host_roster::{HostRoster, HostRosterRef, JidParts, RelationView},
+    host_settings::{HostSettings, HostSettingsRef, SettingView},
+    root::{HostContext, HostQuery, Interface, LayoutMismatch, Table},
+    visitor::PresenceVisitor,
+    wire::Status,
+};
+
+use super::{
+    context::Context,
+    exchange::{Answer, Body, Closed, Written},
+};
+use crate::presence::{Listener, Resource, Show, UserPresence};
+
+/// The ids of all interfaces offered here.
+pub const OFFERED: [&str; 6] =
+    [HostPresenceRef::ID, HostRosterRef::ID, HostSettingsRef::ID, HostDataRef::ID, HostLogRef::ID, HostHttpRef::ID];
+
+/// What a generation is started with.
+pub fn query(context: &'static Context) -> HostQuery {
+    HostQuery { context: HostContext::new(context), get }
+}
+
+extern "C" fn get(host: HostContext, id: RStr<'_>, want: &'static TypeLayout) -> ROption<Interface> {
+    let context = context(host);
+    if !context.is_granted(&id) {
+        return ROption::RNone;
+    }
+    match catch_unwind(AssertUnwindSafe(|| offer(&id, want))) {
+        Ok(Some(Ok(interface))) => ROption::RSome(interface),
+        Ok(Some(Err(mismatch))) => {
+            log::warn!("plugin {}: {} has another shape here: {}", context.manifest.id, id, mismatch.differences);
+            ROption::RNone
+        }
+        Ok(None) | Err(_) => ROption::RNone,
+    }
+}
+
+fn offer(id: &str, want: &'static TypeLayout) -> Option<Result<Interface, LayoutMismatch>> {
+    static PRESENCE: WithMetadata<HostPresence> =
+        WithMetadata::new(HostPresence { read: read_presence, subscribe, unsubscribe });
+    static ROSTER: WithMetadata<HostRoster> = WithMetadata::new(HostRoster { domain, parse_jid, relation });
+    static SETTINGS: WithMetadata<HostSettings> = WithMetadata::new(HostSettings { declare, read: read_setting });
+    static DATA: WithMetadata<HostData> = WithMetadata::new(HostData { directory });
+    static LOG: WithMetadata<HostLog> = WithMetadata::new(HostLog { max_level, log: write_log });
+    static HTTP: WithMetadata<HostHttp> = WithMetadata::new(HostHttp { respond, open, write, finish, abandon });
+    Some(match id {
+        HostPresenceRef::ID => Interface::for_user(HostPresenceRef(PRESENCE.static_as_prefix()), want),
+        HostRosterRef::ID => Interface::for_user(HostRosterRef(ROSTER.static_as_prefix()), want),
+        HostSettingsRef::ID => Interface::for_user(HostSettingsRef(SETTINGS.static_as_prefix()), want),
+        HostDataRef::ID => Interface::for_user(HostDataRef(DATA.static_as_prefix()), want),
+        HostLogRef::ID => Interface::for_user(HostLogRef(LOG.static_as_prefix()), want),
+        HostHttpRef::ID => Interface::for_user(HostHttpRef(HTTP.static_as_prefix()), want),
+        _ => return None,
+    })
+}
+
+fn context(host: HostContext) -> &'static Context {
+    // SAFETY: `query` made the mark from a `&'static Context`, and a plugin can only pass on the one it was given.
+    unsafe { host.value() }
+}
+
+/// The funnel of the host's side: a stopped generation is turned away, a panic becomes `FAILED`.
+fn answer(host: HostContext, act: impl FnOnce(&'static Context) -> Status) -> Status {
+    let context = context(host);
+    if context.is_stopped() {
+        return Status::CLOSED;
+    }
+    catch_unwind(AssertUnwindSafe(|| act(context))).unwrap_or(Status::FAILED)
+}
+
+extern "C" fn read_presence(host: HostContext, user: RStr<'_>, mut visitor: PresenceVisitor<'_>) -> Status {
+    answer(host, |context| {
+        match context.services.presence().read(&user) {
+            Some(presence) => visit(&presence, &mut visitor),
+            None => visitor.visit(&PresenceView { resources: RSlice::EMPTY, last_status: RStr::empty() }),
+        }
+        Status::OK
+    })
+}
+
+fn visit(presence: &UserPresence, visitor: &mut PresenceVisitor<'_>) {
+    const ON_STACK: usize = 8;
+    let last_status = presence.last_status.as_deref().unwrap_or_default().into();
+    let mut few = [const { EMPTY }; ON_STACK];
+    let many: Vec<ResourceView<'_>>;
+    let resources = match few.get_mut(..presence.resources.len()) {
+        Some(few) => {
+            few.iter_mut().zip(&presence.resources).for_each(|(view, resource)| *view = resource_view(resource));
+            &*few
+        }
+        None => {
+            many = presence.resources.iter().map(resource_view).collect();
+            &many
+        }
+    };
+    visitor.visit(&PresenceView { resources: RSlice::from_slice(resources), last_status });
+}
+
+const EMPTY: ResourceView<'static> =
+    ResourceView { name: RStr::empty(), status: RStr::empty(), since: 0, show: ShowCode::AVAILABLE, priority: 0 };
+
+fn resource_view(resource: &Resource) -> ResourceView<'_> {
+    ResourceView {
+        name: (&*resource.name).into(),
+        status: (&*resource.status).into(),
+        since: resource.since,
+        show: match resource.show {
+            Show::Available => ShowCode::AVAILABLE,
+            Show::Chat => ShowCode::CHAT,
+            Show::Away => ShowCode::AWAY,
+            Show::Xa => ShowCode::XA,
+            Show::Dnd => ShowCode::DND,
+        },
+        priority: resource.priority,
+    }
+}
+
+extern "C" fn subscribe(host: HostContext, user: RStr<'_>, subscription: u64) -> Status {
+    answer(host, |context| {
+        if context.changes.subscribe(&user, subscription) {
+            let changes: Arc<dyn Listener> = context.changes.clone();
+            context.services.presence().listen(Arc::downgrade(&changes));
+        }
+        Status::OK
+    })
+}
+
+extern "C" fn unsubscribe(host: HostContext, subscription: u64) -> Status {
+    answer(host, |context| {
+        context.changes.unsubscribe(subscription);
+        Status::OK
+    })
+}
+
+extern "C" fn domain(host: HostContext, out: &mut RString) -> Status {
+    answer(host, |context| {
+        out.push_str(context.services.domain());
+        Status::OK
+    })
+}
+
+extern "C" fn parse_jid(host: HostContext, text: RStr<'_>, out: &mut RString, parts: &mut JidParts) -> Status {
+    answer(host, |context| {
+        let Ok(jid) = jid::Jid::new(&text) else { return Status::INVALID };
+        let bare = jid.as_str().find('/').unwrap_or(jid.as_str().len());
+        *parts = JidParts {
+            domain: jid.node().map_or(0, |node| node.as_str().len() as u32 + 1),
+            bare: bare as u32,
+            local: jid.domain().as_str() == context.services.domain(),
+        };
+        out.push_str(jid.as_str());
+        Status::OK
+    })
+}
+
+extern "C" fn relation(host: HostContext, user: RStr<'_>, viewer: RStr<'_>, out: &mut RelationView) -> Status {
+    answer(host, |context| match context.services.relation(&user, &viewer) {
+        Ok(relation) => {
+            let super::services::Relation { account, from, to, blocked } = relation;
+            *out = RelationView { account, from, to, blocked };
+            Status::OK
+        }
+        Err(reason) => {
+            log::error!("plugin {}: a roster could not be read: {reason}", context.manifest.id);
+            Status::FAILED
+        }
+    })
+}
+
+extern "C" fn declare(host: HostContext, settings: RSlice<'_, SettingView<'_>>) -> RResult<(), RString> {
+    let context = context(host);
+    match catch_unwind(AssertUnwindSafe(|| context.declare(&settings))) {
+        Ok(result) => result.map_err(RString::from).into(),
+        Err(_) => RResult::RErr("the host failed; its log says why".into()),
+    }
+}
+
+extern "C" fn read_setting(host: HostContext, name: RStr<'_>, out: &mut RString) -> Status {
+    answer(host, |context| match context.setting(&name) {
+        Some(value) => {
+            out.push_str(&value);
+            Status::OK
+        }
+        None => Status::UNKNOWN,
+    })
+}
+
+extern "C" fn directory(host: HostContext, out: &mut RVec<u8>) -> Status {
+    answer(host, |context| match context.services.data_directory(&context.manifest.id) {
+        Ok(path) => {
+            out.extend_from_copy_slice(path.as_os_str().as_bytes());
+            Status::OK
+        }
+        Err(error) => {
+            log::error!("plugin {}: no folder for its data: {error}", context.manifest.id);
+            Status::FAILED
+        }
+    })
+}
+
+extern "C" fn max_level(_: HostContext) -> u8 {
+    log::max_level() as u8
+}
+
+extern "C" fn write_log(host: HostContext, level: u8, target: RStr<'_>, message: RStr<'_>) {
+    let level = log::Level::iter().nth(usize::from(level).saturating_sub(1)).unwrap_or(log::Level::Trace);
+    let id = &context(host).manifest.id;
+    // A logger that panics has nobody left to tell.
+    let _ =
+        catch_unwind(AssertUnwindSafe(|| log::log!(target: &format!("plugin::{id}::{target}"), level, "{message}")));
+}
+
+extern "C" fn respond(host: HostContext, token: u64, head: &ResponseHead<'_>, body: RSlice<'_, u8>) -> Status {
+    answer(host, |context| match read_head(head) {
+        Ok((status, fields)) => {
+            let body = Body::Whole(Bytes::copy_from_slice(&body));
+            done(context.exchanges.respond(token, Answer { status, fields, body }))
+        }
+        Err(reason) => malformed(context, token, &reason),
+    })
+}
+
+extern "C" fn open(host: HostContext, token: u64, head: &ResponseHead<'_>) -> Status {
+    answer(host, |context| match read_head(head) {
+        Ok((status, fields)) => done(context.exchanges.open(token, status, fields)),
+        Err(reason) => malformed(context, token, &reason),
+    })
+}
+
+extern "C" fn write(host: HostContext, token: u64, chunk: RSlice<'_, u8>, wait: u32) -> Status {
+    answer(host, |context| {
+        let ready = move || context.writable(token);
+        let wait = Duration::from_millis(wait.into());
+        match context.exchanges.write(token, Bytes::copy_from_slice(&chunk), wait, ready) {
+            Ok(Written::Queued) => Status::OK,
+            Ok(Written::Full) => Status::FULL,
+            Err(Closed) => Status::CLOSED,
+        }
+    })
+}
+
+extern "C" fn finish(host: HostContext, token: u64) -> Status {
+    answer(host, |context| done(context.exchanges.finish(token)))
+}
+
+extern "C" fn abandon(host: HostContext, token: u64, reason: RStr<'_>) -> Status {
+    answer(host, |context| done(context.exchanges.abandon(token, &reason)))
+}
+
+fn done(result: Result<(), Closed>) -> Status {
+    result.map_or(Status::CLOSED, |()| Status::OK)
+}
+
+fn malformed(context: &Context, token: u64, reason: &str) -> Status {
+    done(context.exchanges.abandon(token, reason));
+    Status::INVALID
+}
+
+fn read_head(head: &ResponseHead<'_>) -> Result<(StatusCode, Vec<(HeaderName, HeaderValue)>), String> {
+    let status = StatusCode::from_u16(head.status).ok().filter(|status| status.as_u16() >= 200);
+    let status = status.ok_or_else(|| format!("{} is no status of a response", head.status))?;
+    let fields = head.fields.iter().map(|field| {
+        let name = HeaderName::from_bytes(field.name.as_bytes()).ok().filter(|name| !HOSTS_OWN.contains(name));
+        let value = HeaderValue::from_bytes(&field.value);
+        match (name, value) {
+            (Some(name), Ok(value)) => Ok((name, value)),
+            _ => Err(format!("the header field {:?} is malformed or not a plugin's to set", field.name)),
+        }
+    });
+    Ok((status, fields.collect::<Result<_, _>>()?))
+}
+
+/// The fields that say how a message is framed.
+const HOSTS_OWN: [HeaderName; 5] =
+    [header::CONNECTION, header::CONTENT_LENGTH, header::DATE, header::TRANSFER_ENCODING, header::UPGRADE];
+
+/// Proof that the statics above stand for what their ids say.
+#[cfg(test)]
+mod tests {
+    use abi_stable::StableAbi;
+
+    use super::*;
+
+    fn fits<T: Table>() -> bool {
+        matches!(offer(T::ID, T::LAYOUT), Some(Ok(_)))
+    }
+
+    #[test]
+    fn every_offered_interface_fits_its_own_definition() {
+        assert!(fits::<HostPresenceRef>() && fits::<HostRosterRef>() && fits::<HostSettingsRef>());
+        assert!(fits::<HostDataRef>() && fits::<HostLogRef>() && fits::<HostHttpRef>());
+        assert!(OFFERED.iter().all(|id| offer(id, HostLogRef::LAYOUT).is_some()));
+    }
+
+    #[test]
+    fn another_shape_is_refused() {
+        assert!(matches!(offer(HostPresenceRef::ID, <HostLogRef as StableAbi>::LAYOUT), Some(Err(_))));
+        assert!(offer("host.presence/2", <HostPresenceRef as StableAbi>::LAYOUT).is_none());
+    }
+}

@@ -1,0 +1,182 @@
+//! Telling a generation of changes of presence: coalesced per user, on one thread of the generation's own.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, OnceLock},
+    thread::JoinHandle,
+};
+
+use parking_lot::{Condvar, Mutex};
+use plugin_api::abi::plugin_presence::PluginPresenceRef;
+
+use crate::presence::Listener;
+
+/// The subscriptions of one generation and what waits to be told.
+pub struct Changes {
+    name: String,
+    state: Mutex<State>,
+    changed: Condvar,
+    teller: Mutex<Option<JoinHandle<()>>>,
+    plugin: OnceLock<PluginPresenceRef>,
+}
+
+#[derive(Default)]
+struct State {
+    by_user: HashMap<String, Vec<u64>>,
+    everybody: Vec<u64>,
+    /// Users whose change waits, in the order of their first one, with how many more came since.
+    waiting: VecDeque<String>,
+    lost: HashMap<String, u32>,
+    /// Whether somebody subscribed before: then the source knows this listener.
+    listening: bool,
+    stopped: bool,
+}
+
+impl Changes {
+    /// No subscriptions yet. `name` is that of the generation.
+    pub fn new(name: String) -> Arc<Changes> {
+        Arc::new(Changes {
+            name,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            teller: Mutex::default(),
+            plugin: OnceLock::new(),
+        })
+    }
+
+    /// Whom to tell. Changes that came before wait for it.
+    pub fn connect(self: &Arc<Self>, plugin: PluginPresenceRef) {
+        if self.plugin.set(plugin).is_ok() && self.state.lock().has_subscribers() {
+            self.start_telling();
+        }
+    }
+
+    /// Adds a subscription to `user`, or to everybody if it is empty. Answers whether it is the generation's first.
+    pub fn subscribe(self: &Arc<Self>, user: &str, subscription: u64) -> bool {
+        let mut state = self.state.lock();
+        let first = !std::mem::replace(&mut state.listening, true);
+        match user {
+            "" => state.everybody.push(subscription),
+            user => state.by_user.entry(user.into()).or_default().push(subscription),
+        }
+        drop(state);
+        if self.plugin.get().is_some() {
+            self.start_telling();
+        }
+        first
+    }
+
+    /// Ends a subscription.
+    pub fn unsubscribe(&self, subscription: u64) {
+        let mut state = self.state.lock();
+        state.everybody.retain(|known| *known != subscription);
+        state.by_user.retain(|_, subscriptions| {
+            subscriptions.retain(|known| *known != subscription);
+            !subscriptions.is_empty()
+        });
+    }
+
+    /// Ends all subscriptions and joins the thread, unless it is the one that calls.
+    pub fn stop(&self) {
+        self.state.lock().stopped = true;
+        self.changed.notify_all();
+        let teller = self.teller.lock().take();
+        if let Some(teller) = teller.filter(|teller| teller.thread().id() != std::thread::current().id()) {
+            // The funnel lets no panic through: there is nothing to learn from the result.
+            let _ = teller.join();
+        }
+    }
+
+    fn start_telling(self: &Arc<Self>) {
+        let mut teller = self.teller.lock();
+        if teller.is_some() || self.state.lock().stopped {
+            return;
+        }
+        let changes = self.clone();
+        let thread = std::thread::Builder::new().name(format!("{}-changes", self.name));
+        match thread.spawn(move || changes.tell_all()) {
+            Ok(thread) => *teller = Some(thread),
+            Err(error) => log::error!("{}: no thread for changes of presence: {error}", self.name),
+        }
+    }
+
+    fn tell_all(&self) {
+        let Some(plugin) = self.plugin.get() else { return };
+        while let Some((user, lost, subscriptions)) = self.next() {
+            for subscription in subscriptions {
+                plugin.changed()(subscription, user.as_str().into(), lost);
+            }
+        }
+    }
+
+    /// Waits for a change. `None`: stopped.
+    fn next(&self) -> Option<(String, u32, Vec<u64>)> {
+        let mut state = self.state.lock();
+        loop {
+            if state.stopped {
+                return None;
+            }
+            if let Some(user) = state.waiting.pop_front() {
+                let lost = state.lost.remove(&user).unwrap_or_default();
+                let subscriptions = state.subscribers(&user);
+                return Some((user, lost, subscriptions));
+            }
+            self.changed.wait(&mut state);
+        }
+    }
+}
+
+impl Listener for Changes {
+    fn presence_changed(&self, user: &str) {
+        let mut state = self.state.lock();
+        if state.everybody.is_empty() && !state.by_user.contains_key(user) {
+            return;
+        }
+        if let Some(lost) = state.lost.get_mut(user) {
+            *lost = lost.saturating_add(1);
+            return;
+        }
+        state.lost.insert(user.into(), 0);
+        state.waiting.push_back(user.into());
+        self.changed.notify_one();
+    }
+}
+
+impl State {
+    fn has_subscribers(&self) -> bool {
+        !self.everybody.is_empty() || !self.by_user.is_empty()
+    }
+
+    fn subscribers(&self, user: &str) -> Vec<u64> {
+        let own = self.by_user.get(user).into_iter().flatten();
+        self.everybody.iter().chain(own).copied().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_of_one_user_are_told_once_with_the_count_of_those_left_out() {
+        let changes = Changes::new("test".into());
+        assert!(changes.subscribe("ann@x", 1));
+        assert!(!changes.subscribe("", 2));
+        for user in ["ann@x", "bob@x", "ann@x", "ann@x"] {
+            changes.presence_changed(user);
+        }
+        assert_eq!(changes.next(), Some(("ann@x".into(), 2, vec![2, 1])));
+        assert_eq!(changes.next(), Some(("bob@x".into(), 0, vec![2])));
+    }
+
+    #[test]
+    fn nobody_is_told_of_users_not_subscribed_to() {
+        let changes = Changes::new("test".into());
+        changes.subscribe("ann@x", 1);
+        changes.unsubscribe(1);
+        changes.presence_changed("ann@x");
+        changes.stop();
+        assert_eq!(changes.next(), None);
+        assert!(changes.state.lock().waiting.is_empty());
+    }
+}

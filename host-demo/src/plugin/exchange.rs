@@ -1,0 +1,392 @@
+//! Requests that wait for a plugin's answer, each known to the plugin by a token.
+//!
+//! A token names a place in a slab and the sequence number of the request that holds it, so that a stale one finds nothing. The answer
+//! travels by a oneshot channel to the future that waits for it; a streamed body by a buffer with a bound.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
+};
+
+use actix_web::http::{
+    StatusCode,
+    header::{HeaderName, HeaderValue},
+};
+use bytes::Bytes;
+use parking_lot::{Condvar, Mutex};
+use slab::Slab;
+use tokio::sync::oneshot;
+
+/// The most bytes of a stream that may wait for its client.
+pub const STREAM_BUFFER: usize = 64 * 1024;
+const SHARDS: usize = 16;
+
+/// A plugin's answer to a request.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status code.
+    pub status: StatusCode,
+    /// The header fields.
+    pub fields: Vec<(HeaderName, HeaderValue)>,
+    /// The body.
+    pub body: Body,
+}
+
+/// The body of an answer.
+#[derive(Debug)]
+pub enum Body {
+    /// All of it.
+    Whole(Bytes),
+    /// It comes in chunks.
+    Stream(StreamBody),
+}
+
+/// Why there is no answer: the handler gave up, for this reason.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Abandoned(pub String);
+
+/// The plugin or the host cut a stream before its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut;
+
+/// A call that comes too late, or with a token that never was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closed;
+
+/// What became of a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// It waits for the client.
+    Queued,
+    /// There is no room.
+    Full,
+}
+
+/// The requests of one generation that are not answered in full.
+#[derive(Default)]
+pub struct Exchanges {
+    shards: [Mutex<Slab<Entry>>; SHARDS],
+    sequence: AtomicU32,
+}
+
+struct Entry {
+    sequence: u32,
+    state: State,
+}
+
+enum State {
+    Waiting(oneshot::Sender<Result<Answer, Abandoned>>),
+    Streaming(Arc<Buffer>),
+}
+
+/// Waits for the answer of one request. Dropped, it closes the token.
+pub struct Pending<'a> {
+    exchanges: &'a Exchanges,
+    token: u64,
+    answer: oneshot::Receiver<Result<Answer, Abandoned>>,
+}
+
+impl Exchanges {
+    /// Opens an exchange.
+    pub fn begin(&self) -> Pending<'_> {
+        let (sender, answer) = oneshot::channel();
+        let sequence = self.sequence.fetch_add(1, Ordering::Relaxed);
+        let shard = sequence as usize % SHARDS;
+        let index = self.shards[shard].lock().insert(Entry { sequence, state: State::Waiting(sender) });
+        let place = index * SHARDS + shard;
+        Pending { exchanges: self, token: (place as u64) << 32 | u64::from(sequence), answer }
+    }
+
+    /// Answers whole.
+    pub fn respond(&self, token: u64, answer: Answer) -> Result<(), Closed> {
+        let State::Waiting(sender) = self.take(token, |state| matches!(state, State::Waiting(_)))? else {
+            return Err(Closed);
+        };
+        sender.send(Ok(answer)).map_err(|_| Closed)
+    }
+
+    /// Answers with a head, whose body follows.
+    pub fn open(&self, token: u64, status: StatusCode, fields: Vec<(HeaderName, HeaderValue)>) -> Result<(), Closed> {
+        let buffer = Arc::new(Buffer::default());
+        let sender = self.with(token, |state| match state {
+            State::Waiting(_) => match std::mem::replace(state, State::Streaming(buffer.clone())) {
+                State::Waiting(sender) => Ok(sender),
+                State::Streaming(_) => Err(Closed),
+            },
+            State::Streaming(_) => Err(Closed),
+        })?;
+        let body = Body::Stream(StreamBody(buffer));
+        sender.send(Ok(Answer { status, fields, body })).map_err(|_| Closed)
+    }
+
+    /// Queues a chunk of an open stream, waiting for room for up to `wait`. After `Full`, `ready` is called once, when there
+    /// is room again or nobody reads any more.
+    pub fn write(
+        &self,
+        token: u64,
+        chunk: Bytes,
+        wait: Duration,
+        ready: impl FnOnce() + Send + 'static,
+    ) -> Result<Written, Closed> {
+        let buffer = self.with(token, |state| match state {
+            State::Streaming(buffer) => Ok(buffer.clone()),
+            State::Waiting(_) => Err(Closed),
+        })?;
+        buffer.write(chunk, wait, ready)
+    }
+
+    /// Ends a stream in order.
+    pub fn finish(&self, token: u64) -> Result<(), Closed> {
+        match self.take(token, |state| matches!(state, State::Streaming(_)))? {
+            State::Streaming(buffer) => buffer.end(End::Finished),
+            State::Waiting(_) => return Err(Closed),
+        }
+        Ok(())
+    }
+
+    /// Gives a request up, or cuts its stream.
+    pub fn abandon(&self, token: u64, reason: &str) -> Result<(), Closed> {
+        match self.take(token, |_| true)? {
+            State::Streaming(buffer) => buffer.end(End::Cut),
+            State::Waiting(sender) => sender.send(Err(Abandoned(reason.into()))).map_err(|_| Closed)?,
+        }
+        Ok(())
+    }
+
+    /// Gives up all that is left. Answers how many there were.
+    pub fn abandon_all(&self, reason: &str) -> usize {
+        let left: Vec<Entry> =
+            self.shards.iter().flat_map(|shard| std::mem::take(&mut *shard.lock())).map(|(_, e)| e).collect();
+        let count = left.len();
+        for entry in left {
+            match entry.state {
+                State::Streaming(buffer) => buffer.end(End::Cut),
+                // Whoever waited is gone if this fails.
+                State::Waiting(sender) => drop(sender.send(Err(Abandoned(reason.into())))),
+            }
+        }
+        count
+    }
+
+    fn with<R>(&self, token: u64, act: impl FnOnce(&mut State) -> Result<R, Closed>) -> Result<R, Closed> {
+        let (shard, index, sequence) = place(token);
+        let mut slab = self.shards[shard].lock();
+        let entry = slab.get_mut(index).filter(|entry| entry.sequence == sequence).ok_or(Closed)?;
+        act(&mut entry.state)
+    }
+
+    fn take(&self, token: u64, fits: impl FnOnce(&State) -> bool) -> Result<State, Closed> {
+        let (shard, index, sequence) = place(token);
+        let mut slab = self.shards[shard].lock();
+        slab.get(index).filter(|entry| entry.sequence == sequence && fits(&entry.state)).ok_or(Closed)?;
+        Ok(slab.remove(index).state)
+    }
+}
+
+fn place(token: u64) -> (usize, usize, u32) {
+    let place = (token >> 32) as usize;
+    (place % SHARDS, place / SHARDS, token as u32)
+}
+
+impl Pending<'_> {
+    /// What the plugin knows this request by.
+    pub fn token(&self) -> u64 {
+        self.token
+    }
+
+    /// The answer, if it has been given.
+    pub fn answered(&mut self) -> Option<Result<Answer, Abandoned>> {
+        self.answer.try_recv().ok()
+    }
+
+    /// Waits for the answer. Cancel-safe.
+    pub async fn answer(&mut self) -> Result<Answer, Abandoned> {
+        (&mut self.answer).await.unwrap_or_else(|_| Err(Abandoned("the generation has been stopped".into())))
+    }
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        // An answer given already closed the token, or made it the token of a stream, which goes on.
+        let _ = self.exchanges.take(self.token, |state| matches!(state, State::Waiting(_)));
+    }
+}
+
+/// The chunks of a stream that wait for its client.
+#[derive(Default)]
+struct Buffer {
+    inner: Mutex<Chunks>,
+    room: Condvar,
+}
+
+#[derive(Default)]
+struct Chunks {
+    queue: std::collections::VecDeque<Bytes>,
+    bytes: usize,
+    end: Option<End>,
+    reader: Option<Waker>,
+    ready: Option<Box<dyn FnOnce() + Send>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Finished,
+    Cut,
+}
+
+impl Buffer {
+    fn write(&self, chunk: Bytes, wait: Duration, ready: impl FnOnce() + Send + 'static) -> Result<Written, Closed> {
+        let deadline = Instant::now() + wait;
+        let mut chunks = self.inner.lock();
+        // A chunk larger than the buffer passes when nothing else waits.
+        while chunks.end.is_none() && chunks.bytes > 0 && chunks.bytes + chunk.len() > STREAM_BUFFER {
+            if wait.is_zero() || self.room.wait_until(&mut chunks, deadline).timed_out() {
+                chunks.ready = Some(Box::new(ready));
+                return Ok(Written::Full);
+            }
+        }
+        if chunks.end.is_some() {
+            return Err(Closed);
+        }
+        chunks.bytes += chunk.len();
+        chunks.queue.push_back(chunk);
+        wake(chunks.reader.take());
+        Ok(Written::Queued)
+    }
+
+    fn end(&self, end: End) {
+        let mut chunks = self.inner.lock();
+        chunks.end.get_or_insert(end);
+        self.room.notify_all();
+        wake(chunks.reader.take());
+    }
+}
+
+fn wake(reader: Option<Waker>) {
+    if let Some(reader) = reader {
+        reader.wake();
+    }
+}
+
+/// The reading end of a stream. Dropped, it closes the stream for the plugin.
+pub struct StreamBody(Arc<Buffer>);
+
+impl StreamBody {
+    /// The next chunk; `None` is the end.
+    pub fn poll_chunk(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Cut>>> {
+        let mut chunks = self.0.inner.lock();
+        if let Some(chunk) = chunks.queue.pop_front() {
+            chunks.bytes -= chunk.len();
+            self.0.room.notify_all();
+            if let Some(ready) = chunks.ready.take() {
+                drop(chunks);
+                ready();
+            }
+            return Poll::Ready(Some(Ok(chunk)));
+        }
+        match chunks.end {
+            Some(End::Finished) => Poll::Ready(None),
+            Some(End::Cut) => Poll::Ready(Some(Err(Cut))),
+            None => {
+                chunks.reader = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Drop for StreamBody {
+    fn drop(&mut self) {
+        self.0.end(End::Cut);
+        let ready = self.0.inner.lock().ready.take();
+        if let Some(ready) = ready {
+            ready();
+        }
+    }
+}
+
+impl std::fmt::Debug for StreamBody {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("StreamBody")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(text: &'static str) -> Answer {
+        Answer { status: StatusCode::OK, fields: Vec::new(), body: Body::Whole(Bytes::from_static(text.as_bytes())) }
+    }
+
+    fn next(body: &StreamBody) -> Poll<Option<Result<Bytes, Cut>>> {
+        body.poll_chunk(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn a_request_is_answered_once() {
+        let exchanges = Exchanges::default();
+        let mut pending = exchanges.begin();
+        assert!(pending.answered().is_none());
+        assert_eq!(exchanges.respond(pending.token(), answer("a")), Ok(()));
+        assert_eq!(exchanges.respond(pending.token(), answer("b")), Err(Closed));
+        assert!(pending.answered().is_some());
+    }
+
+    #[test]
+    fn a_stale_token_finds_nothing_though_its_place_is_taken_again() {
+        let exchanges = Exchanges::default();
+        let tokens: Vec<u64> = (0..SHARDS).map(|_| exchanges.begin().token()).collect();
+        let later: Vec<_> = (0..SHARDS).map(|_| exchanges.begin()).collect();
+        for token in tokens {
+            assert_eq!(exchanges.respond(token, answer("late")), Err(Closed));
+        }
+        assert_eq!(exchanges.respond(u64::MAX, answer("never was")), Err(Closed));
+        drop(later);
+    }
+
+    #[test]
+    fn a_stream_is_bounded_and_tells_when_there_is_room() {
+        static READY: AtomicU32 = AtomicU32::new(0);
+        fn ready() {
+            READY.fetch_add(1, Ordering::SeqCst);
+        }
+        let exchanges = Exchanges::default();
+        let mut pending = exchanges.begin();
+        let token = pending.token();
+        exchanges.open(token, StatusCode::OK, Vec::new()).unwrap();
+        let Some(Ok(Answer { body: Body::Stream(body), .. })) = pending.answered() else { panic!("no stream") };
+        drop(pending);
+        let half = Bytes::from(vec![b'x'; STREAM_BUFFER / 2 + 1]);
+        assert_eq!(exchanges.write(token, half.clone(), Duration::ZERO, ready), Ok(Written::Queued));
+        assert_eq!(exchanges.write(token, half.clone(), Duration::ZERO, ready), Ok(Written::Full));
+        assert_eq!(next(&body), Poll::Ready(Some(Ok(half.clone()))));
+        assert_eq!(READY.load(Ordering::SeqCst), 1);
+        assert_eq!(exchanges.write(token, half.clone(), Duration::ZERO, ready), Ok(Written::Queued));
+        assert_eq!(exchanges.finish(token), Ok(()));
+        assert_eq!(next(&body), Poll::Ready(Some(Ok(half))));
+        assert_eq!(next(&body), Poll::Ready(None));
+    }
+
+    #[test]
+    fn a_dropped_body_closes_the_stream() {
+        let exchanges = Exchanges::default();
+        let mut pending = exchanges.begin();
+        let token = pending.token();
+        exchanges.open(token, StatusCode::OK, Vec::new()).unwrap();
+        drop(pending.answered());
+        assert_eq!(exchanges.write(token, "x".into(), Duration::ZERO, || ()), Err(Closed));
+    }
+
+    #[test]
+    fn what_is_left_is_given_up() {
+        let exchanges = Exchanges::default();
+        let mut pending = exchanges.begin();
+        assert_eq!(exchanges.abandon_all("drained"), 1);
+        assert_eq!(pending.answered().map(|answer| answer.unwrap_err()), Some(Abandoned("drained".into())));
+    }
+}

@@ -1,0 +1,401 @@
+//! One loaded version of a plugin.
+//!
+//! The order of its life is a chain of types: [`Loaded`] has been opened and its root checked, [`Generation`] has been started.
+//! A library is never closed: unloading Rust code is unsafe in ways that nobody can check, so a stopped generation stays mapped.
+
+use std::{
+    fmt,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use abi_stable::{
+    library::{AbiHeaderRef, ROOT_MODULE_LOADER_NAME_WITH_NUL},
+    std_types::RResult,
+};
+use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
+use plugin_api::{
+    abi::{
+        plugin_http::PluginHttpRef,
+        plugin_life::PluginLifeRef,
+        plugin_presence::PluginPresenceRef,
+        root::{LayoutMismatch, RootRef, Table},
+    },
+    manifest::Manifest,
+};
+use tokio::sync::Notify;
+
+use super::{
+    callbacks,
+    context::Context,
+    exchange::{Abandoned, Answer},
+    request::{OwnedRequest, Request},
+    route::{Route, RouteError},
+    services::Services,
+    threads::{Busy, Threads},
+};
+use crate::store::SettingSchema;
+
+/// How long a handler may keep a thread before its client is answered without it.
+pub const HANDLER_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a request may wait for an answer that its handler left for later.
+pub const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Why a staged file can't be loaded.
+#[derive(Debug)]
+pub enum LoadError {
+    /// The dynamic loader refused it.
+    Open(String),
+    /// It has no root that this host can use.
+    Root(String),
+}
+
+/// Why a loaded plugin did not start.
+#[derive(Debug)]
+pub enum StartError {
+    /// Its own `start` failed, with this text.
+    Refused(String),
+    /// It implements an interface in another shape.
+    Interface(LayoutMismatch),
+    /// It implements no `plugin.life/1`.
+    NoLife,
+    /// A route can't be mounted.
+    Route(RouteError),
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LoadError::Open(reason) => write!(out, "it can't be opened: {reason}"),
+            LoadError::Root(reason) => write!(out, "its root does not fit this host: {reason}"),
+        }
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Refused(reason) => write!(out, "its start failed: {reason}"),
+            StartError::Interface(mismatch) => {
+                write!(out, "its {} has another shape than this host's: {}", mismatch.id, mismatch.differences)
+            }
+            StartError::NoLife => write!(out, "it does not implement {}", PluginLifeRef::ID),
+            StartError::Route(error) => error.fmt(out),
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}
+impl std::error::Error for StartError {}
+
+/// Why a request has no answer of the plugin's.
+#[derive(Debug, PartialEq, Eq)]
+pub enum CallError {
+    /// The handler panicked, or gave up for this reason.
+    Abandoned(String),
+    /// All threads of the plugin are busy.
+    Busy,
+    /// The handler, or whoever it left the answer to, took too long.
+    TimedOut,
+}
+
+/// A plugin whose library is open and whose root fits. It has not run yet, but for the library's own initialisers.
+pub struct Loaded {
+    root: RootRef,
+    manifest: Manifest,
+    number: u64,
+    services: Arc<dyn Services>,
+}
+
+impl Loaded {
+    /// Opens a staged file and checks its root. Blocks; code of the plugin may run.
+    ///
+    /// # Errors
+    /// The file is no plugin that this host can use.
+    pub fn open(
+        staged: &Path,
+        manifest: Manifest,
+        number: u64,
+        services: Arc<dyn Services>,
+    ) -> Result<Loaded, LoadError> {
+        let root = open_root(staged)?;
+        Ok(Loaded { root, manifest, number, services })
+    }
+
+    /// Runs the plugin's `start`. Blocks for as long as that does.
+    ///
+    /// # Errors
+    /// The plugin refused, or what it registered can't be used. Its code is not called again.
+    pub fn start(self) -> Result<Arc<Generation>, StartError> {
+        let name = format!("{}#{}", self.manifest.id, self.number);
+        let context = Context::new(self.manifest, name.clone(), self.services);
+        let started = start(self.root, context, &name, self.number);
+        if started.is_err() {
+            context.stop();
+            context.changes.stop();
+        }
+        started.map(Arc::new)
+    }
+}
+
+fn open_root(staged: &Path) -> Result<RootRef, LoadError> {
+    let open = |error: libloading::Error| LoadError::Open(error.to_string());
+    // SAFETY: opening runs the initialisers of a foreign library, and nobody can promise what they do: the file was checked, and
+    // a probe process has opened it before.
+    let library = unsafe { Library::open(Some(staged), RTLD_NOW | RTLD_LOCAL) }.map_err(open)?;
+    // SAFETY: a library that exports this symbol was made by `export_plugin!`, or says that it was.
+    let header = unsafe { library.get::<AbiHeaderRef>(ROOT_MODULE_LOADER_NAME_WITH_NUL.as_bytes()) };
+    let header: AbiHeaderRef = *header.map_err(open)?;
+    // What the header points to must stay: the library is never closed.
+    std::mem::forget(library);
+    let root = |error: abi_stable::library::LibraryError| LoadError::Root(first_lines(&error.to_string()));
+    header.upgrade().map_err(root)?.init_root_module().map_err(root)
+}
+
+/// abi_stable describes every layout it met, on hundreds of lines.
+fn first_lines(text: &str) -> String {
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).take(4).collect::<Vec<_>>().join("; ")
+}
+
+fn start(root: RootRef, context: &'static Context, name: &str, number: u64) -> Result<Generation, StartError> {
+    if let RResult::RErr(reason) = root.start()(callbacks::query(context)) {
+        return Err(StartError::Refused(one_line(&reason)));
+    }
+    let life = implemented(root)?.ok_or(StartError::NoLife)?;
+    let http: Option<PluginHttpRef> = implemented(root)?;
+    let routes = match http {
+        Some(http) => Route::read_all(&context.manifest.id, &http.routes()()).map_err(StartError::Route)?,
+        None => Vec::new(),
+    };
+    if let Some(http) = http {
+        context.connect(http);
+    }
+    if let Some(presence) = implemented::<PluginPresenceRef>(root)? {
+        context.changes.connect(presence);
+    }
+    Ok(Generation {
+        context,
+        number,
+        life,
+        http,
+        routes,
+        threads: Threads::new(name.into()),
+        in_flight: Arc::default(),
+        closed: AtomicBool::new(false),
+    })
+}
+
+fn implemented<T: Table>(root: RootRef) -> Result<Option<T>, StartError> {
+    let offered = root.query()(T::ID.into()).into_option();
+    offered.map(|interface| interface.checked().map_err(StartError::Interface)).transpose()
+}
+
+/// What a plugin says of its failure: at most 1 KiB, without line breaks.
+fn one_line(reason: &str) -> String {
+    let plain = |character: char| if character.is_control() { ' ' } else { character };
+    let mut line: String = reason.chars().map(plain).collect();
+    line.truncate(line.floor_char_boundary(1024));
+    line
+}
+
+/// A started plugin.
+pub struct Generation {
+    context: &'static Context,
+    number: u64,
+    life: PluginLifeRef,
+    http: Option<PluginHttpRef>,
+    routes: Vec<Route>,
+    threads: Threads,
+    in_flight: Arc<InFlight>,
+    closed: AtomicBool,
+}
+
+#[derive(Default)]
+struct InFlight {
+    count: AtomicUsize,
+    none: Notify,
+}
+
+/// The right to call a generation, counted until it is dropped.
+pub struct Call {
+    generation: Arc<Generation>,
+    _in_flight: InFlightGuard,
+}
+
+struct InFlightGuard(Arc<InFlight>);
+
+impl InFlightGuard {
+    fn new(in_flight: &Arc<InFlight>) -> InFlightGuard {
+        in_flight.count.fetch_add(1, Ordering::SeqCst);
+        InFlightGuard(in_flight.clone())
+    }
+}
+
+impl Drop for InFlightGuard {
+    fn drop(&mut self) {
+        if self.0.count.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.0.none.notify_waiters();
+        }
+    }
+}
+
+impl Generation {
+    /// What the plugin says of itself.
+    pub fn manifest(&self) -> &Manifest {
+        &self.context.manifest
+    }
+
+    /// The number of this generation among all of this plugin.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Its routes.
+    pub fn routes(&self) -> &[Route] {
+        &self.routes
+    }
+
+    /// The settings that it declared.
+    pub fn settings(&self) -> Vec<SettingSchema> {
+        self.context.declared()
+    }
+
+    /// How many requests and streams are not finished.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.count.load(Ordering::SeqCst)
+    }
+
+    /// Begins a call. `None`: this generation takes no more; look the route up again.
+    pub fn enter(self: &Arc<Self>) -> Option<Call> {
+        let guard = InFlightGuard::new(&self.in_flight);
+        (!self.closed.load(Ordering::SeqCst)).then(|| Call { generation: self.clone(), _in_flight: guard })
+    }
+
+    /// Tells the plugin that a setting changed, and waits for it to have taken note.
+    pub fn settings_changed(&self) {
+        self.life.settings_changed()();
+    }
+
+    /// Tells the plugin to send its streams' clients away.
+    pub fn drain(&self) {
+        self.life.drain()();
+    }
+
+    /// Waits until nothing is in flight.
+    pub async fn drained(&self) {
+        loop {
+            let none = self.in_flight.none.notified();
+            tokio::pin!(none);
+            none.as_mut().enable();
+            if self.in_flight() == 0 {
+                return;
+            }
+            none.await;
+        }
+    }
+
+    /// Takes no more calls, and gives up those that are left. Answers how many there were.
+    pub fn cut(&self) -> usize {
+        self.closed.store(true, Ordering::SeqCst);
+        self.context.exchanges.abandon_all("the plugin was replaced or removed")
+    }
+
+    /// Ends the plugin: its threads joined, the plugin dropped, its late calls answered `CLOSED`. Blocks. Answers how many of its
+    /// handlers are still running; with any, the plugin can't be dropped and its memory is lost.
+    pub fn stop(&self) -> usize {
+        self.cut();
+        self.context.changes.stop();
+        let busy = self.threads.stop();
+        if busy == 0 {
+            self.life.stop()();
+        }
+        self.context.stop();
+        busy
+    }
+}
+
+impl Call {
+    /// Whom it calls.
+    pub fn generation(&self) -> &Generation {
+        &self.generation
+    }
+
+    /// Passes a request to the route of this index and waits for the answer.
+    ///
+    /// # Errors
+    /// The plugin gave none.
+    pub async fn answer(&self, index: usize, request: &Request<'_>) -> Result<Answer, CallError> {
+        let generation = &self.generation;
+        let (Some(http), Some(route)) = (generation.http, generation.routes.get(index)) else {
+            return Err(CallError::Abandoned("the plugin has no such route".into()));
+        };
+        if route.is_inline() {
+            answer_inline(generation.context, http, index as u32, request).await
+        } else {
+            answer_on_thread(generation, http, index as u32, request.detach()).await
+        }
+    }
+}
+
+async fn answer_inline(
+    context: &'static Context,
+    http: PluginHttpRef,
+    index: u32,
+    request: &Request<'_>,
+) -> Result<Answer, CallError> {
+    let mut pending = context.exchanges.begin();
+    if !request.with_view(|view| http.handle()(index, view, pending.token())) {
+        return Err(CallError::Abandoned("the handler panicked".into()));
+    }
+    if let Some(answer) = pending.answered() {
+        return answer.map_err(abandoned);
+    }
+    within(ANSWER_PATIENCE, pending.answer()).await
+}
+
+async fn answer_on_thread(
+    generation: &Arc<Generation>,
+    http: PluginHttpRef,
+    index: u32,
+    request: OwnedRequest,
+) -> Result<Answer, CallError> {
+    let mut pending = generation.context.exchanges.begin();
+    let token = pending.token();
+    let (returned, mut returns) = tokio::sync::oneshot::channel();
+    let running = InFlightGuard::new(&generation.in_flight);
+    let job = move || {
+        let handled = request.borrow().with_view(|view| http.handle()(index, view, token));
+        drop(running);
+        // Nobody waits any more if the client is gone.
+        let _ = returned.send(handled);
+    };
+    generation.threads.run(job).map_err(|Busy| CallError::Busy)?;
+    let patience = tokio::time::sleep(HANDLER_PATIENCE);
+    tokio::select! {
+        biased;
+        answer = pending.answer() => return answer.map_err(abandoned),
+        handled = &mut returns => if handled != Ok(true) {
+            return Err(CallError::Abandoned("the handler panicked".into()));
+        },
+        () = patience => return Err(CallError::TimedOut),
+    }
+    within(ANSWER_PATIENCE, pending.answer()).await
+}
+
+async fn within(
+    patience: Duration,
+    answer: impl Future<Output = Result<Answer, Abandoned>>,
+) -> Result<Answer, CallError> {
+    match tokio::time::timeout(patience, answer).await {
+        Ok(answer) => answer.map_err(abandoned),
+        Err(_) => Err(CallError::TimedOut),
+    }
+}
+
+fn abandoned(Abandoned(reason): Abandoned) -> CallError {
+    CallError::Abandoned(reason)
+}

@@ -1,0 +1,19 @@
+//! Plugins: from a file in the drop folder to routes that answer, and back.
+//!
+//! # Layout
+//! [`generation`] is one loaded version of a plugin: it opens the library, starts it, passes requests in and ends it. What it is
+//! lent of the server stands in [`services`], given through the tables in [`callbacks`] and marked by its [`context`]. Answers
+//! come back through [`exchange`]; [`threads`] and [`changes`] are the threads that the host makes for a generation.
+//! [`route`] is the table by which HTTP finds the generation for a path.
+
+#[allow(unsafe_code, reason = "a context that comes back from a plugin")]
+mod callbacks;
+mod changes;
+mod context;
+pub mod exchange;
+#[allow(unsafe_code, reason = "opens a library and reads its root")]
+pub mod generation;
+pub mod request;
+pub mod route;
+pub mod services;
+mod threads;

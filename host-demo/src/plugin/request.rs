@@ -1,0 +1,91 @@
+//! A request on its way into a plugin: borrowed from HTTP for an inline route, owned for one on a thread.
+
+use abi_stable::std_types::RSlice;
+use actix_web::http::header::HeaderMap;
+use plugin_api::abi::{
+    plugin_http::{ParameterView, RequestView},
+    wire::Field,
+};
+
+/// A request, borrowed.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    /// The method.
+    pub method: &'a str,
+    /// The path as sent.
+    pub path: &'a str,
+    /// The query as sent, without the `?`.
+    pub query: &'a str,
+    /// The header fields.
+    pub headers: &'a HeaderMap,
+    /// The named parts of the path, percent-decoded.
+    pub parameters: &'a [(String, String)],
+    /// The body.
+    pub body: &'a [u8],
+    /// The client's address; empty when unknown.
+    pub peer: &'a str,
+}
+
+/// A request that goes to another thread.
+pub struct OwnedRequest {
+    method: String,
+    path: String,
+    query: String,
+    headers: HeaderMap,
+    parameters: Vec<(String, String)>,
+    body: Vec<u8>,
+    peer: String,
+}
+
+impl Request<'_> {
+    /// Copies it.
+    pub fn detach(self) -> OwnedRequest {
+        OwnedRequest {
+            method: self.method.into(),
+            path: self.path.into(),
+            query: self.query.into(),
+            headers: self.headers.clone(),
+            parameters: self.parameters.to_vec(),
+            body: self.body.to_vec(),
+            peer: self.peer.into(),
+        }
+    }
+
+    /// Shows it in the form that crosses the boundary.
+    pub fn with_view<R>(&self, show: impl FnOnce(&RequestView<'_>) -> R) -> R {
+        let fields: Vec<Field<'_>> = self
+            .headers
+            .iter()
+            .map(|(name, value)| Field { name: name.as_str().into(), value: RSlice::from_slice(value.as_bytes()) })
+            .collect();
+        let parameters: Vec<ParameterView<'_>> = self
+            .parameters
+            .iter()
+            .map(|(name, value)| ParameterView { name: name.as_str().into(), value: value.as_str().into() })
+            .collect();
+        show(&RequestView {
+            method: self.method.into(),
+            path: self.path.into(),
+            query: self.query.into(),
+            fields: RSlice::from_slice(&fields),
+            parameters: RSlice::from_slice(&parameters),
+            body: RSlice::from_slice(self.body),
+            peer: self.peer.into(),
+        })
+    }
+}
+
+impl OwnedRequest {
+    /// Lends it.
+    pub fn borrow(&self) -> Request<'_> {
+        Request {
+            method: &self.method,
+            path: &self.path,
+            query: &self.query,
+            headers: &self.headers,
+            parameters: &self.parameters,
+            body: &self.body,
+            peer: &self.peer,
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! The routes of all active plugins: one immutable table, replaced whole by one pointer swap.
+
+use std::{collections::HashMap, fmt, sync::Arc};
+
+use actix_router::{Path, ResourceDef};
+use arc_swap::ArcSwap;
+use percent_encoding::percent_decode_str;
+use plugin_api::abi::plugin_http::{ExecutionCode, RouteView};
+
+use super::generation::Generation;
+
+/// The path below which plugins are mounted.
+pub const MOUNT: &str = "/plugins/";
+/// The longest request body that a route may ask for: 16 MiB.
+const MAX_BODY_LIMIT: u32 = 16 << 20;
+
+/// The table that requests are looked up in now.
+pub type Routes = ArcSwap<RouteTable>;
+
+/// One route of a plugin.
+pub struct Route {
+    methods: Vec<String>,
+    pattern: String,
+    path: ResourceDef,
+    body_limit: usize,
+    inline: bool,
+}
+
+/// Why a route can't be mounted.
+#[derive(Debug, PartialEq, Eq)]
+pub enum RouteError {
+    /// The pattern is not of actix's syntax.
+    Pattern(String),
+    /// The methods are not words separated by spaces.
+    Methods(String),
+    /// Two routes of the plugin have the same pattern and method.
+    Duplicate(String),
+}
+
+impl fmt::Display for RouteError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RouteError::Pattern(pattern) => {
+                write!(
+                    out,
+                    "the route {pattern:?} is no pattern: it begins with '/' and names its parts like /users/{{jid}}"
+                )
+            }
+            RouteError::Methods(methods) => write!(out, "{methods:?} are no HTTP methods separated by spaces"),
+            RouteError::Duplicate(route) => write!(out, "the route {route} is registered twice"),
+        }
+    }
+}
+
+impl std::error::Error for RouteError {}
+
+impl Route {
+    /// Checks a plugin's routes.
+    ///
+    /// # Errors
+    /// Names the first route that can't be mounted.
+    pub fn read_all(id: &str, views: &[RouteView<'_>]) -> Result<Vec<Route>, RouteError> {
+        let routes = views.iter().map(|view| Route::read(id, view)).collect::<Result<Vec<_>, _>>()?;
+        for (index, route) in routes.iter().enumerate() {
+            let earlier = routes[..index].iter().filter(|earlier| earlier.pattern == route.pattern);
+            let twice = earlier.flat_map(|earlier| &earlier.methods).find(|method| route.methods.contains(method));
+            if let Some(method) = twice {
+                return Err(RouteError::Duplicate(format!("{method} {}", route.pattern)));
+            }
+        }
+        Ok(routes)
+    }
+
+    fn read(id: &str, view: &RouteView<'_>) -> Result<Route, RouteError> {
+        let (below, methods) = (view.pattern.as_str(), view.methods.as_str());
+        if !below.starts_with('/') || below.len() > 1024 {
+            return Err(RouteError::Pattern(below.chars().take(80).collect()));
+        }
+        let words: Vec<String> = methods.split(' ').map(Into::into).collect();
+        if words.iter().any(|word| word.is_empty() || !word.bytes().all(|byte| byte.is_ascii_uppercase())) {
+            return Err(RouteError::Methods(methods.chars().take(80).collect()));
+        }
+        // The router panics on a pattern that it can't read.
+        let path =
+            std::panic::catch_unwind(|| ResourceDef::new(below)).map_err(|_| RouteError::Pattern(below.into()))?;
+        Ok(Route {
+            methods: words,
+            pattern: format!("{MOUNT}{id}{below}"),
+            path,
+            body_limit: view.body_limit.min(MAX_BODY_LIMIT) as usize,
+            inline: view.execution == ExecutionCode::INLINE,
+        })
+    }
+
+    /// The pattern of the whole path: `/plugins/hello/{user}`.
+    pub fn pattern(&self) -> &str {
+        &self.pattern
+    }
+
+    /// The methods that it answers.
+    pub fn methods(&self) -> &[String] {
+        &self.methods
+    }
+
+    /// The longest request body in bytes.
+    pub fn body_limit(&self) -> usize {
+        self.body_limit
+    }
+
+    /// Whether it runs on the HTTP worker itself.
+    pub fn is_inline(&self) -> bool {
+        self.inline
+    }
+
+    fn parameters(&self, below: &str) -> Option<Vec<(String, String)>> {
+        if self.path.is_match(below) && !below.contains('%') && !self.pattern.contains('{') {
+            return Some(Vec::new());
+        }
+        let mut path = Path::new(below);
+        if !self.path.capture_match_info(&mut path) {
+            return None;
+        }
+        path.iter()
+            .map(|(name, value)| {
+                let value = percent_decode_str(value).decode_utf8().ok()?;
+                Some((name.to_owned(), value.into_owned()))
+            })
+            .collect()
+    }
+}
+
+/// What stands at a path.
+pub enum Found<'a> {
+    /// A route of this plugin.
+    Route {
+        /// Who answers it.
+        generation: &'a Arc<Generation>,
+        /// Its index among the generation's routes.
+        index: usize,
+        /// The named parts of the path, percent-decoded.
+        parameters: Vec<(String, String)>,
+    },
+    /// Routes, but none for this method; these would do.
+    OtherMethods(Vec<&'a str>),
+    /// Nothing.
+    Nothing,
+}
+
+/// The active generation of each plugin by its id.
+#[derive(Default)]
+pub struct RouteTable {
+    plugins: HashMap<String, Arc<Generation>>,
+}
+
+impl RouteTable {
+    /// The table of these generations, one a plugin.
+    pub fn new(generations: impl IntoIterator<Item = Arc<Generation>>) -> RouteTable {
+        let by_id = |generation: Arc<Generation>| (generation.manifest().id.clone(), generation);
+        RouteTable { plugins: generations.into_iter().map(by_id).collect() }
+    }
+
+    /// The active generations.
+    pub fn generations(&self) -> impl Iterator<Item = &Arc<Generation>> {
+        self.plugins.values()
+    }
+
+    /// Looks up a path as it was sent. An earlier route of a plugin goes before a later one.
+    pub fn find(&self, method: &str, path: &str) -> Found<'_> {
+        let Some((id, _)) = path.strip_prefix(MOUNT).and_then(|rest| rest.split_once('/')) else {
+            return Found::Nothing;
+        };
+        let Some(generation) = self.plugins.get(id) else { return Found::Nothing };
+        let below = &path[MOUNT.len() + id.len()..];
+        let mut others = Vec::new();
+        for (index, route) in generation.routes().iter().enumerate() {
+            let Some(parameters) = route.parameters(below) else { continue };
+            if route.methods.iter().any(|known| known == method) {
+                return Found::Route { generation, index, parameters };
+            }
+            others.extend(
+                route.methods.iter().map(String::as_str).filter(|known| !others.contains(known)).collect::<Vec<_>>(),
+            );
+        }
+        if others.is_empty() { Found::Nothing } else { Found::OtherMethods(others) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn view(methods: &'static str, pattern: &'static str) -> RouteView<'static> {
+        RouteView { methods: methods.into(), pattern: pattern.into(), body_limit: 1, execution: ExecutionCode::THREAD }
+    }
+
+    fn refused(views: &[RouteView<'_>]) -> String {
+        Route::read_all("hello", views).err().expect("refused").to_string()
+    }
+
+    #[test]
+    fn a_route_that_can_not_be_mounted_is_named() {
+        assert!(refused(&[view("GET", "users")]).contains("\"users\""));
+        assert!(refused(&[view("GET", "/{a")]).contains("\"/{a\""));
+        assert!(refused(&[view("GET,HEAD", "/")]).contains("\"GET,HEAD\""));
+        assert!(refused(&[view("GET HEAD", "/a"), view("POST GET", "/a")]).contains("GET /plugins/hello/a"));
+        assert!(Route::read_all("hello", &[view("GET", "/a"), view("POST", "/a")]).is_ok());
+    }
+
+    #[test]
+    fn the_parts_of_a_path_are_decoded() {
+        let route = Route::read("hello", &view("GET", "/users/{jid}/{tail:.*}")).unwrap();
+        let parameters = route.parameters("/users/a%40b/x/y%20z").unwrap();
+        assert_eq!(parameters, [("jid".into(), "a@b".into()), ("tail".into(), "x/y z".into())]);
+        assert_eq!(route.parameters("/users/%ff/x"), None);
+        assert_eq!(route.parameters("/user"), None);
+    }
+}

@@ -1,0 +1,78 @@
+//! What a plugin may ask of the server.
+
+use std::{io, path::PathBuf, sync::Arc};
+
+use crate::presence::Source;
+
+/// The server behind a generation. The real one is made of the store and the presence table; the probe has an empty one.
+/// All functions may be called from any thread and, but for those that say so, never block.
+pub trait Services: Send + Sync + 'static {
+    /// The domain that this server serves.
+    fn domain(&self) -> &str;
+    /// Where presence is read.
+    fn presence(&self) -> &dyn Source;
+    /// What `user` lets `viewer` see, both normalised bare JIDs; an empty viewer is a stranger. Reads the disk the first time
+    /// a user is asked for.
+    ///
+    /// # Errors
+    /// The disk could not be read; the text is for the log.
+    fn relation(&self, user: &str, viewer: &str) -> Result<Relation, String>;
+    /// What the administrator set for a setting, by its full name (`presence.visibility`).
+    fn setting(&self, name: &str) -> Option<String>;
+    /// The folder of the plugin with this id, made when missing. Touches the disk.
+    ///
+    /// # Errors
+    /// It could not be made.
+    fn data_directory(&self, plugin: &str) -> io::Result<PathBuf>;
+}
+
+/// What an account and its roster say about a viewer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Relation {
+    /// The user has an account here.
+    pub account: bool,
+    /// The viewer holds a subscription to the user's presence.
+    pub from: bool,
+    /// The user holds a subscription to the viewer's presence.
+    pub to: bool,
+    /// The user blocks the viewer (XEP-0191).
+    pub blocked: bool,
+}
+
+/// A server without users, for a plugin on trial.
+#[derive(Default)]
+pub struct Nobody {
+    presence: crate::presence::Table,
+    folder: PathBuf,
+}
+
+impl Nobody {
+    /// A server that keeps plugins' data below `folder`.
+    pub fn new(folder: PathBuf) -> Arc<Nobody> {
+        Arc::new(Nobody { presence: Default::default(), folder })
+    }
+}
+
+impl Services for Nobody {
+    fn domain(&self) -> &str {
+        "localhost"
+    }
+
+    fn presence(&self) -> &dyn Source {
+        &self.presence
+    }
+
+    fn relation(&self, _user: &str, _viewer: &str) -> Result<Relation, String> {
+        Ok(Relation::default())
+    }
+
+    fn setting(&self, _name: &str) -> Option<String> {
+        None
+    }
+
+    fn data_directory(&self, plugin: &str) -> io::Result<PathBuf> {
+        let folder = self.folder.join(plugin);
+        std::fs::create_dir_all(&folder)?;
+        Ok(folder)
+    }
+}

@@ -1,0 +1,146 @@
+//! What is held in memory: read without I/O and without locks, changed only after a commit, by the writer thread.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use arc_swap::ArcSwap;
+use jid::BareJid;
+use parking_lot::Mutex;
+use rusqlite::Connection;
+
+use super::{
+    StoreError, accounts,
+    roster::{Roster, RosterChange},
+    settings::{self, Settings},
+    status::Statuses,
+};
+
+/// The part of the database that is needed faster than a disk can answer.
+#[derive(Default)]
+pub(super) struct Memory {
+    /// Every account, by the text of its JID.
+    pub(super) accounts: papaya::HashMap<Box<str>, BareJid>,
+    /// The rosters that were read since the start.
+    pub(super) rosters: Rosters,
+    /// All settings and what plugins declared about them.
+    pub(super) settings: ArcSwap<Settings>,
+    /// The last statuses that wait to be written.
+    pub(super) statuses: Statuses,
+}
+
+impl Memory {
+    /// Reads all of it again.
+    pub(super) fn load(&self, db: &Connection) -> Result<(), StoreError> {
+        let accounts = accounts::read_all(db)?;
+        self.settings.store(Arc::new(settings::read_all(db)?));
+        self.rosters.forget_all();
+        let known = self.accounts.pin();
+        known.retain(|_, user| accounts.binary_search(user).is_ok());
+        for user in accounts {
+            known.insert(user.as_str().into(), user);
+        }
+        Ok(())
+    }
+}
+
+/// A cache of rosters that a reader fills and the writer corrects.
+///
+/// A reader must not put a roster that it read before a commit in place of the one published after it. So each
+/// publication counts, and a reader keeps what it read only if nothing was published meanwhile.
+#[derive(Default)]
+pub(super) struct Rosters {
+    by_user: papaya::HashMap<Box<str>, Arc<Roster>>,
+    published: AtomicU64,
+    publishing: Mutex<()>,
+}
+
+impl Rosters {
+    /// The roster of `user`, read by `read` if it is not here.
+    pub(super) fn of(
+        &self,
+        user: &str,
+        read: impl FnOnce() -> Result<Roster, StoreError>,
+    ) -> Result<Arc<Roster>, StoreError> {
+        if let Some(known) = self.by_user.pin().get(user) {
+            return Ok(known.clone());
+        }
+        let before = self.published.load(Ordering::Acquire);
+        let roster = Arc::new(read()?);
+        let _publishing = self.publishing.lock();
+        if self.published.load(Ordering::Acquire) == before {
+            self.by_user.pin().insert(user.into(), roster.clone());
+        }
+        Ok(roster)
+    }
+
+    /// Replaces the rosters that are here by changed ones.
+    pub(super) fn publish(&self, changes: &[RosterChange]) {
+        self.correct(|rosters| {
+            for change in changes {
+                let rosters = rosters.pin();
+                if let Some(old) = rosters.get(change.user.as_str()) {
+                    let mut new = Roster::clone(old);
+                    change.apply(&mut new);
+                    rosters.insert(change.user.as_str().into(), Arc::new(new));
+                }
+            }
+        });
+    }
+
+    /// Drops the rosters of these users: the next reader reads them again.
+    pub(super) fn forget<'a>(&self, users: impl IntoIterator<Item = &'a BareJid>) {
+        self.correct(|rosters| {
+            for user in users {
+                rosters.pin().remove(user.as_str());
+            }
+        });
+    }
+
+    fn forget_all(&self) {
+        self.correct(|rosters| rosters.pin().clear());
+    }
+
+    fn correct(&self, correct: impl FnOnce(&papaya::HashMap<Box<str>, Arc<Roster>>)) {
+        let _publishing = self.publishing.lock();
+        self.published.fetch_add(1, Ordering::AcqRel);
+        correct(&self.by_user);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::roster::Item;
+
+    fn bob_added() -> RosterChange {
+        let jid = |text: &str| BareJid::new(text).unwrap();
+        RosterChange { user: jid("ann@x"), contact: jid("bob@x"), item: Some(Item { from: true, ..Item::default() }) }
+    }
+
+    #[test]
+    fn a_reader_overtaken_by_a_commit_does_not_keep_what_it_read() {
+        let rosters = Rosters::default();
+        let late = rosters.of("ann@x", || {
+            rosters.publish(&[bob_added()]);
+            Ok(Roster::default())
+        });
+        assert!(late.unwrap().items.is_empty());
+        let now = rosters.of("ann@x", || {
+            let mut roster = Roster::default();
+            bob_added().apply(&mut roster);
+            Ok(roster)
+        });
+        assert_eq!(now.unwrap().items.len(), 1);
+    }
+
+    #[test]
+    fn a_publication_changes_the_roster_that_is_here() {
+        let rosters = Rosters::default();
+        rosters.of("ann@x", || Ok(Roster::default())).unwrap();
+        rosters.publish(&[bob_added()]);
+        let roster = rosters.of("ann@x", || panic!("it is here")).unwrap();
+        assert!(roster.items[&bob_added().contact].from);
+    }
+}

@@ -1,0 +1,301 @@
+//! Settings by name (`presence.visibility`) and what plugins declared about them, so that a value can be checked while
+//! the plugin is not running.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use rusqlite::Connection;
+use serde::{Deserialize, Serialize};
+
+use super::{Store, StoreError};
+
+/// All settings at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// The values that were set, by full name (`presence.visibility`).
+    pub values: BTreeMap<String, String>,
+    /// What each plugin declared, by its id.
+    pub schemas: BTreeMap<String, Vec<SettingSchema>>,
+}
+
+/// One setting as its plugin declared it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettingSchema {
+    /// The name below the plugin's id: `visibility`.
+    pub name: String,
+    /// What values it takes.
+    pub kind: SettingKind,
+    /// The value while none is set.
+    pub default: String,
+    /// A short title for forms.
+    pub label: String,
+    /// A sentence of help.
+    pub help: String,
+}
+
+/// What values a setting takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum SettingKind {
+    /// One line of text.
+    Text,
+    /// One of these words.
+    Choice {
+        /// The words.
+        values: Vec<String>,
+    },
+    /// A whole number within bounds.
+    Integer {
+        /// The smallest.
+        min: i64,
+        /// The largest.
+        max: i64,
+    },
+    /// `true` or `false`.
+    Boolean,
+    /// Host names separated by commas; empty for any.
+    Hosts,
+}
+
+impl Settings {
+    /// What holds for a setting: the value that was set if its declaration takes it, otherwise the declared default. Of a
+    /// setting that nobody declared: the value that was set.
+    pub fn effective(&self, name: &str) -> Option<&str> {
+        let set = self.values.get(name).map(String::as_str);
+        match self.schema(name) {
+            Some(schema) => Some(set.filter(|value| schema.kind.check(value).is_ok()).unwrap_or(&schema.default)),
+            None => set,
+        }
+    }
+
+    /// Checks a value before it is set. `Ok(None)`: the plugin has not said yet what it takes.
+    ///
+    /// # Errors
+    /// What is wrong and what would be right, for the administrator.
+    pub fn check(&self, name: &str, value: &str) -> Result<Option<String>, String> {
+        match self.schema(name) {
+            Some(schema) => schema.kind.check(value).map(Some),
+            None => self.must_be_undeclared(name).map(|()| None),
+        }
+    }
+
+    /// Fails for a name that a plugin known here did not declare, naming those that it did.
+    ///
+    /// # Errors
+    /// As for [`Settings::check`].
+    pub fn must_be_undeclared(&self, name: &str) -> Result<(), String> {
+        let Some((plugin, schemas)) = self.schemas.iter().find(|(id, _)| belongs(name, id)) else { return Ok(()) };
+        let names: Vec<_> = schemas.iter().map(|schema| format!("{plugin}.{}", schema.name)).collect();
+        match names.as_slice() {
+            [] => Err(format!("plugin {plugin} has no settings")),
+            _ => Err(format!("plugin {plugin} has no such setting: it has {}", names.join(", "))),
+        }
+    }
+
+    /// The declaration of a setting, by full name.
+    pub fn schema(&self, name: &str) -> Option<&SettingSchema> {
+        self.declared().find(|(full, _)| full == name).map(|(_, schema)| schema)
+    }
+
+    /// Every declared setting with its full name, in the order of plugins and of their declarations.
+    pub fn declared(&self) -> impl Iterator<Item = (String, &SettingSchema)> {
+        self.schemas.iter().flat_map(|(plugin, schemas)| {
+            schemas.iter().map(move |schema| (format!("{plugin}.{}", schema.name), schema))
+        })
+    }
+}
+
+impl SettingKind {
+    /// Checks a value and gives it back in its plain form: white space around it, and the case of a host name or of a
+    /// boolean, say nothing.
+    ///
+    /// # Errors
+    /// What would be right.
+    pub fn check(&self, value: &str) -> Result<String, String> {
+        let value = value.trim();
+        match self {
+            SettingKind::Text if value.chars().any(char::is_control) => Err("expected one line of text".into()),
+            SettingKind::Text => Ok(value.into()),
+            SettingKind::Choice { values } if values.iter().any(|known| known == value) => Ok(value.into()),
+            SettingKind::Choice { values } => Err(format!("expected one of {}", values.join(", "))),
+            SettingKind::Integer { min, max } => match value.parse::<i64>() {
+                Ok(number) if (*min..=*max).contains(&number) => Ok(number.to_string()),
+                _ => Err(format!("expected a whole number from {min} to {max}")),
+            },
+            SettingKind::Boolean => match value.to_ascii_lowercase().as_str() {
+                plain @ ("true" | "false") => Ok(plain.into()),
+                _ => Err("expected true or false".into()),
+            },
+            SettingKind::Hosts => value
+                .split(',')
+                .map(host)
+                .filter(|host| host != &Ok(String::new()))
+                .collect::<Result<Vec<_>, _>>()
+                .map(|hosts| hosts.join(",")),
+        }
+    }
+}
+
+/// Whether a full name is one of the plugin `id`'s.
+fn belongs(name: &str, id: &str) -> bool {
+    name.strip_prefix(id).is_some_and(|rest| rest.starts_with('.'))
+}
+
+/// One host name of a list (RFC 1123 section 2.1), in lower case. Empty stays empty.
+fn host(text: &str) -> Result<String, String> {
+    let host = text.trim().to_ascii_lowercase();
+    let label = |label: &str| {
+        label.len() <= 63
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && !(label.is_empty() || label.starts_with('-') || label.ends_with('-'))
+    };
+    if host.is_empty() || (host.len() <= 253 && host.split('.').all(label)) {
+        Ok(host)
+    } else {
+        Err(format!(
+            "{host:?} is no host name: expected names separated by commas, such as www.example.com,example.org"
+        ))
+    }
+}
+
+impl Store {
+    /// All settings at this moment. Costs no I/O.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.inner.memory.settings.load_full()
+    }
+
+    /// The value of a setting, if one was set. Costs no I/O.
+    pub fn setting(&self, name: &str) -> Option<String> {
+        self.inner.memory.settings.load().values.get(name).cloned()
+    }
+
+    /// Sets a value. It is the caller who checks it.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn set_setting(&self, name: &str, value: &str) -> Result<(), StoreError> {
+        let row = (name.to_owned(), value.to_owned());
+        let work = move |db: &Connection| {
+            db.execute("INSERT OR REPLACE INTO settings (name, value) VALUES (?1, ?2)", (&row.0, &row.1))?;
+            Ok(row)
+        };
+        self.change_settings(work, |settings, (name, value)| {
+            settings.values.insert(name, value);
+        })
+        .await
+    }
+
+    /// Takes back a value: the declared default holds again.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn clear_setting(&self, name: &str) -> Result<(), StoreError> {
+        let name = name.to_owned();
+        let work = move |db: &Connection| {
+            db.execute("DELETE FROM settings WHERE name = ?1", [&name])?;
+            Ok(name)
+        };
+        self.change_settings(work, |settings, name| {
+            settings.values.remove(&name);
+        })
+        .await
+    }
+
+    /// Keeps what a plugin declared, in place of what it declared before.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub async fn set_setting_schemas(&self, plugin: &str, schemas: Vec<SettingSchema>) -> Result<(), StoreError> {
+        let row = (plugin.to_owned(), schemas);
+        let work = move |db: &Connection| {
+            let json = serde_json::json!(row.1).to_string();
+            db.execute("INSERT OR REPLACE INTO setting_schemas (plugin, schema) VALUES (?1, ?2)", (&row.0, json))?;
+            Ok(row)
+        };
+        self.change_settings(work, |settings, (plugin, schemas)| {
+            settings.schemas.insert(plugin, schemas);
+        })
+        .await
+    }
+
+    async fn change_settings<T: Clone + Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+        apply: impl FnOnce(&mut Settings, T) + Send + 'static,
+    ) -> Result<(), StoreError> {
+        let publish = move |memory: &super::memory::Memory, row: &T| {
+            let mut settings = Settings::clone(&memory.settings.load());
+            apply(&mut settings, row.clone());
+            memory.settings.store(Arc::new(settings));
+        };
+        self.inner.writer.change(work, publish).await.map(drop)
+    }
+}
+
+/// All settings as stored.
+pub(super) fn read_all(db: &Connection) -> Result<Settings, StoreError> {
+    let mut values = db.prepare("SELECT name, value FROM settings")?;
+    let values = values.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+    let mut query = db.prepare("SELECT plugin, schema FROM setting_schemas")?;
+    let mut rows = query.query([])?;
+    let mut schemas = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        let plugin: String = row.get(0)?;
+        let declared = serde_json::from_str(&row.get::<_, String>(1)?)
+            .map_err(|cause| StoreError::unreadable(format!("setting_schemas, {plugin}"), cause))?;
+        schemas.insert(plugin, declared);
+    }
+    Ok(Settings { values, schemas })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn declared(name: &str, kind: SettingKind, default: &str) -> SettingSchema {
+        SettingSchema { name: name.into(), kind, default: default.into(), label: String::new(), help: String::new() }
+    }
+
+    fn presence() -> Settings {
+        let visibility = SettingKind::Choice { values: vec!["anyone".into(), "subscribed".into()] };
+        let schemas = vec![declared("visibility", visibility, "subscribed"), declared("hosts", SettingKind::Hosts, "")];
+        Settings { schemas: BTreeMap::from([("presence".into(), schemas)]), ..Settings::default() }
+    }
+
+    #[test]
+    fn a_value_is_checked_by_its_kind() {
+        let cases = [
+            (SettingKind::Text, " Away today ", Some("Away today")),
+            (SettingKind::Text, "a\nb", None),
+            (SettingKind::Integer { min: 1, max: 9 }, "+7", Some("7")),
+            (SettingKind::Integer { min: 1, max: 9 }, "10", None),
+            (SettingKind::Boolean, "True", Some("true")),
+            (SettingKind::Boolean, "yes", None),
+            (SettingKind::Hosts, "WWW.example.com, a.org ,", Some("www.example.com,a.org")),
+            (SettingKind::Hosts, "http://a.org", None),
+            (SettingKind::Hosts, "-a.org", None),
+        ];
+        for (kind, value, expected) in cases {
+            assert_eq!(kind.check(value).ok().as_deref(), expected, "{kind:?} {value:?}");
+        }
+    }
+
+    #[test]
+    fn an_undeclared_name_of_a_known_plugin_is_refused_with_the_names_it_has() {
+        let settings = presence();
+        let refused = settings.check("presence.visible", "anyone").unwrap_err();
+        assert!(refused.contains("presence.visibility, presence.hosts"), "{refused}");
+        assert_eq!(settings.check("presence2.visible", "anyone"), Ok(None));
+        assert_eq!(settings.check("presence.visibility", "anyone"), Ok(Some("anyone".into())));
+    }
+
+    #[test]
+    fn a_stored_value_that_is_no_longer_taken_gives_way_to_the_default() {
+        let mut settings = presence();
+        assert_eq!(settings.effective("presence.visibility"), Some("subscribed"));
+        settings.values.insert("presence.visibility".into(), "anyone".into());
+        assert_eq!(settings.effective("presence.visibility"), Some("anyone"));
+        settings.values.insert("presence.visibility".into(), "everyone".into());
+        assert_eq!(settings.effective("presence.visibility"), Some("subscribed"));
+        assert_eq!(settings.effective("other.thing"), None);
+    }
+}

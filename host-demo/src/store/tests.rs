@@ -1,0 +1,264 @@
+//! The store as its callers see it: what is acknowledged stays, what is damaged is refused.
+
+use std::fs;
+
+use jid::BareJid;
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use super::{roster::Item, *};
+
+fn jid(text: &str) -> BareJid {
+    BareJid::new(text).unwrap()
+}
+
+fn credentials(seed: u8) -> Credentials {
+    let keys = |size: usize| Keys {
+        salt: vec![seed; 16],
+        iterations: 4096,
+        stored_key: vec![seed.wrapping_add(1); size],
+        server_key: vec![seed.wrapping_add(2); size],
+    };
+    Credentials { scram_sha_1: keys(20), scram_sha_256: keys(32) }
+}
+
+fn change(user: &str, contact: &str, item: Item) -> RosterChange {
+    RosterChange { user: jid(user), contact: jid(contact), item: Some(item) }
+}
+
+fn both() -> Item {
+    Item { to: true, from: true, listed: true, ..Item::default() }
+}
+
+async fn with_users(folder: &Path, users: &[&str]) -> Store {
+    let store = Store::open(folder).unwrap();
+    for user in users {
+        store.add_account(&jid(user), &credentials(7)).await.unwrap();
+    }
+    store
+}
+
+/// The state folder as a `kill -9` at this moment would leave it.
+fn killed(folder: &Path) -> TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    for file in fs::read_dir(folder).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), copy.path().join(file.file_name())).unwrap();
+    }
+    copy
+}
+
+#[tokio::test]
+async fn everything_is_there_after_a_clean_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = with_users(folder.path(), &["ann@x", "bob@x"]).await;
+    let item = Item { name: Some("Bob".into()), groups: vec!["a".into(), "b \"c\"".into()], ..both() };
+    store.change_rosters(vec![change("ann@x", "bob@x", item.clone())]).await.unwrap();
+    store.record_last_status(&jid("ann@x"), Some("gone"));
+    store.set_setting("presence.visibility", "anyone").await.unwrap();
+    store.claim_domain("x").await.unwrap();
+    let record =
+        PluginRecord { id: "presence".into(), routes: vec!["/plugins/presence/status".into()], ..Default::default() };
+    store.save_plugin(&record).await.unwrap();
+    drop(store);
+
+    let files: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
+    assert_eq!(files, ["state.db"], "log and marker are gone");
+    let store = Store::open(folder.path()).unwrap();
+    assert_eq!(store.accounts(), [jid("ann@x"), jid("bob@x")]);
+    assert_eq!(store.credentials("bob@x").unwrap(), Some(credentials(7)));
+    assert_eq!(store.roster_of("ann@x").unwrap().items[&jid("bob@x")], item);
+    assert_eq!(store.last_statuses().unwrap(), [("ann@x".into(), "gone".into())]);
+    assert_eq!(store.setting("presence.visibility").as_deref(), Some("anyone"));
+    assert_eq!(store.domain().unwrap().as_deref(), Some("x"));
+    assert_eq!(store.plugins().unwrap(), [record]);
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_survives_a_kill() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = with_users(folder.path(), &["ann@x", "bob@x"]).await;
+    store.change_rosters(vec![change("ann@x", "bob@x", both()), change("bob@x", "ann@x", both())]).await.unwrap();
+    let copy = killed(folder.path());
+    let after = Store::open(copy.path()).unwrap();
+    assert_eq!(after.accounts(), store.accounts());
+    assert_eq!(after.roster_of("bob@x").unwrap(), store.roster_of("bob@x").unwrap());
+}
+
+#[tokio::test]
+async fn a_last_status_is_on_the_disk_within_a_second() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = with_users(folder.path(), &["ann@x"]).await;
+    store.record_last_status(&jid("ann@x"), Some("lunch"));
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(1);
+    while store.last_statuses().unwrap().is_empty() {
+        assert!(std::time::Instant::now() < deadline, "not written in time");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    store.record_last_status(&jid("ann@x"), None);
+    store.claim_domain("x").await.unwrap();
+    assert_eq!(store.last_statuses().unwrap(), [], "it travels with the next commit");
+}
+
+#[tokio::test]
+async fn a_failing_change_does_not_fail_its_neighbours() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = with_users(folder.path(), &["ann@x"]).await;
+    let half = vec![change("ann@x", "bob@x", both()), change("nobody@x", "ann@x", both())];
+    let (ann, other) = (jid("ann@x"), credentials(1));
+    let (good, bad, twice) = tokio::join!(
+        store.change_rosters(vec![change("ann@x", "eve@x", both())]),
+        store.change_rosters(half),
+        store.add_account(&ann, &other),
+    );
+    good.unwrap();
+    assert!(matches!(bad, Err(StoreError::UnknownAccount(user)) if user == "nobody@x"));
+    assert!(matches!(twice, Err(StoreError::AlreadyExists(user)) if user == "ann@x"));
+    let contacts: Vec<_> = store.roster_of("ann@x").unwrap().items.keys().cloned().collect();
+    assert_eq!(contacts, [jid("eve@x")], "the half change left nothing");
+    assert_eq!(store.credentials("ann@x").unwrap(), Some(credentials(7)));
+}
+
+#[tokio::test]
+async fn many_writers_share_commits() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let mut tasks = tokio::task::JoinSet::new();
+    for number in 0..500 {
+        let store = store.clone();
+        tasks.spawn(async move { store.add_account(&jid(&format!("user{number}@x")), &credentials(1)).await });
+    }
+    while let Some(outcome) = tasks.join_next().await {
+        outcome.unwrap().unwrap();
+    }
+    let copy = killed(folder.path());
+    assert_eq!(Store::open(copy.path()).unwrap().accounts().len(), 500);
+}
+
+#[tokio::test]
+async fn a_removed_account_leaves_no_subscription_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = with_users(folder.path(), &["ann@x", "bob@x", "eve@x"]).await;
+    let named = Item { name: Some("Ann".into()), approved: true, ..both() };
+    let asking = Item { request: Some("<presence/>".into()), ..Item::default() };
+    store
+        .change_rosters(vec![
+            change("ann@x", "bob@x", both()),
+            change("bob@x", "ann@x", named),
+            change("eve@x", "ann@x", asking),
+        ])
+        .await
+        .unwrap();
+    store.roster_of("bob@x").unwrap();
+    store.record_last_status(&jid("ann@x"), Some("bye"));
+
+    assert_eq!(store.remove_account(&jid("ann@x")).await.unwrap(), [jid("bob@x"), jid("eve@x")]);
+    assert!(!store.account_exists("ann@x"));
+    let bobs = store.roster_of("bob@x").unwrap();
+    let left = Item { name: Some("Ann".into()), listed: true, ..Item::default() };
+    assert_eq!(bobs.items[&jid("ann@x")], left);
+    assert!(store.roster_of("eve@x").unwrap().items.is_empty());
+    store.add_account(&jid("ann@x"), &credentials(2)).await.unwrap();
+    assert!(store.roster_of("ann@x").unwrap().items.is_empty());
+    store.claim_domain("x").await.unwrap();
+    assert_eq!(store.last_statuses().unwrap(), []);
+    assert!(matches!(store.remove_account(&jid("tim@x")).await, Err(StoreError::UnknownAccount(_))));
+}
+
+#[tokio::test]
+async fn accounts_bind_the_domain() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    store.claim_domain("localhost").await.unwrap();
+    store.claim_domain("x").await.unwrap();
+    store.add_account(&jid("ann@x"), &credentials(7)).await.unwrap();
+    store.claim_domain("x").await.unwrap();
+    let other = store.claim_domain("y").await;
+    assert!(matches!(other, Err(StoreError::OtherDomain { held, asked }) if held == "x" && asked == "y"));
+    assert_eq!(store.domain().unwrap().as_deref(), Some("x"));
+}
+
+#[tokio::test]
+async fn a_saved_plugin_stays_disabled() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    let record = PluginRecord { id: "echo".into(), ..Default::default() };
+    assert!(matches!(store.disable_plugin("echo", true).await, Err(StoreError::UnknownPlugin(_))));
+    store.save_plugin(&record).await.unwrap();
+    store.disable_plugin("echo", true).await.unwrap();
+    store.save_plugin(&PluginRecord { version: "2".into(), ..record }).await.unwrap();
+    let plugins = store.plugins().unwrap();
+    assert_eq!((plugins[0].version.as_str(), plugins[0].disabled), ("2", true));
+    let bad = Quarantined { sha256: "ab".into(), plugin: "echo".into(), reason: "crashed".into(), since: 5 };
+    store.quarantine(&bad).await.unwrap();
+    assert_eq!(store.quarantined().unwrap(), [bad]);
+    assert_eq!(store.release("echo").await.unwrap(), 1);
+    assert_eq!(store.quarantined().unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_closed_store_refuses_changes_and_still_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = with_users(folder.path(), &["ann@x"]).await;
+    store.close();
+    assert!(matches!(store.claim_domain("x").await, Err(StoreError::Closed)));
+    assert!(store.credentials("ann@x").unwrap().is_some());
+}
+
+/// Opens a folder after `damage` was done to its database, which must be refused and left as it is.
+fn refused(damage: impl FnOnce(&Path)) -> StoreError {
+    let folder = tempfile::tempdir().unwrap();
+    let path = schema::path(folder.path());
+    drop(Store::open(folder.path()).unwrap());
+    damage(&path);
+    let before = fs::read(&path).unwrap();
+    let error = Store::open(folder.path()).err().expect("it must be refused");
+    assert_eq!(fs::read(&path).unwrap(), before, "the file was touched");
+    assert!(error.to_string().contains(path.parent().unwrap().to_str().unwrap()), "{error}");
+    error
+}
+
+#[test]
+fn a_file_that_is_not_ours_is_refused() {
+    assert!(matches!(refused(|path| fs::write(path, "").unwrap()), StoreError::Foreign { .. }));
+    assert!(matches!(refused(|path| fs::write(path, [b'x'; 4096]).unwrap()), StoreError::Foreign { .. }));
+    let other = |path: &Path| {
+        fs::remove_file(path).unwrap();
+        Connection::open(path).unwrap().execute_batch("CREATE TABLE t (c)").unwrap();
+    };
+    assert!(matches!(refused(other), StoreError::Foreign { .. }));
+}
+
+#[test]
+fn a_newer_schema_is_refused() {
+    let newer = |path: &Path| Connection::open(path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    assert!(matches!(refused(newer), StoreError::Newer { found: 99, known: 1, .. }));
+}
+
+#[test]
+fn a_damaged_file_is_refused() {
+    let flip = |path: &Path| {
+        let mut bytes = fs::read(path).unwrap();
+        // The page type of the second page: a table's root.
+        bytes[4096] ^= 0xff;
+        fs::write(path, bytes).unwrap();
+    };
+    assert!(matches!(refused(flip), StoreError::Corrupt { .. }));
+    let cut = |path: &Path| {
+        let bytes = fs::read(path).unwrap();
+        fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
+    };
+    assert!(matches!(refused(cut), StoreError::Corrupt { .. }));
+}
+
+#[tokio::test]
+async fn a_log_that_was_taken_away_is_missed() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = with_users(folder.path(), &["ann@x"]).await;
+    let copy = killed(folder.path());
+    drop(store);
+    fs::remove_file(copy.path().join("state.db-wal")).unwrap();
+    assert!(matches!(Store::open(copy.path()), Err(StoreError::LogMissing { .. })));
+    fs::remove_file(copy.path().join("state.db-in-use")).unwrap();
+    Store::open(copy.path()).unwrap();
+}

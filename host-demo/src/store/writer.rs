@@ -1,0 +1,244 @@
+//! The one thread that writes, with group commit.
+//!
+//! It takes every job that waits, runs each in a savepoint of its own, commits them together and only then answers: a
+//! job that fails undoes itself and no other, and a hundred callers share one `fsync`. After the database failed nothing
+//! of the group is acknowledged, the connection is opened anew and what is held in memory is read again, because a
+//! transaction whose commit failed may or may not be on the disk.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        mpsc::{self, Receiver, RecvTimeoutError, Sender},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use super::{StoreError, memory::Memory, schema, status};
+
+/// The most jobs that share a commit, so that the first of them does not wait for an endless queue.
+const GROUP: usize = 1024;
+
+/// How long a last status may wait for company. Half of the second that may be lost, the rest is for a slow disk.
+const STATUS_DELAY: Duration = Duration::from_millis(500);
+
+/// The calling end of the writer thread.
+pub(super) struct Writer {
+    messages: Sender<Message>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+enum Message {
+    Job(Box<dyn Job>),
+    StatusWaiting,
+    Close,
+}
+
+/// A change on its way: run inside the transaction, finished after it.
+trait Job: Send {
+    /// Runs the change. `Err`: it failed and its savepoint must be undone; the caller's error is kept for `finish`.
+    fn run(&mut self, db: &Connection) -> Result<(), ()>;
+    /// Publishes and answers, knowing how the commit went.
+    fn finish(self: Box<Self>, memory: &Memory, commit: Result<(), StoreError>);
+}
+
+struct Change<T, W, P> {
+    work: Option<W>,
+    publish: P,
+    outcome: Option<Result<T, StoreError>>,
+    answer: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T, W, P> Job for Change<T, W, P>
+where
+    T: Send,
+    W: FnOnce(&Connection) -> Result<T, StoreError> + Send,
+    P: FnOnce(&Memory, &T) + Send,
+{
+    fn run(&mut self, db: &Connection) -> Result<(), ()> {
+        let work = self.work.take().ok_or(())?;
+        let outcome = work(db);
+        let verdict = outcome.as_ref().map(|_| ()).map_err(|_| ());
+        self.outcome = Some(outcome);
+        verdict
+    }
+
+    fn finish(self: Box<Self>, memory: &Memory, commit: Result<(), StoreError>) {
+        let outcome = match (commit, self.outcome) {
+            (Ok(()), Some(Ok(value))) => {
+                (self.publish)(memory, &value);
+                Ok(value)
+            }
+            (_, Some(Err(cause))) | (Err(cause), _) => Err(cause),
+            (Ok(()), None) => Err(StoreError::Closed),
+        };
+        // A caller that no longer listens was answered by its own end.
+        let _ = self.answer.send(outcome);
+    }
+}
+
+impl Writer {
+    /// Starts the thread on an open connection.
+    pub(super) fn start(path: PathBuf, db: Connection, memory: Arc<Memory>) -> std::io::Result<Writer> {
+        let (messages, inbox) = mpsc::channel();
+        let writing = Writing { path, db: Some(db), memory, inbox, status_due: None, closing: false };
+        let thread = thread::Builder::new().name("store-writer".into()).spawn(move || writing.run())?;
+        Ok(Writer { messages, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Makes a change: `work` inside the transaction, then, once it is durable, `publish` on what is held in memory.
+    /// Dropping the future does not take the change back.
+    pub(super) async fn change<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+        publish: impl FnOnce(&Memory, &T) + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (answer, outcome) = oneshot::channel();
+        let job = Change { work: Some(work), publish, outcome: None, answer };
+        self.messages.send(Message::Job(Box::new(job))).map_err(|_| StoreError::Closed)?;
+        outcome.await.unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// Says that a last status waits to be written.
+    pub(super) fn status_waiting(&self) {
+        // A closed writer has written what it could; the status of a host that has ended is nobody's.
+        let _ = self.messages.send(Message::StatusWaiting);
+    }
+
+    /// Writes what waits, empties the log into the database and ends the thread. Blocks until that is done.
+    pub(super) fn close(&self) {
+        let _ = self.messages.send(Message::Close);
+        if let Some(thread) = self.thread.lock().take() {
+            if thread.join().is_err() {
+                log::error!("state: the writer thread ended badly");
+            }
+        }
+    }
+}
+
+/// The state of the thread.
+struct Writing {
+    path: PathBuf,
+    /// `None` after a failure, until it could be opened again.
+    db: Option<Connection>,
+    memory: Arc<Memory>,
+    inbox: Receiver<Message>,
+    /// When the waiting last statuses must be written, if any wait.
+    status_due: Option<Instant>,
+    closing: bool,
+}
+
+impl Writing {
+    fn run(mut self) {
+        while !self.closing {
+            let mut jobs = self.gather();
+            let commit = self.commit(&mut jobs);
+            for job in jobs {
+                job.finish(&self.memory, commit.clone());
+            }
+        }
+        self.close();
+    }
+
+    /// Waits for something to do, then takes all of it.
+    fn gather(&mut self) -> Vec<Box<dyn Job>> {
+        let mut jobs = Vec::new();
+        match self.next() {
+            Ok(message) => self.take(message, &mut jobs),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => self.closing = true,
+        }
+        while !jobs.is_empty() && jobs.len() < GROUP {
+            let Ok(message) = self.inbox.try_recv() else { break };
+            self.take(message, &mut jobs);
+        }
+        jobs
+    }
+
+    fn next(&self) -> Result<Message, RecvTimeoutError> {
+        match self.status_due {
+            Some(due) => self.inbox.recv_timeout(due.saturating_duration_since(Instant::now())),
+            None => self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        }
+    }
+
+    fn take(&mut self, message: Message, jobs: &mut Vec<Box<dyn Job>>) {
+        match message {
+            Message::Job(job) => jobs.push(job),
+            Message::StatusWaiting => {
+                self.status_due.get_or_insert_with(|| Instant::now() + STATUS_DELAY);
+            }
+            Message::Close => self.closing = true,
+        }
+    }
+
+    /// Commits the jobs and, when they are due or company is there anyway, the last statuses.
+    fn commit(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
+        let statuses_due = self.closing || self.status_due.is_some_and(|due| due <= Instant::now());
+        if jobs.is_empty() && !statuses_due {
+            return Ok(());
+        }
+        self.status_due = None;
+        let statuses = self.memory.statuses.take();
+        let outcome = self.connected().and_then(|db| transaction(db, &statuses, jobs));
+        if let Err(cause) = &outcome {
+            log::error!("{cause}");
+            self.db = None;
+            if self.memory.statuses.put_back(statuses) {
+                self.status_due = Some(Instant::now() + STATUS_DELAY);
+            }
+        }
+        outcome
+    }
+
+    fn connected(&mut self) -> Result<&Connection, StoreError> {
+        if self.db.is_none() {
+            let db = schema::writing(&self.path)?;
+            self.memory.load(&db)?;
+            log::warn!("state: {}: opened again after a failure", self.path.display());
+            self.db = Some(db);
+        }
+        self.db.as_ref().ok_or(StoreError::Closed)
+    }
+
+    /// Empties the log first, then drops the mark: killed in between, the next start finds a clean file.
+    fn close(self) {
+        let Some(db) = self.db else { return };
+        let emptied = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+        match emptied {
+            Ok(0) => {
+                if let Err(cause) = std::fs::remove_file(schema::marker(&self.path)) {
+                    log::warn!("state: {}: {cause}", schema::marker(&self.path).display());
+                }
+            }
+            Ok(_) => log::warn!("state: {}: still being read, its log stays", self.path.display()),
+            Err(cause) => log::error!("state: {}: {cause}", self.path.display()),
+        }
+    }
+}
+
+fn transaction(db: &Connection, statuses: &status::Batch, jobs: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
+    db.execute_batch("BEGIN IMMEDIATE")?;
+    let outcome = status::write(db, statuses)
+        .and_then(|()| jobs.iter_mut().try_for_each(|job| in_savepoint(db, job.as_mut())))
+        .and_then(|()| Ok(db.execute_batch("COMMIT")?));
+    if outcome.is_err() && !db.is_autocommit() {
+        // The failure that is reported is the first one; the connection is dropped after it.
+        let _ = db.execute_batch("ROLLBACK");
+    }
+    outcome
+}
+
+/// Runs one job. `Err` only where the whole transaction is lost: a full disk or a failed write undoes it in the engine.
+fn in_savepoint(db: &Connection, job: &mut dyn Job) -> Result<(), StoreError> {
+    db.execute_batch("SAVEPOINT job")?;
+    if job.run(db).is_err() {
+        db.execute_batch("ROLLBACK TO job")?;
+    }
+    Ok(db.execute_batch("RELEASE job")?)
+}

@@ -1,0 +1,39 @@
+//! Service discovery (XEP-0030): what the server and its accounts can do. Each feature named here is answered in
+//! [`super::iq`].
+
+use minidom::Element;
+
+use super::stanza::{Condition, element, ns};
+
+const SERVER_FEATURES: [&str; 5] = [ns::DISCO_INFO, ns::DISCO_ITEMS, ns::VERSION, ns::PING, ns::ROSTER];
+const ACCOUNT_FEATURES: [&str; 2] = [ns::DISCO_INFO, ns::DISCO_ITEMS];
+
+/// The server.
+pub(super) fn server_info(query: &Element) -> Result<Element, Condition> {
+    info(query, [("category", "server"), ("type", "im"), ("name", "host-demo")], &SERVER_FEATURES)
+}
+
+/// An account on it (section 8 of the XEP: seen by contacts with a subscription).
+pub(super) fn account_info(query: &Element) -> Result<Element, Condition> {
+    info(query, [("category", "account"), ("type", "registered")], &ACCOUNT_FEATURES)
+}
+
+/// Neither has items: there are no components yet, and resources are learnt by presence.
+pub(super) fn no_items(query: &Element) -> Result<Element, Condition> {
+    without_node(query)?;
+    Ok(Element::bare("query", ns::DISCO_ITEMS))
+}
+
+fn info<const N: usize>(query: &Element, identity: [(&str, &str); N], features: &[&str]) -> Result<Element, Condition> {
+    without_node(query)?;
+    let mut info = Element::bare("query", ns::DISCO_INFO);
+    info.append_child(element("identity", ns::DISCO_INFO, identity));
+    for feature in features {
+        info.append_child(element("feature", ns::DISCO_INFO, [("var", feature)]));
+    }
+    Ok(info)
+}
+
+fn without_node(query: &Element) -> Result<(), Condition> {
+    if query.attr("node").is_none() { Ok(()) } else { Err(Condition::ItemNotFound) }
+}

@@ -1,0 +1,143 @@
+//! Requests and their answers (RFC 6120 section 8.2.3, RFC 6121 section 8.5): every request is answered, by whom it is
+//! addressed to or, for an account and for the server, here.
+
+use std::sync::Arc;
+
+use jid::{FullJid, Jid};
+use minidom::Element;
+
+use super::{
+    ConnectedResource, Hub, disco,
+    stanza::{Condition, Stanza, element, ns, result, serialise},
+};
+
+/// A well-formed request: `get` or `set` with exactly one child.
+struct Request<'a> {
+    is_set: bool,
+    payload: &'a Element,
+    stanza: &'a Element,
+}
+
+impl Hub {
+    /// Takes an IQ stanza of a session. Returns what remains to be answered.
+    pub(super) async fn iq(
+        &self,
+        from: &Arc<ConnectedResource>,
+        stanza: &Stanza,
+    ) -> Result<Option<Element>, Condition> {
+        let request = Request::parse(&stanza.element)?;
+        if let Some(to) = &stanza.to {
+            if !self.serves(to) {
+                return Err(Condition::RemoteServerNotFound);
+            }
+            if let Ok(full) = to.try_as_full() {
+                return self.forward(full, &stanza.element);
+            }
+        }
+        // An answer to the server, such as that to a roster push, ends here.
+        let Some(request) = request else { return Ok(None) };
+        match &stanza.to {
+            None => self.account_request(from, &request).await,
+            Some(to) if *to == **from.user() => self.account_request(from, &request).await,
+            Some(to) if self.is_self(to) => server_request(&request).map(|payload| request.result(payload)),
+            Some(to) => self.foreign_request(from, to, &request),
+        }
+    }
+
+    /// Section 8.5.3: to a resource, answered by its client.
+    fn forward(&self, to: &FullJid, stanza: &Element) -> Result<Option<Element>, Condition> {
+        let delivered = self.registry.find(to).is_some_and(|resource| resource.post(serialise(stanza)));
+        if delivered { Ok(None) } else { Err(Condition::ServiceUnavailable) }
+    }
+
+    /// To the sender's own account.
+    async fn account_request(
+        &self,
+        from: &Arc<ConnectedResource>,
+        request: &Request<'_>,
+    ) -> Result<Option<Element>, Condition> {
+        let payload = request.payload;
+        match (request.is_set, payload.name(), payload.ns().as_str()) {
+            (false, "query", ns::ROSTER) => {
+                self.roster_get(from, request.stanza).await?;
+                Ok(None)
+            }
+            (true, "query", ns::ROSTER) => {
+                self.roster_set(from, payload).await?;
+                Ok(request.result(None))
+            }
+            (false, "query", ns::DISCO_INFO) => Ok(request.result(Some(disco::account_info(payload)?))),
+            (false, "query", ns::DISCO_ITEMS) => Ok(request.result(Some(disco::no_items(payload)?))),
+            (false, "ping", ns::PING) => Ok(request.result(None)),
+            // RFC 3921 section 3: older clients ask for a session; RFC 6121 made it part of the bind.
+            (true, "session", ns::SESSION) => Ok(request.result(None)),
+            _ => Err(Condition::ServiceUnavailable),
+        }
+    }
+
+    /// To the account of somebody else: what contacts may see, and the same answer for all others and unknown users.
+    fn foreign_request(
+        &self,
+        from: &ConnectedResource,
+        to: &Jid,
+        request: &Request<'_>,
+    ) -> Result<Option<Element>, Condition> {
+        let payload = request.payload;
+        if payload.has_ns(ns::ROSTER) {
+            return Err(Condition::Forbidden);
+        }
+        let roster = self.store.roster(&to.to_bare())?;
+        let is_subscriber = roster.items.get(from.user()).is_some_and(|item| item.from);
+        match (request.is_set, payload.name(), payload.ns().as_str()) {
+            (false, "query", ns::DISCO_INFO) if is_subscriber => {
+                Ok(request.result(Some(disco::account_info(payload)?)))
+            }
+            (false, "query", ns::DISCO_ITEMS) if is_subscriber => Ok(request.result(Some(disco::no_items(payload)?))),
+            _ => Err(Condition::ServiceUnavailable),
+        }
+    }
+}
+
+/// To the server.
+fn server_request(request: &Request<'_>) -> Result<Option<Element>, Condition> {
+    let payload = request.payload;
+    match (request.is_set, payload.name(), payload.ns().as_str()) {
+        (false, "query", ns::DISCO_INFO) => disco::server_info(payload).map(Some),
+        (false, "query", ns::DISCO_ITEMS) => disco::no_items(payload).map(Some),
+        (false, "query", ns::VERSION) => Ok(Some(version())),
+        (false, "ping", ns::PING) | (true, "session", ns::SESSION) => Ok(None),
+        _ => Err(Condition::ServiceUnavailable),
+    }
+}
+
+/// XEP-0092.
+fn version() -> Element {
+    let mut query = Element::bare("query", ns::VERSION);
+    for (name, value) in [("name", env!("CARGO_PKG_NAME")), ("version", env!("CARGO_PKG_VERSION"))] {
+        let mut child = element(name, ns::VERSION, []);
+        child.append_text(value);
+        query.append_child(child);
+    }
+    query
+}
+
+impl<'a> Request<'a> {
+    /// `None`: it is an answer. The rules are those of RFC 6120 section 8.2.3.
+    fn parse(stanza: &'a Element) -> Result<Option<Request<'a>>, Condition> {
+        let is_set = match stanza.attr("type") {
+            Some("get") => false,
+            Some("set") => true,
+            Some("result" | "error") => return Ok(None),
+            _ => return Err(Condition::BadRequest),
+        };
+        let mut children = stanza.children();
+        match (stanza.attr("id"), children.next(), children.next()) {
+            (Some(_), Some(payload), None) => Ok(Some(Request { is_set, payload, stanza })),
+            _ => Err(Condition::BadRequest),
+        }
+    }
+
+    fn result(&self, payload: Option<Element>) -> Option<Element> {
+        Some(result(self.stanza, payload))
+    }
+}

@@ -1,0 +1,179 @@
+//! The hub: what RFC 6121 asks of a server, for the users of one domain, with the delivery rules and stanza errors of
+//! RFC 6120 sections 8 and 10.
+//!
+//! # Layout
+//! A stream that has authenticated a user binds a resource and receives a [`Session`]. It hands every stanza it reads to
+//! [`Session::receive`]; what is sent back, and what others send, arrives in the session's outbox. [`stanza`] parses and
+//! answers, then [`presence`], [`message`] or [`iq`] takes over; [`roster`] and [`handshake`] change rosters, by the
+//! tables of [`subscription`]. [`registry`] knows who is connected, [`locks`] keeps changes of one roster in order.
+//!
+//! Assumed: all users are of one domain. Other domains are answered with `<remote-server-not-found/>`: there are no
+//! streams between servers yet.
+
+mod availability;
+mod disco;
+#[cfg(test)]
+mod flows;
+mod handshake;
+mod iq;
+mod locks;
+mod message;
+mod presence;
+mod registry;
+mod roster;
+mod session;
+mod stanza;
+mod subscription;
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use jid::{BareJid, DomainPart, FullJid, Jid, ResourceRef};
+
+pub use self::session::Session;
+use self::{
+    locks::Locks,
+    registry::{ConnectedResource, Registry},
+    stanza::Condition,
+};
+use crate::{
+    presence::Table,
+    store::{Store, StoreError},
+    xmpp::{error::StreamError, outbox::Outbox},
+};
+
+/// The most sessions that one user may have at a time.
+pub const MAX_SESSIONS: usize = 10;
+
+/// Routes stanzas between the sessions of this server's users, and keeps their rosters and presence.
+pub struct Hub {
+    domain: DomainPart,
+    store: Store,
+    presence: Arc<Table>,
+    registry: Registry,
+    locks: Locks,
+    pushes: AtomicU64,
+}
+
+/// Why a resource can't be bound (RFC 6120 section 7.7.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BindError {
+    /// The user has [`MAX_SESSIONS`] already: `<resource-constraint/>`.
+    TooManySessions,
+    /// The account was removed since the user authenticated: `<not-allowed/>`.
+    NoAccount,
+}
+
+impl Hub {
+    /// A hub for the users of `domain`. It publishes their presence in `presence`.
+    pub fn new(domain: DomainPart, store: Store, presence: Arc<Table>) -> Arc<Hub> {
+        Arc::new(Hub {
+            domain,
+            store,
+            presence,
+            registry: Registry::default(),
+            locks: Locks::default(),
+            pushes: AtomicU64::new(0),
+        })
+    }
+
+    /// Starts a session for an authenticated `user`. With `resource` that resource, taken from an older session of the
+    /// same name, which ends with `<conflict/>`; without it one chosen here.
+    ///
+    /// # Errors
+    /// The user may not have this session: see [`BindError`].
+    pub async fn bind(
+        self: &Arc<Self>,
+        user: &BareJid,
+        resource: Option<&ResourceRef>,
+        outbox: Outbox,
+    ) -> Result<Session, BindError> {
+        if !self.store.account_exists(user.as_str()) {
+            return Err(BindError::NoAccount);
+        }
+        let (resource, older) = self.registry.connect(user, resource, outbox)?;
+        if let Some(older) = older {
+            older.outbox().close(Some(StreamError::Conflict));
+            self.end(&older);
+        }
+        Ok(Session::new(self.clone(), resource))
+    }
+
+    /// Ends all sessions of a user with a stream error.
+    pub fn kick(&self, user: &BareJid, error: StreamError) {
+        for resource in self.registry.connected(user) {
+            resource.outbox().close(Some(error));
+            self.end(&resource);
+        }
+    }
+
+    /// Removes an account: its sessions end, its data goes, and whoever had it as a contact is told.
+    ///
+    /// # Errors
+    /// There is no such account, or the store failed: then nothing is removed, though the sessions have ended.
+    pub async fn remove_account(&self, user: &BareJid) -> Result<(), StoreError> {
+        let held = self.locks.hold([user]).await;
+        // While there still is a roster that says who is to be told.
+        self.kick(user, StreamError::NotAuthorized);
+        let owners = self.store.remove_account(user).await?;
+        drop(held);
+        // A client that was quick to come back.
+        self.kick(user, StreamError::NotAuthorized);
+        self.presence.forget(user.as_str());
+        for owner in &owners {
+            self.push_current(owner, user).await;
+        }
+        Ok(())
+    }
+
+    /// The full JIDs of all sessions, in no order.
+    pub fn sessions(&self) -> Vec<FullJid> {
+        self.registry.jids()
+    }
+
+    /// Whether an address belongs to this server.
+    fn serves(&self, jid: &Jid) -> bool {
+        *jid.domain() == *self.domain
+    }
+
+    /// Whether an address is that of the server itself.
+    fn is_self(&self, jid: &Jid) -> bool {
+        self.serves(jid) && jid.node().is_none()
+    }
+
+    /// An id for a roster push.
+    fn next_push(&self) -> String {
+        format!("push-{}", self.pushes.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl fmt::Display for BindError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BindError::TooManySessions => write!(f, "the user has {MAX_SESSIONS} sessions already"),
+            BindError::NoAccount => f.write_str("the account was removed"),
+        }
+    }
+}
+
+impl std::error::Error for BindError {}
+
+impl From<StoreError> for Condition {
+    /// What a client is told of a failure of the store. Nothing of its request was kept.
+    fn from(cause: StoreError) -> Condition {
+        log::error!("a roster could not be read or changed: {cause}");
+        match cause {
+            StoreError::Database(cause) if is_full(&cause) => Condition::ResourceConstraint,
+            _ => Condition::InternalServerError,
+        }
+    }
+}
+
+fn is_full(cause: &rusqlite::Error) -> bool {
+    cause.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
+}

@@ -1,0 +1,271 @@
+//! Presence (RFC 6121 section 4): broadcast, directed, probed and withdrawn.
+
+use std::{mem, sync::Arc};
+
+use bytes::Bytes;
+use jid::{BareJid, Jid};
+use minidom::Element;
+
+use super::{
+    ConnectedResource, Hub,
+    availability::{Availability, status},
+    registry::Presence,
+    stanza::{Condition, Stanza, element, ns, serialise, serialise_to},
+    subscription::Request,
+};
+use crate::{
+    presence::Resource,
+    store::roster::{Item, Roster},
+};
+
+/// The largest presence stanza that is kept or sent to many. What a client says of itself is small; whatever is large
+/// here would be multiplied by the contacts of the user and by their logins.
+const MAX_PRESENCE: usize = 16 << 10;
+/// The most addresses that one session may send directed presence to.
+const MAX_DIRECTED: usize = 1_000;
+
+impl Hub {
+    /// Takes a presence stanza of a session.
+    pub(super) async fn presence(&self, from: &Arc<ConnectedResource>, stanza: &Stanza) -> Result<(), Condition> {
+        let presence = &stanza.element;
+        let Some(to) = &stanza.to else {
+            return match stanza.kind_attribute() {
+                None => self.broadcast_available(from, presence),
+                Some("unavailable") => self.broadcast_unavailable(from, presence),
+                Some("error") => Ok(()),
+                Some(_) => Err(Condition::BadRequest),
+            };
+        };
+        if !self.serves(to) {
+            return Err(Condition::RemoteServerNotFound);
+        }
+        match stanza.kind_attribute() {
+            None | Some("unavailable") => self.direct(from, to, presence),
+            Some("probe") => self.probe(from, to),
+            Some("error") => {
+                // To the resource whose presence it answers; an account has no use for it.
+                if to.is_full() {
+                    self.deliver_presence(to, &serialise(presence));
+                }
+                Ok(())
+            }
+            Some(kind) => {
+                let request = Request::parse(kind).ok_or(Condition::BadRequest)?;
+                within_limit(presence)?;
+                self.subscription(from, request, &to.to_bare(), presence).await
+            }
+        }
+    }
+
+    /// Initial and subsequent presence (sections 4.2 and 4.4).
+    fn broadcast_available(&self, from: &Arc<ConnectedResource>, stanza: &Element) -> Result<(), Condition> {
+        let availability = Availability::parse(stanza)?;
+        within_limit(stanza)?;
+        // Read once before anything changes, so that a failure changes nothing; then again, from memory, once the
+        // resource is available: a subscription approved in between shows either here or where it was approved.
+        self.store.roster(from.user())?;
+        let mut presence = from.presence.lock();
+        if presence.ended {
+            return Ok(());
+        }
+        let initial = presence.current.replace(stanza.clone()).is_none();
+        from.set_priority(Some(availability.priority));
+        self.publish(from, availability, initial);
+        self.broadcast(from, &self.known_roster(from.user()), stanza);
+        drop(presence);
+        if initial {
+            from.gather(|| self.greet(from));
+        }
+        Ok(())
+    }
+
+    /// A client that says goodbye (section 4.5).
+    fn broadcast_unavailable(&self, from: &Arc<ConnectedResource>, stanza: &Element) -> Result<(), Condition> {
+        within_limit(stanza)?;
+        let mut presence = from.presence.lock();
+        if !presence.ended {
+            self.withdraw(from, &mut presence, stanza);
+        }
+        Ok(())
+    }
+
+    /// Ends a session, for whatever reason and however often: the server says goodbye for a client that did not
+    /// (section 4.5.2).
+    pub(super) fn end(&self, resource: &Arc<ConnectedResource>) {
+        self.registry.disconnect(resource);
+        let mut presence = resource.presence.lock();
+        if !mem::replace(&mut presence.ended, true) {
+            let goodbye = unavailable(resource.jid());
+            self.withdraw(resource, &mut presence, &goodbye);
+        }
+    }
+
+    fn withdraw(&self, from: &ConnectedResource, presence: &mut Presence, goodbye: &Element) {
+        let mut told = Arc::default();
+        if presence.current.take().is_some() {
+            let last_status = status(goodbye);
+            self.presence.clear(from.user().as_str(), from.jid().resource(), last_status.as_deref());
+            self.store.record_last_status(from.user(), last_status.as_deref());
+            told = self.known_roster(from.user());
+            self.broadcast(from, &told, goodbye);
+            from.set_priority(None);
+        }
+        // Section 4.6.3: whoever was told of the presence is told of its end, once.
+        for jid in mem::take(&mut presence.directed) {
+            if !is_subscriber(&told, &jid.to_bare()) {
+                self.deliver_presence(&jid, &serialise_to(goodbye, &jid));
+            }
+        }
+    }
+
+    /// Sends a presence to all who are subscribed to it: contacts with a subscription, and the user's own resources.
+    fn broadcast(&self, from: &ConnectedResource, roster: &Roster, stanza: &Element) {
+        let subscribers = roster.items.iter().filter(|(_, item)| item.from).map(|(contact, _)| contact);
+        for subscriber in subscribers.chain([from.user()]) {
+            self.send_presence(stanza, subscriber);
+        }
+    }
+
+    /// Sends a presence to the available resources of a user of this server; there is no way to those of others.
+    fn send_presence(&self, stanza: &Element, to: &BareJid) {
+        let resources = self.registry.available(to);
+        if !resources.is_empty() {
+            let stanza = serialise_to(stanza, to);
+            for resource in resources {
+                resource.post(stanza.clone());
+            }
+        }
+    }
+
+    /// What a new available resource has to know: its user's other resources, the contacts' presence, and the requests
+    /// that wait for the user (sections 4.2.2, 4.3 and 3.1.3).
+    fn greet(&self, newcomer: &Arc<ConnectedResource>) {
+        let others = self.registry.available(newcomer.user());
+        for other in others.iter().filter(|other| !Arc::ptr_eq(other, newcomer)) {
+            show(other, newcomer);
+        }
+        let roster = self.known_roster(newcomer.user());
+        for (contact, _) in roster.items.iter().filter(|(_, item)| item.to) {
+            let resources = self.registry.available(contact);
+            if !resources.is_empty() && is_subscriber(&self.known_roster(contact), newcomer.user()) {
+                resources.iter().for_each(|resource| show(resource, newcomer));
+            }
+        }
+        for request in roster.items.values().filter_map(|item| item.request.clone()) {
+            newcomer.post(request.into());
+        }
+    }
+
+    /// A probe sent by a client (section 4.3.2). Unknown users and those who don't share their presence answer alike.
+    fn probe(&self, from: &Arc<ConnectedResource>, to: &Jid) -> Result<(), Condition> {
+        let contact = to.to_bare();
+        if contact != *from.user() && !is_subscriber(&*self.store.roster(&contact)?, from.user()) {
+            let [contact, prober] = [contact.as_str(), from.jid().as_str()];
+            from.send(&element("presence", ns::CLIENT, [("type", "unsubscribed"), ("from", contact), ("to", prober)]));
+            return Ok(());
+        }
+        let mut resources = self.registry.available(&contact);
+        resources.retain(|resource| to.is_bare() || *resource.jid() == *to);
+        if resources.is_empty() {
+            from.post(serialise_to(&unavailable(to), from.jid()));
+        }
+        resources.iter().for_each(|resource| show(resource, from));
+        Ok(())
+    }
+
+    /// Directed presence (section 4.6).
+    fn direct(&self, from: &ConnectedResource, to: &Jid, stanza: &Element) -> Result<(), Condition> {
+        let mut presence = from.presence.lock();
+        if presence.ended || self.is_self(to) {
+            return Ok(());
+        }
+        if stanza.attr("type").is_some() {
+            presence.directed.remove(to);
+        } else if presence.directed.len() < MAX_DIRECTED || presence.directed.contains(to) {
+            presence.directed.insert(to.clone());
+        } else {
+            return Err(Condition::ResourceConstraint);
+        }
+        self.deliver_presence(to, &serialise(stanza));
+        Ok(())
+    }
+
+    /// Delivers to where a presence stanza is addressed, or nowhere without an error (sections 8.5.2.1.2 and 8.5.3.2.2).
+    fn deliver_presence(&self, to: &Jid, stanza: &Bytes) {
+        let resources = match to.try_as_full() {
+            Ok(full) => self.registry.find(full).into_iter().collect(),
+            Err(bare) => self.registry.available(bare),
+        };
+        for resource in resources {
+            resource.post(stanza.clone());
+        }
+    }
+
+    /// Shows the presence of all resources of a user to a contact who was just approved (section 3.1.5).
+    pub(super) fn show_presence(&self, of: &BareJid, to: &BareJid) {
+        for resource in self.registry.available(of) {
+            if let Some(current) = &resource.presence.lock().current {
+                self.send_presence(current, to);
+            }
+        }
+    }
+
+    /// Hides all resources of a user from a contact whose subscription just ended (sections 3.2.2 and 3.3.3).
+    pub(super) fn hide_presence(&self, of: &BareJid, to: &BareJid) {
+        for resource in self.registry.available(of) {
+            let presence = resource.presence.lock();
+            if presence.current.is_some() {
+                self.send_presence(&unavailable(resource.jid()), to);
+            }
+        }
+    }
+
+    /// Writes a presence into the table that plugins read.
+    fn publish(&self, from: &ConnectedResource, availability: Availability, initial: bool) {
+        let resource = Resource {
+            name: from.jid().resource().as_str().into(),
+            show: availability.show,
+            priority: availability.priority,
+            status: availability.status.into(),
+            since: now(),
+        };
+        self.presence.set(from.user().as_str(), resource);
+        if initial {
+            self.store.record_last_status(from.user(), None);
+        }
+    }
+
+    /// The roster of a user, empty if it can't be read. That of a user with an available resource has been read before
+    /// and is in memory.
+    fn known_roster(&self, user: &BareJid) -> Arc<Roster> {
+        self.store.roster(user).unwrap_or_else(|cause| {
+            log::error!("the roster of {user} can't be read, nobody is told of presence: {cause}");
+            Arc::default()
+        })
+    }
+}
+
+/// Shows one resource to another.
+fn show(resource: &ConnectedResource, to: &ConnectedResource) {
+    if let Some(current) = &resource.presence.lock().current {
+        to.post(serialise_to(current, to.jid()));
+    }
+}
+
+fn unavailable(from: &Jid) -> Element {
+    element("presence", ns::CLIENT, [("type", "unavailable"), ("from", from.as_str())])
+}
+
+/// Whether the owner of a roster shares presence with a contact.
+fn is_subscriber(roster: &Roster, contact: &BareJid) -> bool {
+    roster.items.get(contact).is_some_and(|item: &Item| item.from)
+}
+
+fn within_limit(presence: &Element) -> Result<(), Condition> {
+    if serialise(presence).len() <= MAX_PRESENCE { Ok(()) } else { Err(Condition::PolicyViolation) }
+}
+
+/// Milliseconds since the Unix epoch.
+fn now() -> u64 {
+    jiff::Timestamp::now().as_millisecond().try_into().unwrap_or_default()
+}

@@ -1,0 +1,195 @@
+//! Who is connected: the resources of each user (RFC 6120 section 7, RFC 6121 section 4).
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI16, Ordering::SeqCst},
+    },
+};
+
+use bytes::{Bytes, BytesMut};
+use jid::{BareJid, FullJid, Jid, ResourcePart, ResourceRef};
+use minidom::Element;
+use parking_lot::{Mutex, RwLock};
+
+use super::{BindError, MAX_SESSIONS, stanza::serialise};
+use crate::xmpp::outbox::Outbox;
+
+/// A greeting is posted in pieces of about this size.
+const BATCH: usize = 64 << 10;
+/// The reach of a resource that is connected but not available.
+const UNAVAILABLE: i16 = i16::MIN;
+
+/// All connected resources.
+#[derive(Default)]
+pub(super) struct Registry {
+    users: RwLock<HashMap<BareJid, Vec<Arc<ConnectedResource>>>>,
+}
+
+/// A resource bound to a session.
+///
+/// Its presence is guarded by a lock that is held while that presence is sent to anybody: so whoever receives it twice
+/// (a broadcast, the answer to a probe, the end of a subscription) receives the latest last. Under this lock only the
+/// parts of *other* resources that need no such lock are touched: `reach`, `interested`, `batch` and the outbox.
+pub(super) struct ConnectedResource {
+    jid: FullJid,
+    user: BareJid,
+    outbox: Outbox,
+    /// Stanzas gathered into one piece while a crowd of them is due.
+    batch: Mutex<Option<BytesMut>>,
+    /// The priority, or [`UNAVAILABLE`].
+    reach: AtomicI16,
+    interested: AtomicBool,
+    pub presence: Mutex<Presence>,
+}
+
+/// What a resource has told about its presence.
+#[derive(Default)]
+pub(super) struct Presence {
+    /// The session is over; nothing more may be sent in its name.
+    pub ended: bool,
+    /// The last available presence without `to`, as stamped.
+    pub current: Option<Element>,
+    /// To whom it was available by directed presence only (RFC 6121 section 4.6).
+    pub directed: BTreeSet<Jid>,
+}
+
+impl Registry {
+    /// Connects a resource; `None` asks for one chosen here. Also returns the older resource of that name, whose place
+    /// it took.
+    pub fn connect(
+        &self,
+        user: &BareJid,
+        resource: Option<&ResourceRef>,
+        outbox: Outbox,
+    ) -> Result<(Arc<ConnectedResource>, Option<Arc<ConnectedResource>>), BindError> {
+        let jid = match resource {
+            Some(resource) => user.with_resource(resource),
+            None => user.with_resource(&generated()),
+        };
+        let mut users = self.users.write();
+        let connected = users.entry(user.clone()).or_default();
+        let older = connected.iter().position(|known| known.jid == jid).map(|at| connected.swap_remove(at));
+        if connected.len() >= MAX_SESSIONS {
+            return Err(BindError::TooManySessions);
+        }
+        let resource = Arc::new(ConnectedResource::new(jid, user.clone(), outbox));
+        connected.push(resource.clone());
+        Ok((resource, older))
+    }
+
+    /// Takes a resource out, if it still has its place.
+    pub fn disconnect(&self, resource: &Arc<ConnectedResource>) {
+        let mut users = self.users.write();
+        if let Some(connected) = users.get_mut(&resource.user) {
+            connected.retain(|known| !Arc::ptr_eq(known, resource));
+            if connected.is_empty() {
+                users.remove(&resource.user);
+            }
+        }
+    }
+
+    /// The resource of this full JID, available or only connected.
+    pub fn find(&self, jid: &FullJid) -> Option<Arc<ConnectedResource>> {
+        self.users.read().get(&jid.to_bare())?.iter().find(|known| known.jid == *jid).cloned()
+    }
+
+    /// The connected resources of a user.
+    pub fn connected(&self, user: &BareJid) -> Vec<Arc<ConnectedResource>> {
+        self.users.read().get(user).cloned().unwrap_or_default()
+    }
+
+    /// The available resources of a user.
+    pub fn available(&self, user: &BareJid) -> Vec<Arc<ConnectedResource>> {
+        self.filtered(user, |resource| resource.priority().is_some())
+    }
+
+    /// The resources of a user that asked for the roster (RFC 6121 section 2.2).
+    pub fn interested(&self, user: &BareJid) -> Vec<Arc<ConnectedResource>> {
+        self.filtered(user, |resource| resource.interested.load(SeqCst))
+    }
+
+    /// The full JIDs of all connected resources.
+    pub fn jids(&self) -> Vec<FullJid> {
+        self.users.read().values().flatten().map(|resource| resource.jid.clone()).collect()
+    }
+
+    fn filtered(&self, user: &BareJid, keep: impl Fn(&ConnectedResource) -> bool) -> Vec<Arc<ConnectedResource>> {
+        let users = self.users.read();
+        let connected = users.get(user).into_iter().flatten();
+        connected.filter(|resource| keep(resource)).cloned().collect()
+    }
+}
+
+impl ConnectedResource {
+    fn new(jid: FullJid, user: BareJid, outbox: Outbox) -> ConnectedResource {
+        ConnectedResource {
+            jid,
+            user,
+            outbox,
+            batch: Mutex::default(),
+            reach: AtomicI16::new(UNAVAILABLE),
+            interested: AtomicBool::new(false),
+            presence: Mutex::default(),
+        }
+    }
+
+    pub fn jid(&self) -> &FullJid {
+        &self.jid
+    }
+
+    /// The bare JID of the user.
+    pub fn user(&self) -> &BareJid {
+        &self.user
+    }
+
+    pub fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
+    /// The priority of an available resource; `None` while it is only connected.
+    pub fn priority(&self) -> Option<i8> {
+        i8::try_from(self.reach.load(SeqCst)).ok()
+    }
+
+    /// Makes the resource available with this priority, or unavailable.
+    pub fn set_priority(&self, priority: Option<i8>) {
+        self.reach.store(priority.map_or(UNAVAILABLE, i16::from), SeqCst);
+    }
+
+    /// From now on the resource receives roster pushes.
+    pub fn become_interested(&self) {
+        self.interested.store(true, SeqCst);
+    }
+
+    /// Sends a stanza. `false`: it will not arrive.
+    pub fn post(&self, stanza: Bytes) -> bool {
+        let mut batch = self.batch.lock();
+        let Some(gathered) = batch.as_mut() else { return self.outbox.post(stanza) };
+        gathered.extend_from_slice(&stanza);
+        gathered.len() < BATCH || self.outbox.post(gathered.split().freeze())
+    }
+
+    /// Sends a stanza that is already addressed to this resource.
+    pub fn send(&self, stanza: &Element) -> bool {
+        self.post(serialise(stanza))
+    }
+
+    /// Runs `send_many`, gathering what is sent to this resource meanwhile, by whomever. A login with hundreds of
+    /// contacts online would otherwise overfill the outbox, which counts pieces, before the stream had a chance to read.
+    pub fn gather(&self, send_many: impl FnOnce()) {
+        *self.batch.lock() = Some(BytesMut::new());
+        send_many();
+        let mut batch = self.batch.lock();
+        if let Some(rest) = batch.take().filter(|rest| !rest.is_empty()) {
+            self.outbox.post(rest.freeze());
+        }
+    }
+}
+
+/// A resourcepart that nobody can guess (RFC 6120 section 7.6).
+fn generated() -> ResourcePart {
+    let random = getrandom::u64().expect("the system has random numbers");
+    ResourcePart::new(&format!("{random:016x}")).expect("hexadecimal digits are a resourcepart").into_owned()
+}

@@ -1,0 +1,72 @@
+//! A session: a stream that has bound a resource, as the hub sees it.
+
+use std::sync::Arc;
+
+use jid::FullJid;
+use minidom::Element;
+
+use super::{
+    ConnectedResource, Hub,
+    stanza::{Kind, Refusal, Stanza, error_reply},
+};
+use crate::xmpp::error::StreamError;
+
+/// The stream's end of a session. Dropping it is a lost connection: the resource goes unavailable.
+pub struct Session {
+    hub: Arc<Hub>,
+    resource: Arc<ConnectedResource>,
+}
+
+impl Session {
+    pub(super) fn new(hub: Arc<Hub>, resource: Arc<ConnectedResource>) -> Session {
+        Session { hub, resource }
+    }
+
+    /// The full JID that was bound.
+    pub fn jid(&self) -> &FullJid {
+        self.resource.jid()
+    }
+
+    /// Takes a stanza that the client sent. All answers, errors of the stanza included, go to the outbox. Let it finish:
+    /// when the future is dropped half-way a change may be stored that nobody is told of.
+    ///
+    /// # Errors
+    /// The client broke the protocol in a way that ends its stream.
+    pub async fn receive(&mut self, stanza: Element) -> Result<(), StreamError> {
+        // The outbox of a session that was ended from here says why; what its client still sends is void.
+        if self.resource.presence.lock().ended {
+            return Ok(());
+        }
+        match Stanza::accept(stanza, self.jid()) {
+            Ok(stanza) => self.route(stanza).await,
+            Err(Refusal::Stream(error)) => return Err(error),
+            Err(Refusal::Stanza(stanza, condition)) => self.answer(error_reply(&stanza, condition)),
+        }
+        Ok(())
+    }
+
+    /// Ends the session in order.
+    pub async fn close(self) {}
+
+    async fn route(&self, stanza: Stanza) {
+        let (hub, from) = (&self.hub, &self.resource);
+        let reply = match stanza.kind {
+            Kind::Message => hub.message(from, &stanza).map(|()| None),
+            Kind::Presence => hub.presence(from, &stanza).await.map(|()| None),
+            Kind::Iq => hub.iq(from, &stanza).await,
+        };
+        self.answer(reply.unwrap_or_else(|condition| error_reply(&stanza.element, condition)));
+    }
+
+    fn answer(&self, reply: Option<Element>) {
+        if let Some(reply) = reply {
+            self.resource.send(&reply);
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.hub.end(&self.resource);
+    }
+}

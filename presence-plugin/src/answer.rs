@@ -1,0 +1,288 @@
+//! The answer to a question: status code, header fields and body.
+//!
+//! The fields follow from the request, the settings and what is shown. Nothing else gets in here, so that a refusal can't
+//! tell its reason.
+
+use std::borrow::Cow;
+
+use plugin_api::Response;
+
+use crate::{
+    cache::{self, Audience, ETag},
+    image,
+    query::Parameters,
+    redirect::{self, Hosts},
+    settings::Settings,
+    shown::Shown,
+    text,
+    xml::{self, Parties},
+};
+
+/// The type of an answer, by the parameter `type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// An icon, or the way to one.
+    Image,
+    /// A stanza.
+    Xml,
+    /// A line of text.
+    Text,
+}
+
+impl Format {
+    /// Reads the parameter: an image unless it says otherwise. `None`: there is no such type.
+    pub fn parse(kind: Option<&str>) -> Option<Format> {
+        match kind {
+            None | Some("image") => Some(Format::Image),
+            Some("xml") => Some(Format::Xml),
+            Some("text") => Some(Format::Text),
+            Some(_) => None,
+        }
+    }
+}
+
+/// What a request asks, and what of its header matters for the answer.
+#[derive(Clone, Copy)]
+pub struct Question<'a> {
+    /// All parameters.
+    pub parameters: Parameters<'a>,
+    /// The type of the answer.
+    pub format: Format,
+    /// Who asks about whom.
+    pub parties: Parties<'a>,
+    /// `If-None-Match` of a GET or HEAD.
+    pub if_none_match: Option<&'a str>,
+    /// Whether the answer becomes a page of its own (`Sec-Fetch-Dest: document`). Such a request is not sent on, or this
+    /// address would lend its name to any other.
+    pub navigation: bool,
+}
+
+impl Question<'_> {
+    /// The answer for what may be shown.
+    pub fn answer(&self, shown: &Shown<'_>, settings: &Settings) -> Response {
+        let audience = Audience::of(settings.visibility, self.parties.requester);
+        match self.format {
+            Format::Image => self.image(shown, audience, &settings.redirect_hosts),
+            Format::Xml => {
+                let body = xml::render(shown, self.parties, &settings.unavailable_text);
+                let etag = ETag::new(b'x', body.as_bytes());
+                self.represent(audience, "text/xml; charset=utf-8", etag.as_str().to_owned(), body.into_bytes())
+            }
+            Format::Text => {
+                let body = text::render(shown, settings);
+                let etag = ETag::new(b't', body.as_bytes());
+                self.represent(audience, "text/plain; charset=utf-8", etag.as_str().to_owned(), body.into_bytes())
+            }
+        }
+    }
+
+    fn image(&self, shown: &Shown<'_>, audience: Audience, hosts: &Hosts) -> Response {
+        let built_in = || {
+            let icon = image::icon(shown);
+            self.represent(audience, "image/gif", icon.etag.as_str(), icon.gif)
+        };
+        let response = match redirect::target(&self.parameters, shown.state(), hosts) {
+            None => built_in(),
+            Some(_) if self.navigation => built_in().header("Vary", "Sec-Fetch-Dest"),
+            Some(location) => head(302, audience).header("Location", location).header("Vary", "Sec-Fetch-Dest"),
+        };
+        response.header("Cross-Origin-Resource-Policy", "cross-origin")
+    }
+
+    /// A representation, or the news that the client holds it already.
+    fn represent(
+        &self,
+        audience: Audience,
+        content_type: &'static str,
+        etag: impl Into<Cow<'static, str>>,
+        body: impl Into<Cow<'static, [u8]>>,
+    ) -> Response {
+        let etag = etag.into();
+        if self.if_none_match.is_some_and(|held| cache::is_held(&etag, held)) {
+            return head(304, audience).header("ETag", etag);
+        }
+        head(200, audience).header("Content-Type", content_type).header("ETag", etag).body(body)
+    }
+}
+
+/// The answer to a request for a type that does not exist. It looks the same for every user, and for none.
+pub fn unknown_type() -> Response {
+    head(400, Audience::Everyone)
+        .header("Content-Type", "text/plain; charset=utf-8")
+        .body(&b"unknown type: the valid types are image, xml, text\n"[..])
+}
+
+fn head(status: u16, audience: Audience) -> Response {
+    let response = Response::new(status)
+        .header("X-Content-Type-Options", "nosniff")
+        .header("Cache-Control", audience.cache_control());
+    match audience {
+        Audience::Everyone => response.header("Access-Control-Allow-Origin", "*"),
+        Audience::Requester => response,
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use plugin_api::Show;
+
+    use super::*;
+
+    const AWAY: Shown<'_> = Shown::Online { show: Show::Away, status: "Lunch", priority: 5 };
+    const TYPES: [&str; 3] = ["image", "xml", "text"];
+
+    /// The default settings, with this visibility.
+    pub fn settings(visibility: &'static str) -> Settings {
+        Settings::read(|name| Ok(if name == "visibility" { visibility.into() } else { String::new() })).unwrap()
+    }
+
+    fn question(query: &str) -> Question<'_> {
+        let parameters = Parameters::new(query, b"");
+        let format = Format::parse(parameters.first("type").as_deref()).expect("a valid type");
+        let parties = Parties { user: Some("alice@example.com"), requester: None };
+        Question { parameters, format, parties, if_none_match: None, navigation: false }
+    }
+
+    fn field<'r>(response: &'r Response, name: &str) -> Option<&'r str> {
+        let mut values = response.headers().filter(|(known, _)| *known == name).map(|(_, value)| value);
+        let first = values.next();
+        assert_eq!(values.next(), None, "{name} is sent once");
+        first
+    }
+
+    /// Row: "`type`: `image` (default), `xml`, `text`", and "unknown or empty `type`: 400, `text/plain`, naming the valid types".
+    #[test]
+    fn the_valid_types() {
+        assert_eq!(Format::parse(None), Some(Format::Image));
+        assert_eq!(TYPES.map(|kind| Format::parse(Some(kind))), [Format::Image, Format::Xml, Format::Text].map(Some));
+        for other in ["", "json", "svg", "XML", "image ", "xml\0"] {
+            assert_eq!(Format::parse(Some(other)), None, "{other:?}");
+        }
+        let response = unknown_type();
+        assert_eq!((response.status(), field(&response, "Content-Type")), (400, Some("text/plain; charset=utf-8")));
+        let text = std::str::from_utf8(response.bytes()).unwrap();
+        assert!(TYPES.iter().all(|kind| text.contains(kind)), "{text}");
+        assert_eq!(field(&response, "X-Content-Type-Options"), Some("nosniff"));
+    }
+
+    /// The heads of the columns `image`, `text` and `xml`.
+    #[test]
+    fn each_type_has_its_content_type_and_body() {
+        for (kind, content_type, body) in [
+            ("image", "image/gif", &include_bytes!("../icons/away.gif")[..]),
+            ("text", "text/plain; charset=utf-8", b"Lunch\n"),
+            (
+                "xml",
+                "text/xml; charset=utf-8",
+                b"<presence from=\"alice@example.com\"><show>away</show><status>Lunch</status><priority>5</priority></presence>\n",
+            ),
+        ] {
+            let response = question(&format!("type={kind}")).answer(&AWAY, &settings("anyone"));
+            assert_eq!((response.status(), field(&response, "Content-Type")), (200, Some(content_type)));
+            assert_eq!(response.bytes(), body, "{kind}");
+        }
+    }
+
+    /// Row: the fields of a public answer; "`Access-Control-Allow-Origin: *` on public answers".
+    #[test]
+    fn a_public_answer_says_so_and_a_private_one_does_not() {
+        for kind in TYPES {
+            let query = format!("type={kind}");
+            let public = question(&query).answer(&AWAY, &settings("anyone"));
+            assert_eq!(field(&public, "Cache-Control"), Some("no-cache"));
+            assert_eq!(field(&public, "Access-Control-Allow-Origin"), Some("*"));
+            let private = question(&query).answer(&AWAY, &settings("subscribed"));
+            assert_eq!(field(&private, "Cache-Control"), Some("private, no-store"));
+            assert_eq!(field(&private, "Access-Control-Allow-Origin"), None);
+            for response in [public, private] {
+                assert_eq!(field(&response, "X-Content-Type-Options"), Some("nosniff"));
+                assert_eq!(field(&response, "Set-Cookie"), None);
+                let policy = field(&response, "Cross-Origin-Resource-Policy");
+                assert_eq!(policy, (kind == "image").then_some("cross-origin"));
+            }
+        }
+    }
+
+    /// Row: "Every refusal is one and the same answer". Whatever the reason, what reaches this module is `Forbidden`; what is
+    /// left to differ is what the request names, which shows in the XML alone.
+    #[test]
+    fn refusals_differ_in_nothing_but_the_names_in_the_xml() {
+        for visibility in ["anyone", "subscribed"] {
+            for kind in TYPES {
+                let query = format!("type={kind}");
+                let refusal = |user| {
+                    let mut question = question(&query);
+                    question.parties = Parties { user, requester: Some("bob@example.com") };
+                    question.answer(&Shown::Forbidden, &settings(visibility))
+                };
+                let (known, unknown, none) = (refusal(Some("alice@x")), refusal(Some("nobody@x")), refusal(None));
+                if kind == "xml" {
+                    let without = |response: &Response, name: &str| {
+                        let fields: Vec<_> =
+                            response.headers().filter(|(name, _)| *name != "ETag").map(owned).collect();
+                        (response.status(), fields, String::from_utf8_lossy(response.bytes()).replace(name, ""))
+                    };
+                    assert_eq!(without(&known, " from=\"alice@x\""), without(&unknown, " from=\"nobody@x\""));
+                    assert_eq!(without(&known, " from=\"alice@x\""), without(&none, ""));
+                } else {
+                    assert_eq!(known, unknown);
+                    assert_eq!(known, none);
+                }
+            }
+        }
+    }
+
+    fn owned((name, value): (&str, &str)) -> (String, String) {
+        (name.to_owned(), value.to_owned())
+    }
+
+    /// Row: NF, `image`: "`forbidden` URL, or `images` with `forbidden`, else pixels of `offline`".
+    #[test]
+    fn a_refusal_has_a_custom_image_or_the_pixels_of_offline() {
+        let refusal = |query| question(query).answer(&Shown::Forbidden, &settings("anyone"));
+        let location = |query| field(&refusal(query), "Location").map(str::to_owned);
+        assert_eq!(location("images=http://h/--IMAGE--&forbidden=http://h/no").as_deref(), Some("http://h/no"));
+        assert_eq!(location("images=http://h/--IMAGE--").as_deref(), Some("http://h/forbidden"));
+        assert_eq!(location("offline=http://h/off"), None);
+        assert_eq!(refusal("").bytes(), include_bytes!("../icons/offline.gif"));
+    }
+
+    /// Row: "the answer is a 302 to the result"; "A top-level navigation (`Sec-Fetch-Dest: document`) gets the built-in icon".
+    #[test]
+    fn a_custom_image_is_a_302_except_for_a_navigation() {
+        let asked = question("images=http://h/--IMAGE--.gif");
+        let sent_on = asked.answer(&AWAY, &settings("anyone"));
+        assert_eq!((sent_on.status(), field(&sent_on, "Location")), (302, Some("http://h/away.gif")));
+        assert_eq!((sent_on.bytes(), field(&sent_on, "Vary")), (&b""[..], Some("Sec-Fetch-Dest")));
+        assert_eq!(field(&sent_on, "Cross-Origin-Resource-Policy"), Some("cross-origin"));
+
+        let navigated = Question { navigation: true, ..asked }.answer(&AWAY, &settings("anyone"));
+        assert_eq!((navigated.status(), field(&navigated, "Location")), (200, None));
+        assert_eq!(navigated.bytes(), include_bytes!("../icons/away.gif"));
+        assert_eq!(field(&navigated, "Vary"), Some("Sec-Fetch-Dest"));
+
+        let held = Question { if_none_match: Some("*"), ..asked }.answer(&AWAY, &settings("anyone"));
+        assert_eq!(held.status(), 302, "a condition is about representations");
+        let refused = question("images=ftp://h/--IMAGE--").answer(&AWAY, &settings("anyone"));
+        assert_eq!((refused.status(), field(&refused, "Vary")), (200, None));
+        let text = question("type=text&images=http://h/--IMAGE--").answer(&AWAY, &settings("anyone"));
+        assert_eq!((text.status(), text.bytes()), (200, &b"Lunch\n"[..]), "images are for the type image");
+    }
+
+    /// Row: "strong `ETag` with 304". A 304 has the fields of the 200 but those that describe a body.
+    #[test]
+    fn a_held_representation_is_not_sent_again() {
+        for kind in TYPES {
+            let query = format!("type={kind}");
+            let sent = question(&query).answer(&AWAY, &settings("anyone"));
+            let etag = field(&sent, "ETag").expect("an entity tag").to_owned();
+            let again = Question { if_none_match: Some(&etag), ..question(&query) };
+            let held = again.answer(&AWAY, &settings("anyone"));
+            assert_eq!((held.status(), held.bytes()), (304, &b""[..]));
+            let fields: Vec<_> = sent.headers().filter(|(name, _)| *name != "Content-Type").collect();
+            assert_eq!(held.headers().collect::<Vec<_>>(), fields);
+            let changed = again.answer(&Shown::Offline { status: "" }, &settings("anyone"));
+            assert_eq!(changed.status(), 200);
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Validators and cache directives (RFC 9110 sections 8.8.3 and 13.1.2, RFC 9111 section 5.2.2).
+
+use crate::visibility::Visibility;
+
+/// For whom an answer is made.
+///
+/// It follows from the setting and the request alone, never from the user asked for: a refusal must carry the same fields
+/// whatever its reason is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// The answer is the same for everybody.
+    Everyone,
+    /// The answer depends on who asks.
+    Requester,
+}
+
+impl Audience {
+    /// The audience of an answer under this setting. Even where anyone may see, a requester may be blocked.
+    pub fn of(visibility: Visibility, requester: Option<&str>) -> Audience {
+        match (visibility, requester) {
+            (Visibility::Anyone, None) => Audience::Everyone,
+            _ => Audience::Requester,
+        }
+    }
+
+    /// The value of `Cache-Control`.
+    pub fn cache_control(self) -> &'static str {
+        match self {
+            Audience::Everyone => "no-cache",
+            Audience::Requester => "private, no-store",
+        }
+    }
+}
+
+/// A strong entity tag: the type of the answer and a hash of its body, which is all that the answer shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ETag([u8; ETag::LENGTH]);
+
+impl ETag {
+    /// Two quotes, the letter of the type and sixteen hexadecimal digits.
+    const LENGTH: usize = 19;
+
+    /// The tag of a body; `letter` tells the types apart.
+    pub const fn new(letter: u8, body: &[u8]) -> ETag {
+        assert!(letter.is_ascii_lowercase(), "the letter of a type is a-z");
+        let hash = fnv1a(body);
+        let mut text = [b'"'; ETag::LENGTH];
+        text[1] = letter;
+        let mut digit = 0;
+        while digit < 16 {
+            text[2 + digit] = b"0123456789abcdef"[(hash >> (60 - 4 * digit)) as usize & 15];
+            digit += 1;
+        }
+        ETag(text)
+    }
+
+    /// The tag as a header field has it.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("a tag is made of ASCII")
+    }
+}
+
+/// Whether the client already holds the representation of this tag, by its `If-None-Match`.
+///
+/// Our tags hold no comma, so that a list may be cut at every one: a piece of a foreign tag lacks one of its quotes.
+pub fn is_held(etag: &str, if_none_match: &str) -> bool {
+    let is_same = |tag: &str| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag;
+    if_none_match.split(',').map(str::trim).any(is_same)
+}
+
+/// FNV-1a, 64 bits: short, the same in every build, and a tag is no secret.
+const fn fnv1a(bytes: &[u8]) -> u64 {
+    let mut hash = 0xCBF2_9CE4_8422_2325;
+    let mut index = 0;
+    while index < bytes.len() {
+        hash = (hash ^ bytes[index] as u64).wrapping_mul(0x0000_0100_0000_01B3);
+        index += 1;
+    }
+    hash
+}
+
+/// Row: "strong `ETag` with 304; `Cache-Control: no-cache` for public answers, `private, no-store` where the answer depends
+/// on a requester".
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_answer_for_everyone_is_public() {
+        assert_eq!(Audience::of(Visibility::Anyone, None).cache_control(), "no-cache");
+        assert_eq!(Audience::of(Visibility::Anyone, Some("bob@x")).cache_control(), "private, no-store");
+        assert_eq!(Audience::of(Visibility::Subscribed, None).cache_control(), "private, no-store");
+        assert_eq!(Audience::of(Visibility::Subscribed, Some("bob@x")).cache_control(), "private, no-store");
+    }
+
+    #[test]
+    fn the_tag_follows_type_and_body() {
+        assert_eq!(ETag::new(b't', b"").as_str(), "\"tcbf29ce484222325\"", "the published offset basis");
+        assert_eq!(ETag::new(b't', b"a").as_str(), "\"taf63dc4c8601ec8c\"", "a published test vector");
+        assert_ne!(ETag::new(b't', b"a"), ETag::new(b'x', b"a"));
+        assert_ne!(ETag::new(b't', b"a"), ETag::new(b't', b"b"));
+    }
+
+    #[test]
+    fn a_held_tag_is_found_in_any_list() {
+        let tag = ETag::new(b't', b"a");
+        let own = tag.as_str();
+        for held in
+            [own, "*", " * ", &format!("W/{own}"), &format!("\"x\", {own}"), &format!("\"a,b\",W/\"y\" ,\t{own},")]
+        {
+            assert!(is_held(own, held), "{held}");
+        }
+        let bare = own.trim_matches('"');
+        for other in [
+            "",
+            ",",
+            "\"*\"",
+            "W/",
+            "w/*",
+            bare,
+            &format!("\"{bare}"),
+            &format!("\"x,{bare},y\""),
+            "\"taf63dc4c8601ec8d\"",
+        ] {
+            assert!(!is_held(own, other), "{other}");
+        }
+    }
+}

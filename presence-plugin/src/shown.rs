@@ -1,0 +1,74 @@
+//! What is shown of a user.
+
+use plugin_api::{Presence, Resource, Show};
+
+/// The outcome of a request, before it is rendered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown<'a> {
+    /// The user is online.
+    Online {
+        /// The availability of the resource shown.
+        show: Show,
+        /// Its status text as sent; empty when none.
+        status: &'a str,
+        /// Its priority.
+        priority: i8,
+    },
+    /// The user is offline.
+    Offline {
+        /// The text of the stanza by which the user went offline; empty when none.
+        status: &'a str,
+    },
+    /// There is nothing to see for this requester, for one reason or another: nobody may learn which.
+    Forbidden,
+}
+
+impl<'a> Shown<'a> {
+    /// What the presence of a visible user shows. With several resources, [`Presence::shown`] chooses by the rule of the
+    /// contract: the smallest of available < chat < away < xa < dnd, then the higher priority, then the newest; a negative
+    /// priority counts only if there is no other.
+    pub fn of(presence: Presence<'a>) -> Shown<'a> {
+        Shown::from_parts(presence.shown(), presence.last_status())
+    }
+
+    fn from_parts(resource: Option<Resource<'a>>, last_status: Option<&'a str>) -> Shown<'a> {
+        match resource {
+            Some(Resource { show, status, priority, .. }) => Shown::Online { show, status, priority },
+            None => Shown::Offline { status: last_status.unwrap_or_default() },
+        }
+    }
+
+    /// The name of the state, as parameters and custom images have it.
+    pub fn state(&self) -> &'static str {
+        match self {
+            Shown::Online { show, .. } => show.as_str(),
+            Shown::Offline { .. } => "offline",
+            Shown::Forbidden => "forbidden",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Row: "State names: `available` `chat` `away` `xa` `dnd` `offline` `forbidden`".
+    #[test]
+    fn the_seven_states() {
+        let online = [Show::Available, Show::Chat, Show::Away, Show::Xa, Show::Dnd];
+        let online = online.map(|show| Shown::Online { show, status: "", priority: 0 }.state());
+        assert_eq!(online, ["available", "chat", "away", "xa", "dnd"]);
+        assert_eq!(Shown::Offline { status: "" }.state(), "offline");
+        assert_eq!(Shown::Forbidden.state(), "forbidden");
+    }
+
+    /// Row: "offline: status of the last unavailable stanza if it had one". A new login makes it a thing of the past.
+    #[test]
+    fn the_last_status_is_that_of_an_offline_user() {
+        let resource = Resource { name: "desk", show: Show::Away, priority: -3, status: "Lunch", since: 1 };
+        let away = Shown::Online { show: Show::Away, status: "Lunch", priority: -3 };
+        assert_eq!(Shown::from_parts(Some(resource), Some("gone")), away);
+        assert_eq!(Shown::from_parts(None, Some("gone")), Shown::Offline { status: "gone" });
+        assert_eq!(Shown::from_parts(None, None), Shown::Offline { status: "" });
+    }
+}

@@ -1,0 +1,197 @@
+//! The answer as XML: a presence stanza (RFC 6121 section 4.7) or a stanza error (RFC 6120 section 8.3).
+
+use std::borrow::Cow;
+
+use plugin_api::Show;
+use quick_xml::se::to_string;
+use serde::Serialize;
+
+use crate::shown::Shown;
+
+const STANZAS: &str = "urn:ietf:params:xml:ns:xmpp-stanzas";
+
+/// Whom a question is about, as the request named them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Parties<'a> {
+    /// The user, a bare JID; `None` when the request has none, or one that is no JID.
+    pub user: Option<&'a str>,
+    /// The requester, likewise.
+    pub requester: Option<&'a str>,
+}
+
+#[derive(Default, Serialize)]
+#[serde(rename = "presence")]
+struct Stanza<'a> {
+    #[serde(rename = "@type", skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+    #[serde(rename = "@from", skip_serializing_if = "Option::is_none")]
+    from: Option<Cow<'a, str>>,
+    #[serde(rename = "@to", skip_serializing_if = "Option::is_none")]
+    to: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    show: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    priority: Option<i8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<StanzaError>,
+}
+
+#[derive(Serialize)]
+struct StanzaError {
+    #[serde(rename = "@code")]
+    code: u16,
+    #[serde(rename = "@type")]
+    kind: &'static str,
+    forbidden: Condition,
+}
+
+#[derive(Serialize)]
+struct Condition {
+    #[serde(rename = "@xmlns")]
+    namespace: &'static str,
+}
+
+/// The stanza with a line break behind it, without an XML declaration.
+pub fn render(shown: &Shown<'_>, parties: Parties<'_>, unavailable_text: &str) -> String {
+    let from = parties.user.map(allowed);
+    let stanza = match *shown {
+        Shown::Online { show, status, priority } => Stanza {
+            from,
+            show: (show != Show::Available).then(|| show.as_str()),
+            status: said(status),
+            priority: Some(priority),
+            ..Stanza::default()
+        },
+        Shown::Offline { status } => Stanza {
+            kind: Some("unavailable"),
+            from,
+            status: said(status).or_else(|| Some(allowed(unavailable_text))),
+            ..Stanza::default()
+        },
+        Shown::Forbidden => Stanza {
+            kind: Some("error"),
+            from,
+            to: parties.requester.map(allowed),
+            error: Some(StanzaError { code: 403, kind: "auth", forbidden: Condition { namespace: STANZAS } }),
+            ..Stanza::default()
+        },
+    };
+    let mut text = to_string(&stanza).expect("texts and numbers under fixed names can always be written");
+    text.push('\n');
+    text
+}
+
+/// A status as sent, unless there is nothing in it to see.
+fn said(status: &str) -> Option<Cow<'_, str>> {
+    Some(allowed(status)).filter(|status| !status.trim().is_empty())
+}
+
+/// Removes what XML 1.0 (section 2.2) does not allow in a document, not even escaped.
+fn allowed(text: &str) -> Cow<'_, str> {
+    if text.chars().all(is_allowed) { text.into() } else { text.chars().filter(|char| is_allowed(*char)).collect() }
+}
+
+fn is_allowed(character: char) -> bool {
+    match character {
+        '\t' | '\n' | '\r' => true,
+        '\u{FFFE}' | '\u{FFFF}' => false,
+        other => other >= ' ',
+    }
+}
+
+/// The column `xml` of the table of outcomes.
+#[cfg(test)]
+pub mod tests {
+    use quick_xml::{Reader, escape::resolve_xml_entity, events::Event};
+
+    use super::*;
+
+    const PARTIES: Parties<'_> = Parties { user: Some("alice@example.com"), requester: Some("bob@example.net") };
+
+    fn rendered(shown: &Shown<'_>) -> String {
+        render(shown, PARTIES, "Unavailable")
+    }
+
+    fn online(show: Show, status: &str, priority: i8) -> String {
+        rendered(&Shown::Online { show, status, priority })
+    }
+
+    /// Reads a document to its end and returns the text in it. Panics if it is not well-formed.
+    pub fn text_of(document: &str) -> String {
+        let mut reader = Reader::from_str(document.strip_suffix('\n').expect("a line break at the end"));
+        let mut text = String::new();
+        loop {
+            match reader.read_event().unwrap_or_else(|error| panic!("{document:?}: {error}")) {
+                Event::Start(tag) | Event::Empty(tag) => {
+                    tag.attributes().for_each(|attribute| drop(attribute.unwrap()))
+                }
+                Event::Text(part) => text.push_str(&part.xml10_content()),
+                Event::GeneralRef(name) => match name.resolve_char_ref().unwrap() {
+                    Some(character) => text.push(character),
+                    None => text.push_str(resolve_xml_entity(&name.xml10_content()).expect("one of the five entities")),
+                },
+                Event::End(_) => {}
+                Event::Eof => return text,
+                other => panic!("{document:?} holds {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn an_online_user_has_show_status_and_priority() {
+        assert_eq!(
+            online(Show::Away, "Lunch", 5),
+            "<presence from=\"alice@example.com\"><show>away</show><status>Lunch</status><priority>5</priority></presence>\n"
+        );
+    }
+
+    #[test]
+    fn show_is_absent_when_plainly_available_and_status_when_none() {
+        let plain = "<presence from=\"alice@example.com\"><priority>-1</priority></presence>\n";
+        for blank in ["", " \n", "\u{1}\u{FFFF}"] {
+            assert_eq!(online(Show::Available, blank, -1), plain);
+        }
+    }
+
+    #[test]
+    fn an_offline_user_has_the_last_status_or_the_unavailable_text() {
+        let offline = |status: &str| {
+            format!("<presence type=\"unavailable\" from=\"alice@example.com\"><status>{status}</status></presence>\n")
+        };
+        assert_eq!(rendered(&Shown::Offline { status: "" }), offline("Unavailable"));
+        assert_eq!(rendered(&Shown::Offline { status: "gone home" }), offline("gone home"));
+    }
+
+    #[test]
+    fn a_refusal_names_only_what_the_request_named() {
+        let error =
+            "<error code=\"403\" type=\"auth\"><forbidden xmlns=\"urn:ietf:params:xml:ns:xmpp-stanzas\"/></error>";
+        for (parties, names) in [
+            (PARTIES, " from=\"alice@example.com\" to=\"bob@example.net\""),
+            (Parties { requester: None, ..PARTIES }, " from=\"alice@example.com\""),
+            (Parties { user: None, ..PARTIES }, " to=\"bob@example.net\""),
+            (Parties::default(), ""),
+        ] {
+            let expected = format!("<presence type=\"error\"{names}>{error}</presence>\n");
+            assert_eq!(render(&Shown::Forbidden, parties, "Unavailable"), expected);
+        }
+    }
+
+    #[test]
+    fn markup_is_escaped_and_reads_back_as_sent() {
+        let status = " </status>&amp;<x a='1' b=\"2\">]]>\r\n\t<!-- ☕ ";
+        assert_eq!(text_of(&online(Show::Available, status, 0)), format!("{status}0"));
+        let parties = Parties { user: Some("\"<&'>\n@x"), requester: None };
+        let refused = render(&Shown::Forbidden, parties, "");
+        assert!(refused.contains(" from=\"&quot;&lt;&amp;'&gt;&#10;@x\""), "{refused}");
+    }
+
+    #[test]
+    fn characters_outside_xml_are_removed() {
+        let every_control: String = (0..0x20u8).map(char::from).collect();
+        let status = format!("a{every_control}b\u{FFFE}\u{FFFF}\u{FFFD}\u{10FFFF}");
+        assert_eq!(text_of(&online(Show::Available, &status, 0)), "a\t\n\rb\u{FFFD}\u{10FFFF}0");
+    }
+}
