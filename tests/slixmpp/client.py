@@ -3,6 +3,7 @@
 import asyncio
 import sys
 import urllib.request
+from pathlib import Path
 from urllib.parse import quote
 
 import slixmpp
@@ -11,10 +12,11 @@ PATIENCE = 30
 
 
 class Client(slixmpp.ClientXMPP):
-    """An ordinary client: service discovery, ping, and whatever roster the server has."""
+    """An ordinary client, which trusts one certificate and checks that it is the domain's."""
 
-    def __init__(self, jid, password):
+    def __init__(self, jid, password, certificate):
         super().__init__(jid, password)
+        self.ca_certs = Path(certificate)
         self.register_plugin("xep_0030")
         self.register_plugin("xep_0199")
 
@@ -46,11 +48,11 @@ def http_text(server, jid, kind="text"):
 
 
 def run(script):
-    """Runs `script(xmpp, http, *clients)` with the arguments of the command line: two addresses, then JIDs and passwords."""
-    xmpp, http, *users = sys.argv[1:]
+    """Runs `script(http, *clients)` by the command line: two addresses, a certificate, then JIDs and passwords."""
+    xmpp, http, certificate, *users = sys.argv[1:]
 
     async def main():
-        clients = [Client(jid, password) for jid, password in zip(users[::2], users[1::2])]
+        clients = [Client(jid, password, certificate) for jid, password in zip(users[::2], users[1::2])]
         for client in clients:
             await client.log_in(xmpp)
         await script(http, *clients)

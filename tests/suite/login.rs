@@ -23,6 +23,14 @@ fn every_mechanism_logs_in() {
 }
 
 #[test]
+fn tls_may_come_first() {
+    let host = Host::start();
+    host.add_user("alice");
+    let stream = Connection::open(host.xmpp()).unwrap().secure(DOMAIN).unwrap().begin(DOMAIN).unwrap();
+    stream.authenticate(Mechanism::ScramSha256, "alice", &password("alice")).unwrap().bind(None).unwrap();
+}
+
+#[test]
 fn nothing_but_tls_is_offered_in_the_clear() {
     let host = Host::start();
     let stream = Connection::open(host.xmpp()).unwrap().begin(DOMAIN).unwrap();

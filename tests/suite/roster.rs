@@ -35,7 +35,7 @@ fn a_contact_is_stored_pushed_and_removed() {
     };
     for session in [&mut desk, &mut phone] {
         assert_eq!(pushed(session, "bob@localhost", "none"), bob);
-        assert_eq!(session.roster().unwrap(), [bob.clone()]);
+        assert_eq!(session.roster().unwrap(), std::slice::from_ref(&bob));
     }
 
     let item = "<item jid='bob@localhost' subscription='remove'/>";

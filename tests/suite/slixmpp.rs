@@ -16,6 +16,7 @@ fn run(script: &str, host: &Host, users: &[&str]) {
     let ready = host.process().ready();
     let mut command = Command::new(python);
     command.arg(folder.join(script)).arg(ready.xmpp.to_string()).arg(ready.http.to_string());
+    command.arg(host.certificate());
     for user in users {
         command.arg(format!("{user}@localhost")).arg(password(user));
     }

@@ -106,6 +106,11 @@ impl Host {
         self.folder.path().join("plugins")
     }
 
+    /// The certificate that the host made for itself.
+    pub fn certificate(&self) -> PathBuf {
+        self.state().join(format!("tls/{DOMAIN}.crt"))
+    }
+
     /// Copies a plugin file into the drop folder by `cp`.
     #[track_caller]
     pub fn drop_plugin(&self, file: &Path, name: &str) {
