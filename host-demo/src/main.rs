@@ -1,8 +1,14 @@
 //! An XMPP server that loads native plugins from a folder while it runs.
 
+mod command;
+mod config;
+mod control;
 mod plugin;
 mod presence;
+mod services;
 mod store;
 mod xmpp;
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    command::run()
+}
