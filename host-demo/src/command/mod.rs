@@ -80,7 +80,7 @@ pub fn run() -> ExitCode {
     match execute(state, command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(refusal) => {
-            eprintln!("host-demo: {refusal}");
+            warn(&refusal.text);
             ExitCode::from(if refusal.usage { 2 } else { 1 })
         }
     }
@@ -113,7 +113,7 @@ impl Server {
         match self.ask(request)? {
             Answer::Done { text, note } => {
                 if let Some(note) = note {
-                    eprintln!("host-demo: {note}");
+                    warn(&note);
                 }
                 print(&text)
             }
@@ -127,6 +127,16 @@ fn misunderstood() -> Refusal {
     Refusal::failed(
         "control: the host gave an answer that does not fit: is the command of another release than the host?",
     )
+}
+
+/// Prints a line to standard error.
+fn warn(text: &str) {
+    eprintln!("host-demo: {}", plain(text));
+}
+
+/// One line without control characters: what a plugin or a file says must not move the cursor.
+fn plain(text: &str) -> String {
+    text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect()
 }
 
 /// Prints a line, or several, to standard output. A reader that has seen enough is no failure.

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use clap::Subcommand;
 
 use super::{Server, inspect, misunderstood, print, print_json, table::table};
-use crate::control::{Answer, PluginStatus, Refusal, Request};
+use crate::{
+    control::{Answer, Refusal, Request},
+    plugin::status::PluginStatus,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -70,12 +73,16 @@ fn list(server: &Server, json: bool) -> Result<(), Refusal> {
 
 fn row(plugin: &PluginStatus) -> [String; 7] {
     [
-        plugin.id.clone(),
-        plugin.version.clone(),
-        plugin.state.clone(),
+        text(&plugin.id),
+        text(&plugin.version),
+        plugin.state.to_string().to_lowercase(),
         plugin.since.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
-        plugin.file.clone(),
+        text(&plugin.file),
         plugin.routes.len().to_string(),
         plugin.reason.clone().unwrap_or_default(),
     ]
+}
+
+fn text(known: &Option<String>) -> String {
+    known.clone().unwrap_or_else(|| "-".into())
 }

@@ -1,5 +1,7 @@
 //! Tables for people: aligned columns, and nothing in them that a terminal would obey.
 
+use super::plain;
+
 /// Lays out rows below their headings. The last column may be of any length.
 pub(super) fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -> String {
     let rows: Vec<_> = std::iter::once(headings.map(String::from))
@@ -12,11 +14,6 @@ pub(super) fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     });
     lines.collect::<Vec<_>>().join("\n")
-}
-
-/// One line without control characters: what a plugin says of itself must not move the cursor.
-fn plain(text: &str) -> String {
-    text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect()
 }
 
 #[cfg(test)]

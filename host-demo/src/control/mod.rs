@@ -19,11 +19,13 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     executor::{Executor, call},
-    plugins::PluginStatus,
     settings::SettingStatus,
     socket::Server,
 };
-use crate::store::{Credentials, PasswordHash, StoreError};
+use crate::{
+    plugin::status::PluginStatus,
+    store::{Credentials, PasswordHash, StoreError},
+};
 
 /// What a command asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -124,11 +126,11 @@ pub type Reply = Result<Answer, Refusal>;
 /// The outcome of an action on a running host: an error is the reason in the administrator's words.
 pub type Acting<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
 
-/// What only a running host can do. The store has been changed already when these are called; none is called twice for
-/// one request.
+/// What only a running host can do. But for the removal of an account, the store has been changed already when these are
+/// called.
 pub trait Running: Send + Sync {
-    /// An account is gone: ends its sessions, forgets its presence, and pushes the changed item to the users in `owners`.
-    fn account_removed(&self, user: &BareJid, owners: &[BareJid]);
+    /// Removes an account: ends its sessions, removes its data, and tells those who had it as a contact.
+    fn remove_account<'a>(&'a self, user: &'a BareJid) -> Acting<'a>;
     /// All plugins as they are now.
     fn plugins(&self) -> Vec<PluginStatus>;
     /// Stops a plugin that was switched off. Done when its routes are gone.

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use tempfile::TempDir;
 
 use super::*;
+use crate::plugin::status::State;
 use crate::store::{Keys, Lock, PluginRecord, SettingKind, SettingSchema, Store};
 
 fn credentials() -> Credentials {
@@ -53,12 +54,12 @@ impl Host {
 }
 
 impl Running for Host {
-    fn account_removed(&self, user: &BareJid, owners: &[BareJid]) {
-        self.told.lock().push(format!("removed {user}, {owners:?}"));
+    fn remove_account<'a>(&'a self, user: &'a BareJid) -> Acting<'a> {
+        self.note(format!("remove {user}"))
     }
     fn plugins(&self) -> Vec<PluginStatus> {
         let record = PluginRecord { id: "echo".into(), ..PluginRecord::default() };
-        vec![PluginStatus { state: "active".into(), ..PluginStatus::from(record) }]
+        vec![PluginStatus { state: State::Active, ..PluginStatus::from(record) }]
     }
     fn disable<'a>(&'a self, id: &'a str) -> Acting<'a> {
         self.note(format!("disable {id}"))
@@ -134,7 +135,7 @@ fn a_running_host_is_asked_and_told() {
     assert!(serving.store.account_exists("ann@localhost"), "the host's own store has it at once");
     assert_eq!(text(call(&state, &Request::RemoveUser { jid: "ann".into() })), "removed ann@localhost");
     assert_eq!(text(call(&state, &set("echo.text", "hi"))), "echo.text = hi");
-    assert_eq!(*serving.host.told.lock(), ["removed ann@localhost, []", "setting echo.text"]);
+    assert_eq!(*serving.host.told.lock(), ["remove ann@localhost", "setting echo.text"]);
     let mode = fs::metadata(state.join("control.sock")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 }

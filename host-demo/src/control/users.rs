@@ -29,9 +29,14 @@ impl Executor {
 
     pub(super) async fn remove_user(&self, text: &str) -> Reply {
         let user = self.known_user(text)?;
-        let owners = self.store.remove_account(&user).await.map_err(unknown)?;
-        if let Some(host) = &self.running {
-            host.account_removed(&user, &owners);
+        match &self.running {
+            Some(_) if !self.store.account_exists(user.as_str()) => {
+                return Err(unknown(StoreError::UnknownAccount(user.to_string())));
+            }
+            Some(host) => {
+                host.remove_account(&user).await.map_err(|reason| Refusal::failed(format!("user: {user}: {reason}")))?
+            }
+            None => drop(self.store.remove_account(&user).await.map_err(unknown)?),
         }
         Ok(Answer::done(format!("removed {user}")))
     }

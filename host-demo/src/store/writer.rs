@@ -208,18 +208,13 @@ impl Writing {
         self.db.as_ref().ok_or(StoreError::Closed)
     }
 
-    /// Empties the log first, then drops the mark: killed in between, the next start finds a clean file.
     fn close(self) {
         let Some(db) = self.db else { return };
-        let emptied = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
-        match emptied {
-            Ok(0) => {
-                if let Err(cause) = std::fs::remove_file(schema::marker(&self.path)) {
-                    log::warn!("state: {}: {cause}", schema::marker(&self.path).display());
-                }
-            }
-            Ok(_) => log::warn!("state: {}: still being read, its log stays", self.path.display()),
-            Err(cause) => log::error!("state: {}: {cause}", self.path.display()),
+        if let Err(cause) = schema::close(&self.path, db) {
+            log::error!(
+                "state: {}: not ended cleanly, its log is used at the next start: {cause}",
+                self.path.display()
+            );
         }
     }
 }

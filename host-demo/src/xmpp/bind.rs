@@ -10,16 +10,11 @@ use super::{
     hub::{BindError, Hub, Session},
     outbox::{Outbox, Outgoing, outbox},
     stream::{End, Stream, Transport},
-    xml::{CLIENT, Event, escape},
+    xml::{CLIENT, Event, Limits, escape},
 };
 
 const NAMESPACE: &str = "urn:ietf:params:xml:ns:xmpp-bind";
 const STANZAS: &str = "urn:ietf:params:xml:ns:xmpp-stanzas";
-
-/// Binding; the session that old clients establish (RFC 3921 section 3); pre-approval (RFC 6121 section 3.4).
-const FEATURES: &str = "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>\
-                        <session xmlns='urn:ietf:params:xml:ns:xmpp-session'><optional/></session>\
-                        <sub xmlns='urn:xmpp:features:pre-approval'/>";
 
 /// A session of the hub and the two ends of what is written to it.
 pub struct Bound {
@@ -35,7 +30,7 @@ pub struct Bound {
 
 /// Opens the stream of an authenticated user and waits until a resource is bound.
 pub async fn bind<T: Transport>(stream: &mut Stream<T>, hub: &Arc<Hub>, user: &BareJid) -> Result<Bound, End> {
-    let lang = stream.open(FEATURES).await?.lang;
+    let lang = stream.open(&features()).await?.lang;
     loop {
         let request = match stream.next().await? {
             Event::Stanza(stanza) => Request::parse(&stanza).ok_or(StreamError::NotAuthorized)?,
@@ -51,6 +46,17 @@ pub async fn bind<T: Transport>(stream: &mut Stream<T>, hub: &Arc<Hub>, user: &B
             Err(refusal) => stream.write(request.error(refusal).as_bytes()).await?,
         }
     }
+}
+
+/// The stream features of a user: binding; the session that old clients establish (RFC 3921 section 3); pre-approval
+/// (RFC 6121 section 3.4); the size of a stanza (XEP-0478).
+fn features() -> String {
+    format!(
+        "<bind xmlns='{NAMESPACE}'/><session xmlns='urn:ietf:params:xml:ns:xmpp-session'><optional/></session>\
+         <sub xmlns='urn:xmpp:features:pre-approval'/>\
+         <limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>{}</max-bytes></limits>",
+        Limits::SESSION.bytes
+    )
 }
 
 /// A request to bind.

@@ -47,8 +47,12 @@ pub async fn serve(socket: TcpStream, address: IpAddr, server: Arc<Server>, shut
     let deadline = Instant::now() + NEGOTIATION;
     let Some(socket) = secure(socket, &server, deadline, &shutdown).await else { return };
     // Boxed each: a connection that waits for TLS must not pay for the memory of a session, nor the other way round.
-    let handshake = Box::pin(timeout_at(deadline, server.tls.accept(socket)));
-    match handshake.await {
+    let handshake = Box::pin(server.tls.accept(socket));
+    let encrypted = tokio::select! {
+        encrypted = timeout_at(deadline, handshake) => encrypted,
+        () = is_down(shutdown.clone()) => return,
+    };
+    match encrypted {
         Ok(Ok(socket)) => {
             let stream = Stream::new(socket, &server.domain, deadline, shutdown);
             Box::pin(converse(stream, address, &server)).await;

@@ -67,3 +67,22 @@ fn name_language(stanza: &mut Element, lang: &str) {
         stanza.attrs_mut().insert(Namespace::xml().clone(), name, lang.to_owned());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named(stanza: &str, lang: &str) -> Option<String> {
+        let mut stanza: Element = stanza.parse().unwrap();
+        name_language(&mut stanza, lang);
+        stanza.attr_ns(XMLNS_XML, "lang").map(str::to_owned)
+    }
+
+    #[test]
+    fn a_stanza_carries_the_language_of_its_stream_unless_it_names_one() {
+        assert_eq!(named("<message xmlns='jabber:client'/>", "de-CH").as_deref(), Some("de-CH"));
+        assert_eq!(named("<message xmlns='jabber:client' xml:lang='fr'/>", "de").as_deref(), Some("fr"));
+        assert_eq!(named("<iq xmlns='jabber:client'/>", "de"), None, "nobody reads an IQ");
+        assert_eq!(named("<message xmlns='jabber:client'/>", "<lang>"), None, "not a language");
+    }
+}

@@ -93,7 +93,7 @@ impl<T: Transport> Stream<T> {
 
     /// Both sides start again with a new header (RFC 6120 section 4.3.3).
     pub fn restart(&mut self) {
-        self.reader = Reader::new(Limits::LOGIN);
+        self.reader.restart();
         self.opened = false;
     }
 
@@ -123,7 +123,7 @@ impl<T: Transport> Stream<T> {
         let Event::Header(header) = self.next().await? else { return Err(StreamError::BadFormat.into()) };
         let greeting = self.greeting(header.from.as_deref());
         self.opened = true;
-        if let Err(error) = check(&header, &self.domain) {
+        if let Err(error) = header.check(&self.domain) {
             self.write(greeting.as_bytes()).await?;
             return Err(error.into());
         }
@@ -208,22 +208,6 @@ impl<T: Transport> Stream<T> {
              version='1.0' xml:lang='en'>"
         )
     }
-}
-
-/// Judges the peer's header (RFC 6120 section 4.7); its own namespace was judged by the reader.
-fn check(header: &Header, domain: &str) -> Result<(), StreamError> {
-    if header.content != CLIENT {
-        return Err(StreamError::InvalidNamespace);
-    }
-    let major = header.version.as_deref().and_then(|version| version.split('.').next()?.parse::<u32>().ok());
-    if major.is_none_or(|major| major < 1) {
-        return Err(StreamError::UnsupportedVersion);
-    }
-    let to = header.to.as_deref().and_then(|to| Jid::new(to).ok());
-    if to.is_none_or(|to| to.as_str() != domain) {
-        return Err(StreamError::HostUnknown);
-    }
-    Ok(())
 }
 
 fn farewell(error: StreamError) -> String {

@@ -154,6 +154,29 @@ mod tests {
         assert!(state.path().join("tls/example.org.crt").exists());
     }
 
+    #[tokio::test]
+    async fn both_ends_of_a_connection_have_the_same_binding() {
+        let state = tempfile::tempdir().unwrap();
+        let acceptor = acceptor(state.path(), "example.com", None).unwrap();
+        let mut roots = rustls::RootCertStore::empty();
+        let certificate = CertificateDer::from_pem_file(state.path().join("tls/example.com.crt")).unwrap();
+        roots.add(certificate).unwrap();
+        for (version, bound) in [(&rustls::version::TLS13, true), (&rustls::version::TLS12, false)] {
+            let config = rustls::ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+                .with_protocol_versions(&[version])
+                .unwrap()
+                .with_root_certificates(roots.clone())
+                .with_no_client_auth();
+            let (near, far) = tokio::io::duplex(4096);
+            let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+            let name = "example.com".try_into().unwrap();
+            let (client, server) = tokio::join!(connector.connect(name, near), acceptor.accept(far));
+            let (client, server) = (client.unwrap(), server.unwrap());
+            let exported = client.get_ref().1.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(b""));
+            assert_eq!(exporter(server.get_ref().1), bound.then(|| exported.unwrap()));
+        }
+    }
+
     #[test]
     fn an_own_certificate_that_is_no_use_is_named() {
         let state = tempfile::tempdir().unwrap();

@@ -10,12 +10,16 @@ mod plain;
 mod scram;
 mod throttle;
 
-use std::{net::IpAddr, path::Path};
+use std::{net::IpAddr, path::Path, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use jid::{BareJid, DomainPart, NodePart};
 use minidom::Element;
-use tokio::{sync::Semaphore, task::spawn_blocking};
+use tokio::{
+    sync::Semaphore,
+    task::spawn_blocking,
+    time::{Instant, sleep_until},
+};
 
 use self::{
     hash::Hash,
@@ -33,11 +37,14 @@ use super::{
 };
 use crate::store::{Credentials, Store};
 
-pub use password::{PasswordError, derive};
+pub use password::derive;
 
 const NAMESPACE: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
 /// How often a client may try on one stream (RFC 6120 section 6.4.5 asks for two to five).
 const TRIES: usize = 3;
+/// How long it takes to find out about an account, whether there is one or not. The store is faster by far, and fastest
+/// for names it does not know: a client could tell them apart by it.
+const LOOKUP: Duration = Duration::from_millis(2);
 
 /// Why a try failed (RFC 6120 section 6.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +62,7 @@ pub enum Failure {
     /// Wrong password, or no such account.
     NotAuthorized,
     /// Not now: too many failures, or the store failed.
-    TemporaryAuthFailure,
+    Temporary,
 }
 
 impl Failure {
@@ -67,7 +74,7 @@ impl Failure {
             Failure::InvalidMechanism => "invalid-mechanism",
             Failure::MalformedRequest => "malformed-request",
             Failure::NotAuthorized => "not-authorized",
-            Failure::TemporaryAuthFailure => "temporary-auth-failure",
+            Failure::Temporary => "temporary-auth-failure",
         }
     }
 }
@@ -181,7 +188,7 @@ impl Authenticator {
         let user = self.user(&first.user, first.authorization.as_deref())?;
         let pair = Pair::new(user.as_str(), address);
         if self.throttle.is_exhausted(&pair) {
-            return Err(Failure::TemporaryAuthFailure.into());
+            return Err(Failure::Temporary.into());
         }
         let credentials = self.credentials(&user).await?;
         let keys = match hash {
@@ -191,7 +198,7 @@ impl Authenticator {
         let (exchange, question) = Exchange::begin(hash, first, keys, exporter)?;
         let answer = challenge(stream, &question).await?;
         if !self.throttle.take(&pair) {
-            return Err(Failure::TemporaryAuthFailure.into());
+            return Err(Failure::Temporary.into());
         }
         let last_word = exchange.finish(&answer)?;
         self.throttle.forgive(&pair);
@@ -206,7 +213,7 @@ impl Authenticator {
         let password = plain.password.to_owned();
         let _turn = self.plain.acquire().await.expect("the semaphore is never closed");
         if !self.throttle.take(&pair) {
-            return Err(Failure::TemporaryAuthFailure.into());
+            return Err(Failure::Temporary.into());
         }
         let verified = spawn_blocking(move || password::verify(&password, &keys)).await;
         if !verified.map_err(|_| StreamError::InternalServerError)? {
@@ -231,14 +238,17 @@ impl Authenticator {
     /// The credentials of an account, or of a decoy.
     async fn credentials(&self, user: &BareJid) -> Result<Credentials, Failure> {
         let (store, name) = (self.store.clone(), user.clone());
+        let answer_at = Instant::now() + LOOKUP;
         let decoy = self.decoys.credentials(user.as_str());
-        match spawn_blocking(move || store.credentials(name.as_str())).await {
+        let found = spawn_blocking(move || store.credentials(name.as_str())).await;
+        sleep_until(answer_at).await;
+        match found {
             Ok(Ok(credentials)) => Ok(credentials.unwrap_or(decoy)),
             Ok(Err(error)) => {
                 log::error!("{user} can't log in: {error}");
-                Err(Failure::TemporaryAuthFailure)
+                Err(Failure::Temporary)
             }
-            Err(_) => Err(Failure::TemporaryAuthFailure),
+            Err(_) => Err(Failure::Temporary),
         }
     }
 }
@@ -282,5 +292,100 @@ fn decode(element: &Element) -> Result<Option<String>, Failure> {
             let bytes = BASE64.decode(encoded).map_err(|_| Failure::IncorrectEncoding)?;
             String::from_utf8(bytes).map(Some).map_err(|_| Failure::MalformedRequest)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+        sync::watch,
+        time::timeout,
+    };
+
+    use super::*;
+
+    const EXPORTER: [u8; 32] = [7; 32];
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    async fn authenticator() -> (TempDir, Authenticator) {
+        let state = tempfile::tempdir().unwrap();
+        let store = Store::open(state.path()).unwrap();
+        store.add_account(&BareJid::new("ann@localhost").unwrap(), &derive("secret").unwrap()).await.unwrap();
+        let authenticator = Authenticator::open("localhost".parse().unwrap(), store, state.path()).unwrap();
+        (state, authenticator)
+    }
+
+    async fn hear(client: &mut DuplexStream, end: &str) -> String {
+        let mut heard = String::new();
+        while !heard.contains(end) {
+            let mut chunk = [0; 1024];
+            let read = timeout(Duration::from_secs(20), client.read(&mut chunk)).await.expect("an answer").unwrap();
+            assert!(read > 0, "no {end} in {heard}");
+            heard.push_str(std::str::from_utf8(&chunk[..read]).unwrap());
+        }
+        heard
+    }
+
+    /// Logs in by SCRAM. Gives the challenge and the last answer as they came, and whom the server takes the client for.
+    async fn scram(
+        authenticator: &Authenticator,
+        mechanism: &str,
+        user: &str,
+        password: &str,
+    ) -> (String, String, Option<BareJid>) {
+        let (mut client, server) = duplex(4096);
+        let (_down, shutdown) = watch::channel(false);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let mut stream = Stream::new(server, &authenticator.domain, deadline, shutdown);
+        let hash = if mechanism.contains("256") { Hash::Sha256 } else { Hash::Sha1 };
+        let (gs2, bound): (_, &[u8]) =
+            if mechanism.ends_with("PLUS") { ("p=tls-exporter,,", &EXPORTER) } else { ("n,,", &[]) };
+        let client = async move {
+            let open = "<stream:stream xmlns='jabber:client' to='localhost' version='1.0' \
+                        xmlns:stream='http://etherx.jabber.org/streams'>";
+            client.write_all(open.as_bytes()).await.unwrap();
+            assert!(hear(&mut client, "</stream:features>").await.contains(&format!(">{mechanism}<")));
+            let bare = format!("n={user},r=abc");
+            let first = BASE64.encode(format!("{gs2}{bare}"));
+            let auth = format!("<auth xmlns='{NAMESPACE}' mechanism='{mechanism}'>{first}</auth>");
+            client.write_all(auth.as_bytes()).await.unwrap();
+            let heard = hear(&mut client, "</challenge>").await;
+            let challenge = heard.split(['<', '>']).nth(2).unwrap();
+            let challenge = String::from_utf8(BASE64.decode(challenge).unwrap()).unwrap();
+            let last = scram::client::last(hash, password, &bare, &challenge, &[gs2.as_bytes(), bound].concat());
+            let response = format!("<response xmlns='{NAMESPACE}'>{}</response>", BASE64.encode(last));
+            client.write_all(response.as_bytes()).await.unwrap();
+            (challenge, hear(&mut client, ">").await)
+        };
+        let server = authenticator.authenticate(&mut stream, HERE, Some(&EXPORTER));
+        let ((challenge, answer), user) = tokio::join!(client, server);
+        (challenge, answer, user.ok())
+    }
+
+    #[tokio::test]
+    async fn every_scram_mechanism_logs_in() {
+        let (_state, authenticator) = authenticator().await;
+        for mechanism in ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-1"] {
+            let (_, answer, user) = scram(&authenticator, mechanism, "Ann", "secret").await;
+            assert!(answer.starts_with("<success"), "{mechanism}: {answer}");
+            assert_eq!(user, Some(BareJid::new("ann@localhost").unwrap()));
+        }
+    }
+
+    #[tokio::test]
+    async fn an_unknown_user_is_refused_like_a_known_one() {
+        let (_state, authenticator) = authenticator().await;
+        let shape = |challenge: &str| {
+            let (_, rest) = challenge.split_once(",s=").unwrap();
+            let (salt, iterations) = rest.split_once(',').unwrap();
+            (salt.len(), iterations.to_owned())
+        };
+        let (known, known_answer, _) = scram(&authenticator, "SCRAM-SHA-256", "ann", "wrong").await;
+        let (unknown, unknown_answer, user) = scram(&authenticator, "SCRAM-SHA-256", "nobody", "secret").await;
+        assert_eq!(shape(&known), shape(&unknown));
+        assert_eq!(known_answer, unknown_answer);
+        assert_eq!(user, None);
     }
 }

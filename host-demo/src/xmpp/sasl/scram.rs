@@ -152,6 +152,24 @@ fn unescape(name: &str) -> Result<String, Failure> {
     if plain.is_empty() { Err(Failure::MalformedRequest) } else { Ok(plain) }
 }
 
+/// The client's half, for the tests of ours.
+#[cfg(test)]
+pub(super) mod client {
+    use super::*;
+
+    /// The client's final message to a challenge. `binding` is the GS2 header with the data of the channel.
+    pub fn last(hash: Hash, password: &str, first_bare: &str, challenge: &str, binding: &[u8]) -> String {
+        let part = |name: &str| challenge.split(',').find_map(|part| part.strip_prefix(name)).unwrap();
+        let salt = BASE64.decode(part("s=")).unwrap();
+        let client_key = hash.hmac(&hash.salted_password(password, &salt, part("i=").parse().unwrap()), b"Client Key");
+        let unproven = format!("c={},r={}", BASE64.encode(binding), part("r="));
+        let signed = format!("{first_bare},{challenge},{unproven}");
+        let signature = hash.hmac(&hash.digest(&client_key), signed.as_bytes());
+        let proof: Vec<u8> = client_key.iter().zip(signature).map(|(key, signature)| key ^ signature).collect();
+        format!("{unproven},p={}", BASE64.encode(proof))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{super::password::keys, *};
@@ -208,17 +226,6 @@ mod tests {
         }
     }
 
-    /// A client's final message that is right for the exchange, whatever it claims in `c=` and `r=`.
-    fn proven(exchange: &Exchange, password: &str, binding: &str, nonce: &str) -> String {
-        let hash = exchange.hash;
-        let salted = hash.salted_password(password, &exchange.keys.salt, exchange.keys.iterations);
-        let client_key = hash.hmac(&salted, b"Client Key");
-        let unproven = format!("c={binding},r={nonce}");
-        let signature = hash.hmac(&hash.digest(&client_key), format!("{},{unproven}", exchange.transcript).as_bytes());
-        let proof: Vec<u8> = client_key.iter().zip(signature).map(|(key, signature)| key ^ signature).collect();
-        format!("{unproven},p={}", BASE64.encode(proof))
-    }
-
     fn plus(exporter: Option<&[u8]>) -> Result<(Exchange, String), Failure> {
         let first = ClientFirst::parse("p=tls-exporter,,n=user,r=abc", true).unwrap();
         Exchange::begin(Hash::Sha1, first, keys(Hash::Sha1, "pencil", vec![1; 16], 4096), exporter)
@@ -226,10 +233,10 @@ mod tests {
 
     #[test]
     fn a_login_bound_to_another_channel_is_refused() {
-        let bound = |exporter: &[u8]| BASE64.encode([b"p=tls-exporter,,", exporter].concat());
+        let bound = |exporter: &[u8]| [b"p=tls-exporter,,", exporter].concat();
         for (claimed, expected) in [(&[7; 32], true), (&[8; 32], false)] {
-            let (exchange, _) = plus(Some(&[7; 32])).unwrap();
-            let message = proven(&exchange, "pencil", &bound(claimed), &exchange.nonce);
+            let (exchange, challenge) = plus(Some(&[7; 32])).unwrap();
+            let message = client::last(Hash::Sha1, "pencil", "n=user,r=abc", &challenge, &bound(claimed));
             assert_eq!(exchange.finish(&message).is_ok(), expected);
         }
         assert!(matches!(plus(None), Err(Failure::MalformedRequest)));
@@ -241,8 +248,9 @@ mod tests {
         let keys = keys(Hash::Sha1, "pencil", vec![1; 16], 4096);
         let offered = Exchange::begin(Hash::Sha1, first(), keys.clone(), Some(&[7; 32]));
         assert!(matches!(offered, Err(Failure::NotAuthorized)));
-        let (exchange, _) = Exchange::begin(Hash::Sha1, first(), keys, None).unwrap();
-        let message = proven(&exchange, "pencil", &BASE64.encode("y,,"), "abc");
+        let (exchange, challenge) = Exchange::begin(Hash::Sha1, first(), keys, None).unwrap();
+        let foreign = challenge.replacen("r=abc", "r=abcd", 1);
+        let message = client::last(Hash::Sha1, "pencil", "n=user,r=abc", &foreign, b"y,,");
         assert_eq!(exchange.finish(&message), Err(Failure::NotAuthorized));
     }
 

@@ -73,6 +73,13 @@ impl Throttle {
             Some(failures) if failures.in_force(now) && failures.count >= FAILURES => false,
             Some(failures) if failures.in_force(now) => {
                 failures.count += 1;
+                if failures.count == FAILURES {
+                    log::warn!(
+                        "no more logins as {} from {} for a while: {FAILURES} tries failed",
+                        pair.account,
+                        pair.network
+                    );
+                }
                 true
             }
             _ => {

@@ -4,10 +4,12 @@
 //! and refuses, by the stream error of RFC 6120 section 4.9.3, what XMPP forbids and what passes a [`Limits`]. It counts
 //! events, never chunks: the outcome is the same however the network cut the bytes.
 
+mod header;
 mod namespaces;
 mod reader;
 
-pub use reader::{Event, Header, Limits, Reader};
+pub use header::Header;
+pub use reader::{Event, Limits, Reader};
 
 /// The namespace of `<stream:stream>` and its features and errors.
 pub const STREAMS: &str = "http://etherx.jabber.org/streams";

@@ -1,9 +1,9 @@
 //! The push parser of a stream: from bytes to the header, the stanzas and the end.
 
 use minidom::Element;
-use rxml::{AttrMap, Error, Parse, RawEvent, RawParser, RawQName, XMLNS_XML, error::EndOrError};
+use rxml::{AttrMap, Error, Parse, RawEvent, RawParser, RawQName, error::EndOrError};
 
-use super::{STREAMS, namespaces::Namespaces};
+use super::{Header, namespaces::Namespaces};
 use crate::xmpp::error::StreamError;
 
 /// The most attributes of one element, declarations of namespaces among them.
@@ -43,21 +43,6 @@ pub enum Event {
     Stanza(Element),
     /// The closing tag.
     End,
-}
-
-/// The attributes of `<stream:stream>` that mean something (RFC 6120 section 4.7), as sent.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Header {
-    /// The default namespace: what the children without a prefix are.
-    pub content: String,
-    /// The domain that the client wants to reach.
-    pub to: Option<String>,
-    /// Who the client says it is.
-    pub from: Option<String>,
-    /// The version of XMPP.
-    pub version: Option<String>,
-    /// The language of what the client sends, unless it says otherwise.
-    pub lang: Option<String>,
 }
 
 /// The parser of one stream. [`push`](Reader::push) bytes in, then take [`next`](Reader::next) until it has no more.
@@ -103,6 +88,12 @@ impl Reader {
             open: Vec::new(),
             in_stream: false,
         }
+    }
+
+    /// Starts a new stream behind the old one. Bytes that wait belong to it: a client need not wait for our side.
+    pub fn restart(&mut self) {
+        let waiting = std::mem::take(&mut self.waiting);
+        *self = Reader { waiting, parsed: self.parsed, ..Reader::new(self.limits) };
     }
 
     /// Puts other limits in force, with nothing counted against them yet.
@@ -207,7 +198,7 @@ impl Reader {
             self.in_stream = true;
             self.count_anew();
             let content = self.namespaces.of_element(None)?;
-            return header(&local, &namespace, content.as_str(), &attributes).map(|header| Some(Event::Header(header)));
+            return Ok(Some(Event::Header(Header::parse(&local, &namespace, content.as_str(), &attributes)?)));
         }
         let mut element = Element::bare(local, namespace.as_str());
         *element.attrs_mut() = attributes;
@@ -255,23 +246,6 @@ impl Reader {
             self.parser.release_temporaries();
         }
     }
-}
-
-fn header(name: &str, namespace: &str, content: &str, attributes: &AttrMap) -> Result<Header, StreamError> {
-    if namespace != STREAMS {
-        return Err(StreamError::InvalidNamespace);
-    }
-    if name != "stream" {
-        return Err(StreamError::BadFormat);
-    }
-    let attribute = |name: &str| attributes.get("", name).cloned();
-    Ok(Header {
-        content: content.to_owned(),
-        to: attribute("to"),
-        from: attribute("from"),
-        version: attribute("version"),
-        lang: attributes.get(XMLNS_XML, "lang").cloned(),
-    })
 }
 
 /// The stream error for a fault of the XML (RFC 6120 sections 4.9.3 and 11).
