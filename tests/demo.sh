@@ -22,8 +22,10 @@ stop() {
 trap stop EXIT
 trap 'exit 0' INT TERM
 
+# The server takes no plugin from a folder that others may write to, which some systems let the group do by default.
 # A file moved into place is whole from the first moment on.
 deploy() {
+    chmod go-w . plugins
     install -m 644 "$built/libpresence_plugin.so" "$state/presence.so.new"
     mv "$state/presence.so.new" plugins/presence.so
 }
@@ -94,7 +96,7 @@ The server is up; Ctrl-C ends it. Carol changes her presence every few seconds.
   withdraw   rm plugins/presence.so
 
 So that the page can show something, this demo lets anyone see everybody's presence. The default is to show it to
-subscribed users only:  $built/host-demo setting set presence.visibility subscribed
+subscribed users only:  $built/host-demo setting set presence.visibility subscribed${STATE:+ --state $STATE}
 
 TEXT
 }
@@ -105,6 +107,8 @@ deploy
 add_users
 serve
 [ -z "$new" ] || introduce
+plugins=$("$built/host-demo" plugin list --state "$state")
+case $plugins in *active*) ;; *) printf '%s\n' 'The presence service is not deployed:' "$plugins" >&2 ;; esac
 password_of carol | "$built/demo-user" --xmpp "$xmpp" --jid carol@localhost --password-stdin &
 busy=$!
 explain
