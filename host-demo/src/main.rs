@@ -3,8 +3,10 @@
 mod command;
 mod config;
 mod control;
+mod http;
 mod plugin;
 mod presence;
+mod serve;
 mod services;
 mod store;
 mod xmpp;

@@ -1,0 +1,72 @@
+//! What the public listener counts: responses by their class and by the plugin that gave them.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use actix_web::http::StatusCode;
+use papaya::HashMap;
+
+/// The classes of status codes (RFC 9110 section 15), as metrics call them.
+pub const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// Counters, from the start of the host on.
+#[derive(Default)]
+pub struct Metrics {
+    own: Responses,
+    plugins: HashMap<String, Responses>,
+}
+
+#[derive(Default)]
+struct Responses([AtomicU64; CLASSES.len()]);
+
+impl Metrics {
+    /// Counts a response of the host's own.
+    pub fn count_own(&self, status: StatusCode) {
+        self.own.count(status);
+    }
+
+    /// Counts a response to a request that was a plugin's to answer.
+    pub fn count(&self, plugin: &str, status: StatusCode) {
+        let plugins = self.plugins.pin();
+        match plugins.get(plugin) {
+            Some(responses) => responses.count(status),
+            None => plugins.get_or_insert_with(plugin.into(), Responses::default).count(status),
+        }
+    }
+
+    /// How many responses there were in each of [`CLASSES`], by plugin; those of the host itself have an empty name and come first.
+    pub fn responses(&self) -> Vec<(String, [u64; CLASSES.len()])> {
+        let mut rows: Vec<_> = self.plugins.pin().iter().map(|(id, counts)| (id.clone(), counts.read())).collect();
+        rows.push((String::new(), self.own.read()));
+        rows.sort();
+        rows
+    }
+}
+
+impl Responses {
+    fn count(&self, status: StatusCode) {
+        let class = usize::from(status.as_u16() / 100);
+        if let Some(counter) = self.0.get(class.wrapping_sub(1)) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn read(&self) -> [u64; CLASSES.len()] {
+        self.0.each_ref().map(|counter| counter.load(Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn responses_are_counted_by_plugin_and_class() {
+        let metrics = Metrics::default();
+        metrics.count_own(StatusCode::NOT_FOUND);
+        metrics.count("hello", StatusCode::OK);
+        metrics.count("hello", StatusCode::NO_CONTENT);
+        metrics.count("hello", StatusCode::from_u16(999).unwrap());
+        let expected = [(String::new(), [0, 0, 0, 1, 0]), ("hello".to_owned(), [0, 2, 0, 0, 0])];
+        assert_eq!(metrics.responses(), expected);
+    }
+}

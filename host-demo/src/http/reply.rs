@@ -1,0 +1,117 @@
+//! Responses: a plugin's answer as it is sent, and what the host answers itself.
+
+use std::{
+    error::Error,
+    fmt,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    body::{self, BodySize, BoxBody, MessageBody},
+    http::{
+        ConnectionType, Method, StatusCode, Version,
+        header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS},
+    },
+};
+use bytes::Bytes;
+
+use crate::plugin::{
+    exchange::{Answer, Body, Cut, StreamBody},
+    generation::Call,
+};
+
+/// A plugin's answer. The call goes on for as long as a stream does.
+pub fn answer(answer: Answer, call: Call, request: &HttpRequest) -> HttpResponse {
+    let mut response = HttpResponse::with_body(answer.status, BoxBody::new(body::None::new()));
+    let headers = response.headers_mut();
+    for (name, value) in answer.fields {
+        headers.append(name, value);
+    }
+    if !headers.contains_key(X_CONTENT_TYPE_OPTIONS) {
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    }
+    match answer.body {
+        // RFC 9110 section 6.4.1: nothing after these heads is a body, whatever a plugin gives.
+        _ if matches!(answer.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) => response,
+        Body::Whole(bytes) => response.set_body(BoxBody::new(bytes)),
+        // It might never end, and the client wants none of it.
+        Body::Stream(_) if request.method() == Method::HEAD => response,
+        Body::Stream(stream) => {
+            if request.version() < Version::HTTP_11 {
+                // RFC 9112 section 6.1: no chunks for such a client, but the end of the connection.
+                response.head_mut().no_chunking(true);
+                response.head_mut().set_connection_type(ConnectionType::Close);
+            }
+            response.set_body(BoxBody::new(Streamed { stream, _call: call }))
+        }
+    }
+}
+
+/// A body that is sent as the plugin gives it.
+struct Streamed {
+    stream: StreamBody,
+    _call: Call,
+}
+
+/// The plugin did not finish what it began. The connection ends without the last chunk, so that the client can tell.
+#[derive(Debug)]
+struct Unfinished;
+
+impl fmt::Display for Unfinished {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("the plugin cut its stream")
+    }
+}
+
+impl Error for Unfinished {}
+
+impl MessageBody for Streamed {
+    type Error = Box<dyn Error>;
+
+    fn size(&self) -> BodySize {
+        BodySize::Stream
+    }
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        loop {
+            match ready!(self.stream.poll_chunk(cx)) {
+                // An empty chunk would be the last one.
+                Some(Ok(chunk)) if chunk.is_empty() => {}
+                Some(Ok(chunk)) => return Poll::Ready(Some(Ok(chunk))),
+                Some(Err(Cut)) => return Poll::Ready(Some(Err(Box::new(Unfinished)))),
+                None => return Poll::Ready(None),
+            }
+        }
+    }
+}
+
+/// One line of text to say what is wrong.
+pub fn refusal(status: StatusCode, line: &'static str) -> HttpResponse {
+    HttpResponse::build(status)
+        .insert_header((CONTENT_TYPE, "text/plain; charset=utf-8"))
+        .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .body(line)
+}
+
+/// 404.
+pub fn nothing() -> HttpResponse {
+    refusal(StatusCode::NOT_FOUND, "There is nothing here.\n")
+}
+
+/// 405: the path answers to these methods only.
+pub fn other_methods(methods: &[&str]) -> HttpResponse {
+    let mut response = refusal(StatusCode::METHOD_NOT_ALLOWED, "This address does not answer to that method.\n");
+    if let Ok(methods) = HeaderValue::from_str(&methods.join(", ")) {
+        response.headers_mut().insert(ALLOW, methods);
+    }
+    response
+}
+
+/// 503: it may work again in a moment.
+pub fn unavailable(line: &'static str) -> HttpResponse {
+    let mut response = refusal(StatusCode::SERVICE_UNAVAILABLE, line);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+    response
+}

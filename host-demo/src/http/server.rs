@@ -1,0 +1,162 @@
+//! What both listeners have in common: an actix server around one function, with limits on time.
+//!
+//! A client has [`HEAD_PATIENCE`] to send the head of its first request, so that one that never sends a byte is gone soon. One that does
+//! not take what it is sent is the kernel's to cut (`TCP_USER_TIMEOUT`, tcp(7)): actix has no limit for that. Limits on the
+//! size of a head are actix's: 128 KiB, 96 header fields.
+
+use std::{any::Any, io, net::TcpListener, time::Duration};
+
+use actix_web::{
+    App, Error, HttpServer,
+    dev::{Extensions, Server, ServiceRequest, ServiceResponse, fn_service},
+    rt::net::TcpStream,
+};
+
+/// How long a new connection may take to send the head of a request; then it gets 408.
+pub const HEAD_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a connection stays open between two requests.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// How long a client may leave untaken what it was sent.
+pub const WRITE_PATIENCE: Duration = Duration::from_secs(10);
+/// How long requests may go on after the server was told to stop.
+pub const END_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a client may take to close its side.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The address of a connection's client, as text.
+pub struct Peer(pub String);
+
+/// A server that passes every request to `serve`. Without a number of workers there is one for each processor.
+///
+/// # Errors
+/// The listener can't be used.
+pub fn build<F, A>(listener: TcpListener, workers: Option<usize>, serve: F) -> io::Result<Server>
+where
+    F: Fn(ServiceRequest) -> A + Clone + Send + 'static,
+    A: Future<Output = ServiceResponse> + 'static,
+{
+    let app = move || {
+        let serve = serve.clone();
+        App::new().default_service(fn_service(move |request| {
+            let response = serve(request);
+            async move { Ok::<_, Error>(response.await) }
+        }))
+    };
+    let mut server = HttpServer::new(app)
+        .client_request_timeout(HEAD_PATIENCE)
+        .client_disconnect_timeout(CLOSE_PATIENCE)
+        .keep_alive(KEEP_ALIVE)
+        // A client that is gone is noticed at once, not when a stream has its next chunk.
+        .h1_allow_half_closed(false)
+        .on_connect(connected)
+        .disable_signals()
+        .shutdown_timeout(END_PATIENCE.as_secs());
+    if let Some(workers) = workers {
+        server = server.workers(workers);
+    }
+    Ok(server.listen(listener)?.run())
+}
+
+/// Prepares a new connection. What it learns here is not asked for at each request.
+fn connected(connection: &dyn Any, data: &mut Extensions) {
+    let Some(connection) = connection.downcast_ref::<TcpStream>() else { return };
+    let patience = u32::try_from(WRITE_PATIENCE.as_millis()).unwrap_or(u32::MAX);
+    if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(connection, patience) {
+        log::debug!("http: a connection stays without a limit on writing: {error}");
+    }
+    // A client that is gone already has no address any more.
+    if let Ok(address) = connection.peer_addr() {
+        data.insert(Peer(address.ip().to_canonical().to_string()));
+    }
+}
+
+#[cfg(test)]
+pub mod tests {
+    use std::{
+        io::{Read, Write},
+        net::{SocketAddr, TcpStream},
+        time::Instant,
+    };
+
+    use actix_web::{HttpResponse, dev::ServerHandle};
+
+    use super::*;
+
+    /// A running server of a test, stopped when it is dropped.
+    pub struct Running {
+        /// Where it listens.
+        pub address: SocketAddr,
+        handle: ServerHandle,
+    }
+
+    impl Drop for Running {
+        fn drop(&mut self) {
+            // The future only waits for what the message has set off.
+            drop(self.handle.stop(false));
+        }
+    }
+
+    /// Runs a server on a thread of its own.
+    pub fn run(build: impl FnOnce(TcpListener) -> io::Result<Server> + Send + 'static) -> Running {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (started, handle) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let server = build(listener).unwrap();
+                started.send(server.handle()).unwrap();
+                server.await.unwrap();
+            });
+        });
+        Running { address, handle: handle.recv().unwrap() }
+    }
+
+    /// Sends these bytes and reads to the end of the connection.
+    pub fn exchange(address: SocketAddr, request: impl AsRef<[u8]>) -> String {
+        let mut socket = TcpStream::connect(address).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(15))).unwrap();
+        // The server may refuse before it has read everything.
+        let _ = socket.write_all(request.as_ref());
+        let mut answer = Vec::new();
+        match socket.read_to_end(&mut answer) {
+            Err(error) if error.kind() != io::ErrorKind::ConnectionReset => panic!("no end of the answer: {error}"),
+            _ => String::from_utf8_lossy(&answer).into_owned(),
+        }
+    }
+
+    /// GET with these header lines, each ended by CRLF, on a connection that is closed afterwards.
+    pub fn get(address: SocketAddr, target: &str, fields: &str) -> String {
+        exchange(address, format!("GET {target} HTTP/1.1\r\nConnection: close\r\n{fields}\r\n"))
+    }
+
+    fn hello(listener: TcpListener) -> io::Result<Server> {
+        build(listener, Some(1), |request| async move {
+            let peer = request.conn_data::<Peer>().map(|peer| peer.0.clone()).unwrap_or_default();
+            request.into_response(HttpResponse::Ok().body(peer))
+        })
+    }
+
+    /// Rows H20 and H21.
+    #[test]
+    fn a_client_that_never_sends_a_head_is_shown_out() {
+        let server = run(hello);
+        let started = Instant::now();
+        let clients: Vec<_> = ["", "GET / HTTP/1.1\r\nHost: x\r\nX-Slow: "]
+            .into_iter()
+            .map(|sent| std::thread::spawn(move || exchange(server.address, sent)))
+            .collect();
+        for client in clients {
+            let answer = client.join().unwrap();
+            assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408 "), "{answer}");
+        }
+        assert!(started.elapsed() < Duration::from_secs(10), "closed after {:?}", started.elapsed());
+        assert!(started.elapsed() >= HEAD_PATIENCE - Duration::from_secs(1), "others have time to send a head");
+    }
+
+    #[test]
+    fn the_client_s_address_is_known() {
+        let server = run(hello);
+        assert!(get(server.address, "/", "Host: x\r\n").ends_with("\r\n\r\n127.0.0.1"));
+    }
+}
