@@ -186,7 +186,9 @@ fn parse_level(text: &str) -> Result<LevelFilter, String> {
 
 fn parse_url(text: &str) -> Result<String, String> {
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
-    let plain = |rest: &str| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>?#@".contains(&byte));
+    let plain = |rest: &str| {
+        !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>?#@".contains(&byte))
+    };
     match rest {
         Some(rest) if plain(rest) => Ok(text.trim_end_matches('/').into()),
         _ => Err(format!("{text:?}: expected an address such as https://chat.example.com")),

@@ -230,8 +230,8 @@ impl Host {
             limit: DEFAULT_LIMIT,
             trust_everybody: config.trust_everybody,
         };
-        let plugins = Deployer::start(deploy, store.clone(), Arc::new(services), routes.clone())
-            .map_err(failed("plugins"))?;
+        let plugins =
+            Deployer::start(deploy, store.clone(), Arc::new(services), routes.clone()).map_err(failed("plugins"))?;
         Ok(Host { store, presence, hub, plugins, routes })
     }
 }
