@@ -10,6 +10,7 @@ use std::{
 use actix_web::{
     HttpRequest, HttpResponse,
     body::{self, BodySize, BoxBody, MessageBody},
+    dev::Payload,
     http::{
         ConnectionType, Method, StatusCode, Version,
         header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS},
@@ -84,6 +85,32 @@ impl MessageBody for Streamed {
                 None => return Poll::Ready(None),
             }
         }
+    }
+}
+
+/// Keeps what was not read of a request's body until its response has been sent: actix then closes the connection. Were it
+/// dropped before, actix would wait for the rest of a chunked body, if need be for ever.
+pub fn without_reading(payload: Payload, response: HttpResponse) -> HttpResponse {
+    match payload {
+        Payload::None => response,
+        unread => response.map_body(|_, body| BoxBody::new(Refusal { body, _unread: unread })),
+    }
+}
+
+struct Refusal {
+    body: BoxBody,
+    _unread: Payload,
+}
+
+impl MessageBody for Refusal {
+    type Error = Box<dyn Error>;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        Pin::new(&mut self.body).poll_next(cx)
     }
 }
 
