@@ -4,15 +4,16 @@ use std::fmt::{self, Display, Formatter};
 
 use jiff::Timestamp;
 
-use super::{Numbers, PluginRow, process::Process};
+use super::{Numbers, process::Process};
 use crate::http::metrics::CLASSES;
+use crate::plugin::status::{PluginStatus, State};
 
 /// All that is written. As text it is the exposition.
 pub struct Snapshot<'a> {
     /// What the parts of the host know.
     pub numbers: Numbers,
     /// All plugins.
-    pub plugins: &'a [PluginRow],
+    pub plugins: &'a [PluginStatus],
     /// Whether everything is up.
     pub healthy: bool,
     /// Responses of the public listener, by plugin and class.
@@ -50,7 +51,7 @@ impl Snapshot<'_> {
         counter(out, "host_demo_plugin_refusals_total", "Files of plugins that were refused.", refusals)?;
         let name = "host_demo_plugins";
         head(out, name, "gauge", "Plugins by their state.")?;
-        let mut states: Vec<&str> = self.plugins.iter().map(|plugin| plugin.state.as_str()).collect();
+        let mut states: Vec<&str> = self.plugins.iter().map(|plugin| plugin.state.name()).collect();
         states.sort_unstable();
         for same in states.chunk_by(|a, b| a == b) {
             row(out, name, &[("state", same[0])], same.len())?;
@@ -58,7 +59,7 @@ impl Snapshot<'_> {
         let known = || self.plugins.iter().filter_map(|plugin| Some((plugin, plugin.id.as_deref()?)));
         let name = "host_demo_plugin_generation";
         head(out, name, "gauge", "The number of the version in service.")?;
-        for (plugin, id) in known().filter(|(plugin, _)| plugin.state == "active") {
+        for (plugin, id) in known().filter(|(plugin, _)| plugin.state == State::Active) {
             let version = plugin.version.as_deref().unwrap_or_default();
             row(out, name, &[("plugin", id), ("version", version)], plugin.generation.unwrap_or_default())?;
         }
@@ -139,11 +140,11 @@ fn row(out: &mut Formatter<'_>, name: &str, labels: &[(&str, &str)], value: impl
 mod tests {
     use super::*;
 
-    fn plugin(id: &str, state: &str, retired: u64) -> PluginRow {
-        PluginRow {
+    fn plugin(id: &str, state: State, retired: u64) -> PluginStatus {
+        PluginStatus {
             id: Some(id.into()),
             version: Some("1\"0\\\n".into()),
-            state: state.into(),
+            state,
             file: None,
             sha256: None,
             routes: Vec::new(),
@@ -157,7 +158,7 @@ mod tests {
     fn exposition() -> String {
         let snapshot = Snapshot {
             numbers: Numbers { accounts: 5, sessions: 3, users_online: 2, loads: 9, refusals: 1 },
-            plugins: &[plugin("a", "active", 3), plugin("a", "refused", 0), plugin("b", "active", 0)],
+            plugins: &[plugin("a", State::Active, 3), plugin("a", State::Refused, 0), plugin("b", State::Active, 0)],
             healthy: true,
             responses: &[(String::new(), [0, 1, 0, 2, 0]), ("a".into(), [0, 7, 0, 0, 0])],
             in_flight: &[("a".into(), 6)],

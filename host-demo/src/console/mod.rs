@@ -28,7 +28,7 @@ use jiff::Timestamp;
 use self::authority::Authorities;
 use crate::{
     http::{self, Metrics, reply, server},
-    plugin::route::Routes,
+    plugin::{route::Routes, status::PluginStatus},
 };
 
 /// On every response, refusals too: nothing of the console is kept, framed, guessed at, or told to other sites.
@@ -42,31 +42,6 @@ const FIELDS: [(HeaderName, &str); 5] = [
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (X_FRAME_OPTIONS, "DENY"),
 ];
-
-/// A plugin as the administrator sees it: a row of `plugin list`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PluginRow {
-    /// Its id, where the file could be read so far.
-    pub id: Option<String>,
-    /// Its version.
-    pub version: Option<String>,
-    /// Where it is on its way: `active`, `refused`...
-    pub state: String,
-    /// The name of its file in the drop folder.
-    pub file: Option<String>,
-    /// The hash of its content.
-    pub sha256: Option<String>,
-    /// The full patterns of its routes.
-    pub routes: Vec<String>,
-    /// Why it is in this state.
-    pub reason: Option<String>,
-    /// The number of this version among those of the plugin.
-    pub generation: Option<u64>,
-    /// How many ended versions are still mapped.
-    pub retired: u64,
-    /// Since when it is in this state.
-    pub since: Timestamp,
-}
 
 /// Numbers that the parts of the host know.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -86,7 +61,7 @@ pub struct Numbers {
 /// What the console shows. Asked at each request, on a thread that must not wait long.
 pub trait Facts: Send + Sync + 'static {
     /// All plugins, as `plugin list` has them.
-    fn plugins(&self) -> Vec<PluginRow>;
+    fn plugins(&self) -> Arc<[PluginStatus]>;
     /// What is not up, each in a few words; nothing while all is well.
     fn faults(&self) -> Vec<String>;
     /// The numbers of this moment.
@@ -190,15 +165,16 @@ fn text(kind: &'static str, body: impl Into<String>) -> HttpResponse {
 mod tests {
     use super::*;
     use crate::http::server::tests::{Running, exchange, get, run};
+    use crate::plugin::status::State;
 
     struct Few(Vec<String>);
 
     impl Facts for Few {
-        fn plugins(&self) -> Vec<PluginRow> {
-            vec![PluginRow {
+        fn plugins(&self) -> Arc<[PluginStatus]> {
+            Arc::new([PluginStatus {
                 id: None,
                 version: None,
-                state: "refused".into(),
+                state: State::Refused,
                 file: Some("<b>.so".into()),
                 sha256: None,
                 routes: Vec::new(),
@@ -206,7 +182,7 @@ mod tests {
                 generation: None,
                 retired: 0,
                 since: Timestamp::UNIX_EPOCH,
-            }]
+            }])
         }
 
         fn faults(&self) -> Vec<String> {

@@ -5,14 +5,14 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, html};
 
-use super::PluginRow;
+use crate::plugin::status::{PluginStatus, State};
 use crate::plugin::{generation::Generation, route::RouteTable};
 
 /// The characters of a hash that tell versions apart well enough; the whole stands in the title.
 const SHORT_HASH: usize = 12;
 
 /// The page.
-pub fn render(plugins: &[PluginRow], faults: &[String], table: &RouteTable, started: Timestamp) -> Markup {
+pub fn render(plugins: &[PluginStatus], faults: &[String], table: &RouteTable, started: Timestamp) -> Markup {
     let active: HashMap<&str, &Generation> =
         table.generations().map(|generation| (generation.manifest().id.as_str(), &**generation)).collect();
     let now = Timestamp::now();
@@ -49,15 +49,15 @@ pub fn render(plugins: &[PluginRow], faults: &[String], table: &RouteTable, star
     }
 }
 
-fn card(plugin: &PluginRow, active: &HashMap<&str, &Generation>, now: Timestamp) -> Markup {
-    let is_active = plugin.state == "active";
+fn card(plugin: &PluginStatus, active: &HashMap<&str, &Generation>, now: Timestamp) -> Markup {
+    let is_active = plugin.state == State::Active;
     let generation = plugin.id.as_deref().filter(|_| is_active).and_then(|id| active.get(id).copied());
     let name = plugin.id.as_ref().or(plugin.file.as_ref());
     html! {
         h3 {
             (name.map_or("unnamed", String::as_str)) " "
             @if let Some(version) = &plugin.version { span.version { (version) } }
-            " " span class=(badge(&plugin.state)) { (plugin.state) }
+            " " span class=(badge(plugin.state)) { (plugin.state.name()) }
         }
         @if let Some(reason) = &plugin.reason { p.reason { (reason) } }
         @if let Some(generation) = generation {
@@ -91,10 +91,10 @@ fn of_generation(generation: &Generation) -> Markup {
     }
 }
 
-fn badge(state: &str) -> &'static str {
+fn badge(state: State) -> &'static str {
     match state {
-        "active" => "badge good",
-        "refused" => "badge bad",
+        State::Active => "badge good",
+        State::Refused => "badge bad",
         _ => "badge",
     }
 }

@@ -1,5 +1,7 @@
 //! What the state folder says of itself: the domain that it serves, and the password of the console.
 
+use std::fmt;
+
 use rusqlite::{Connection, OptionalExtension};
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +19,13 @@ pub struct PasswordHash {
     pub iterations: u32,
     /// The derived key.
     pub hash: Vec<u8>,
+}
+
+/// The hash never reaches a log, where it could be tried against guesses.
+impl fmt::Debug for PasswordHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PasswordHash").field("iterations", &self.iterations).finish_non_exhaustive()
+    }
 }
 
 impl Store {

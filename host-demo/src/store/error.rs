@@ -129,6 +129,16 @@ impl StoreError {
         move |cause| StoreError::Folder { path, cause: Arc::new(cause) }
     }
 
+    /// Whether the disk or the file failed, rather than the one change that met it.
+    pub(super) fn is_of_the_disk(&self) -> bool {
+        use rusqlite::ErrorCode::{DatabaseCorrupt, DiskFull, NotADatabase, OutOfMemory, ReadOnly, SystemIoFailure};
+        let StoreError::Database(cause) = self else { return false };
+        matches!(
+            cause.sqlite_error_code(),
+            Some(DatabaseCorrupt | DiskFull | NotADatabase | OutOfMemory | ReadOnly | SystemIoFailure)
+        )
+    }
+
     pub(super) fn unreadable(row: impl Into<String>, detail: impl fmt::Display) -> StoreError {
         StoreError::Unreadable { row: row.into(), detail: detail.to_string() }
     }

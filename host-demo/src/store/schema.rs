@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
 use super::StoreError;
 
@@ -105,9 +105,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
 
 /// Opens the database for the writer thread.
 pub(super) fn writing(path: &Path) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let db = Connection::open_with_flags(path, flags)?;
-    db.busy_timeout(Duration::from_secs(5))?;
+    let db = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     db.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
     db.pragma_update(None, "synchronous", "full")?;
     db.pragma_update(None, "foreign_keys", true)?;
@@ -119,10 +117,34 @@ pub(super) fn writing(path: &Path) -> rusqlite::Result<Connection> {
 
 /// Opens the database for reading only.
 pub(super) fn reading(path: &Path) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let db = Connection::open_with_flags(path, flags)?;
+    connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+}
+
+/// Ends the use of the database: empties the log into it, drops the marker, and only then lets the engine remove the
+/// log. Killed or failing on the way, it leaves the log or a file that needs none.
+///
+/// # Errors
+/// The log could not be emptied. It stays, with the marker, and is used at the next start.
+pub(super) fn close(path: &Path, db: Connection) -> Result<(), StoreError> {
+    let busy: bool = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+    if !busy {
+        let marker = marker(path);
+        fs::remove_file(&marker).map_err(StoreError::folder(&marker))?;
+        keep_log(&db, false)?;
+    }
+    db.close().map_err(|(_, cause)| cause.into())
+}
+
+fn connect(path: &Path, access: OpenFlags) -> rusqlite::Result<Connection> {
+    let db = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     db.busy_timeout(Duration::from_secs(5))?;
+    keep_log(&db, true)?;
     Ok(db)
+}
+
+/// Left alone, the last connection to be closed removes the log: after a failure it would be missed at the next start.
+fn keep_log(db: &Connection, keep: bool) -> rusqlite::Result<()> {
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep).map(drop)
 }
 
 /// What can be told from the first bytes, before the database engine may touch the file.

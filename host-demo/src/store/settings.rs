@@ -83,7 +83,9 @@ impl Settings {
     /// # Errors
     /// As for [`Settings::check`].
     pub fn must_be_undeclared(&self, name: &str) -> Result<(), String> {
-        let Some((plugin, schemas)) = self.schemas.iter().find(|(id, _)| belongs(name, id)) else { return Ok(()) };
+        let Some((plugin, schemas)) = self.schemas.iter().find(|(id, _)| below(name, id).is_some()) else {
+            return Ok(());
+        };
         let names: Vec<_> = schemas.iter().map(|schema| format!("{plugin}.{}", schema.name)).collect();
         match names.as_slice() {
             [] => Err(format!("plugin {plugin} has no settings")),
@@ -93,7 +95,10 @@ impl Settings {
 
     /// The declaration of a setting, by full name.
     pub fn schema(&self, name: &str) -> Option<&SettingSchema> {
-        self.declared().find(|(full, _)| full == name).map(|(_, schema)| schema)
+        self.schemas.iter().find_map(|(plugin, schemas)| {
+            let below = below(name, plugin)?;
+            schemas.iter().find(|schema| schema.name == below)
+        })
     }
 
     /// Every declared setting with its full name, in the order of plugins and of their declarations.
@@ -135,9 +140,9 @@ impl SettingKind {
     }
 }
 
-/// Whether a full name is one of the plugin `id`'s.
-fn belongs(name: &str, id: &str) -> bool {
-    name.strip_prefix(id).is_some_and(|rest| rest.starts_with('.'))
+/// What a full name says below the id of its plugin; `None` for a name of another plugin.
+fn below<'a>(name: &'a str, plugin: &str) -> Option<&'a str> {
+    name.strip_prefix(plugin)?.strip_prefix('.')
 }
 
 /// One host name of a list (RFC 1123 section 2.1), in lower case. Empty stays empty.

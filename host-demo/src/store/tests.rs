@@ -120,6 +120,28 @@ async fn a_failing_change_does_not_fail_its_neighbours() {
 }
 
 #[tokio::test]
+async fn a_full_disk_acknowledges_nothing_and_heals() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = with_users(folder.path(), &["ann@x"]).await;
+    // The limit lives as long as the connection: it is gone when the store opened the file again.
+    let pages = |db: &Connection| Ok(db.pragma_update(None, "max_page_count", 1)?);
+    store.write(pages).await.unwrap();
+    let request = Some("x".repeat(100_000));
+    let big = change("ann@x", "bob@x", Item { request, ..Item::default() });
+    let (eve, keys) = (jid("eve@x"), credentials(1));
+    let (full, beside) = tokio::join!(store.change_rosters(vec![big.clone()]), store.add_account(&eve, &keys));
+    assert!(matches!(&full, Err(error @ StoreError::Database(_)) if error.is_of_the_disk()), "{full:?}");
+    assert_eq!(store.account_exists("eve@x"), beside.is_ok(), "an answer and the memory differ");
+    assert!(store.roster_of("ann@x").unwrap().items.is_empty());
+
+    store.change_rosters(vec![big]).await.unwrap();
+    let copy = killed(folder.path());
+    let after = Store::open(copy.path()).unwrap();
+    assert_eq!(after.account_exists("eve@x"), beside.is_ok());
+    assert_eq!(after.roster_of("ann@x").unwrap(), store.roster_of("ann@x").unwrap());
+}
+
+#[tokio::test]
 async fn many_writers_share_commits() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();

@@ -27,6 +27,9 @@ const GROUP: usize = 1024;
 /// How long a last status may wait for company. Half of the second that may be lost, the rest is for a slow disk.
 const STATUS_DELAY: Duration = Duration::from_millis(500);
 
+/// How long the last statuses wait after they could not be written.
+const RETRY_DELAY: Duration = Duration::from_secs(5);
+
 /// The calling end of the writer thread.
 pub(super) struct Writer {
     messages: Sender<Message>,
@@ -41,8 +44,8 @@ enum Message {
 
 /// A change on its way: run inside the transaction, finished after it.
 trait Job: Send {
-    /// Runs the change. `Err`: it failed and its savepoint must be undone; the caller's error is kept for `finish`.
-    fn run(&mut self, db: &Connection) -> Result<(), ()>;
+    /// Runs the change. If it fails, its savepoint must be undone; the error is kept for `finish`, too.
+    fn run(&mut self, db: &Connection) -> Result<(), StoreError>;
     /// Publishes and answers, knowing how the commit went.
     fn finish(self: Box<Self>, memory: &Memory, commit: Result<(), StoreError>);
 }
@@ -60,10 +63,10 @@ where
     W: FnOnce(&Connection) -> Result<T, StoreError> + Send,
     P: FnOnce(&Memory, &T) + Send,
 {
-    fn run(&mut self, db: &Connection) -> Result<(), ()> {
-        let work = self.work.take().ok_or(())?;
+    fn run(&mut self, db: &Connection) -> Result<(), StoreError> {
+        let Some(work) = self.work.take() else { return Ok(()) };
         let outcome = work(db);
-        let verdict = outcome.as_ref().map(|_| ()).map_err(|_| ());
+        let verdict = outcome.as_ref().map(drop).map_err(StoreError::clone);
         self.outcome = Some(outcome);
         verdict
     }
@@ -113,10 +116,9 @@ impl Writer {
     /// Writes what waits, empties the log into the database and ends the thread. Blocks until that is done.
     pub(super) fn close(&self) {
         let _ = self.messages.send(Message::Close);
-        if let Some(thread) = self.thread.lock().take() {
-            if thread.join().is_err() {
-                log::error!("state: the writer thread ended badly");
-            }
+        let thread = self.thread.lock().take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            log::error!("state: the writer thread ended badly");
         }
     }
 }
@@ -190,7 +192,7 @@ impl Writing {
             log::error!("{cause}");
             self.db = None;
             if self.memory.statuses.put_back(statuses) {
-                self.status_due = Some(Instant::now() + STATUS_DELAY);
+                self.status_due = Some(Instant::now() + RETRY_DELAY);
             }
         }
         outcome
@@ -206,18 +208,13 @@ impl Writing {
         self.db.as_ref().ok_or(StoreError::Closed)
     }
 
-    /// Empties the log first, then drops the mark: killed in between, the next start finds a clean file.
     fn close(self) {
         let Some(db) = self.db else { return };
-        let emptied = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
-        match emptied {
-            Ok(0) => {
-                if let Err(cause) = std::fs::remove_file(schema::marker(&self.path)) {
-                    log::warn!("state: {}: {cause}", schema::marker(&self.path).display());
-                }
-            }
-            Ok(_) => log::warn!("state: {}: still being read, its log stays", self.path.display()),
-            Err(cause) => log::error!("state: {}: {cause}", self.path.display()),
+        if let Err(cause) = schema::close(&self.path, db) {
+            log::error!(
+                "state: {}: not ended cleanly, its log is used at the next start: {cause}",
+                self.path.display()
+            );
         }
     }
 }
@@ -234,11 +231,13 @@ fn transaction(db: &Connection, statuses: &status::Batch, jobs: &mut [Box<dyn Jo
     outcome
 }
 
-/// Runs one job. `Err` only where the whole transaction is lost: a full disk or a failed write undoes it in the engine.
+/// Runs one job. `Err` only where it is no use to go on with the others.
 fn in_savepoint(db: &Connection, job: &mut dyn Job) -> Result<(), StoreError> {
     db.execute_batch("SAVEPOINT job")?;
-    if job.run(db).is_err() {
-        db.execute_batch("ROLLBACK TO job")?;
+    match job.run(db) {
+        Err(cause) if cause.is_of_the_disk() => return Err(cause),
+        Err(_) => db.execute_batch("ROLLBACK TO job")?,
+        Ok(()) => {}
     }
     Ok(db.execute_batch("RELEASE job")?)
 }

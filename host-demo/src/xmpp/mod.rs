@@ -4,6 +4,18 @@
 //! A connection passes the stream side (header, STARTTLS, SASL, bind) and becomes a session of the hub. From then on the
 //! stream hands each stanza it reads to the session, and writes what the session's [`outbox`] holds.
 
+mod allowance;
+mod bind;
+pub mod connection;
 pub mod error;
 pub mod hub;
+pub mod listener;
 pub mod outbox;
+mod private_file;
+mod random;
+pub mod sasl;
+mod session;
+mod starttls;
+mod stream;
+pub mod tls;
+mod xml;

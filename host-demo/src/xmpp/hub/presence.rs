@@ -1,22 +1,19 @@
 //! Presence (RFC 6121 section 4): broadcast, directed, probed and withdrawn.
 
-use std::{mem, sync::Arc};
+use std::{collections::BTreeSet, mem, sync::Arc};
 
 use bytes::Bytes;
-use jid::{BareJid, Jid};
+use jid::{BareJid, FullJid, Jid};
 use minidom::Element;
 
 use super::{
     ConnectedResource, Hub,
     availability::{Availability, status},
-    registry::Presence,
+    registry::{Broadcast, Presence},
     stanza::{Condition, Stanza, element, ns, serialise, serialise_to},
     subscription::Request,
 };
-use crate::{
-    presence::Resource,
-    store::roster::{Item, Roster},
-};
+use crate::{presence::Resource, store::roster::Roster};
 
 /// The largest presence stanza that is kept or sent to many. What a client says of itself is small; whatever is large
 /// here would be multiplied by the contacts of the user and by their logins.
@@ -68,10 +65,16 @@ impl Hub {
         if presence.ended {
             return Ok(());
         }
-        let initial = presence.current.replace(stanza.clone()).is_none();
         from.set_priority(Some(availability.priority));
+        let roster = self.known_roster(from.user());
+        let current = Broadcast { stanza: stanza.clone(), roster: roster.clone() };
+        let last = presence.current.replace(current);
+        let initial = last.is_none();
         self.publish(from, availability, initial);
-        self.broadcast(from, &self.known_roster(from.user()), stanza);
+        self.broadcast(from, subscribers(&roster), stanza);
+        if let Some(last) = last {
+            self.hide_from_former(from, &last, &roster);
+        }
         drop(presence);
         if initial {
             from.gather(|| self.greet(from));
@@ -101,28 +104,40 @@ impl Hub {
     }
 
     fn withdraw(&self, from: &ConnectedResource, presence: &mut Presence, goodbye: &Element) {
-        let mut told = Arc::default();
-        if presence.current.take().is_some() {
+        let roster = self.known_roster(from.user());
+        let mut told = BTreeSet::new();
+        if let Some(last) = &presence.current.take() {
+            told.extend(subscribers(&roster).chain(subscribers(&last.roster)).cloned());
             let last_status = status(goodbye);
             self.presence.clear(from.user().as_str(), from.jid().resource(), last_status.as_deref());
             self.store.record_last_status(from.user(), last_status.as_deref());
-            told = self.known_roster(from.user());
             self.broadcast(from, &told, goodbye);
             from.set_priority(None);
         }
         // Section 4.6.3: whoever was told of the presence is told of its end, once.
         for jid in mem::take(&mut presence.directed) {
-            if !is_subscriber(&told, &jid.to_bare()) {
+            if !told.contains(&jid.to_bare()) {
                 self.deliver_presence(&jid, &serialise_to(goodbye, &jid));
             }
         }
     }
 
-    /// Sends a presence to all who are subscribed to it: contacts with a subscription, and the user's own resources.
-    fn broadcast(&self, from: &ConnectedResource, roster: &Roster, stanza: &Element) {
-        let subscribers = roster.items.iter().filter(|(_, item)| item.from).map(|(contact, _)| contact);
-        for subscriber in subscribers.chain([from.user()]) {
+    /// Sends a presence to all who are subscribed to it: contacts, and the user's own resources.
+    fn broadcast<'a>(
+        &self,
+        from: &'a ConnectedResource,
+        subscribers: impl IntoIterator<Item = &'a BareJid>,
+        stanza: &Element,
+    ) {
+        for subscriber in subscribers.into_iter().chain([from.user()]) {
             self.send_presence(stanza, subscriber);
+        }
+    }
+
+    /// Whoever saw the last broadcast and is no subscriber any more sees its end.
+    fn hide_from_former(&self, from: &ConnectedResource, last: &Broadcast, roster: &Roster) {
+        for former in subscribers(&last.roster).filter(|contact| !is_subscriber(roster, contact)) {
+            self.send_presence(&unavailable(from.jid()), former);
         }
     }
 
@@ -142,13 +157,12 @@ impl Hub {
     fn greet(&self, newcomer: &Arc<ConnectedResource>) {
         let others = self.registry.available(newcomer.user());
         for other in others.iter().filter(|other| !Arc::ptr_eq(other, newcomer)) {
-            show(other, newcomer);
+            self.show(other, newcomer);
         }
         let roster = self.known_roster(newcomer.user());
         for (contact, _) in roster.items.iter().filter(|(_, item)| item.to) {
-            let resources = self.registry.available(contact);
-            if !resources.is_empty() && is_subscriber(&self.known_roster(contact), newcomer.user()) {
-                resources.iter().for_each(|resource| show(resource, newcomer));
+            for resource in self.registry.available(contact) {
+                self.show(&resource, newcomer);
             }
         }
         for request in roster.items.values().filter_map(|item| item.request.clone()) {
@@ -169,7 +183,7 @@ impl Hub {
         if resources.is_empty() {
             from.post(serialise_to(&unavailable(to), from.jid()));
         }
-        resources.iter().for_each(|resource| show(resource, from));
+        resources.iter().for_each(|resource| self.show(resource, from));
         Ok(())
     }
 
@@ -201,21 +215,33 @@ impl Hub {
         }
     }
 
-    /// Shows the presence of all resources of a user to a contact who was just approved (section 3.1.5).
-    pub(super) fn show_presence(&self, of: &BareJid, to: &BareJid) {
-        for resource in self.registry.available(of) {
-            if let Some(current) = &resource.presence.lock().current {
-                self.send_presence(current, to);
+    /// Shows one resource to another, if it may see it. Asked under the lock: a subscription that ends meanwhile hides
+    /// what is shown here.
+    fn show(&self, resource: &ConnectedResource, to: &ConnectedResource) {
+        if let Some(current) = &resource.presence.lock().current {
+            let (owner, viewer) = (resource.user(), to.user());
+            if owner == viewer || is_subscriber(&self.known_roster(owner), viewer) {
+                to.post(serialise_to(&current.stanza, to.jid()));
             }
         }
     }
 
+    /// Shows the presence of all resources of a user to a contact who was just approved (section 3.1.5).
+    pub(super) fn show_presence(&self, of: &BareJid, to: &BareJid) {
+        self.for_each_broadcast(of, |_, current| self.send_presence(&current.stanza, to));
+    }
+
     /// Hides all resources of a user from a contact whose subscription just ended (sections 3.2.2 and 3.3.3).
     pub(super) fn hide_presence(&self, of: &BareJid, to: &BareJid) {
-        for resource in self.registry.available(of) {
-            let presence = resource.presence.lock();
-            if presence.current.is_some() {
-                self.send_presence(&unavailable(resource.jid()), to);
+        self.for_each_broadcast(of, |jid, _| self.send_presence(&unavailable(jid), to));
+    }
+
+    /// Tells of the broadcasts of a user, each under its lock, after which they hold by the roster of now.
+    fn for_each_broadcast(&self, user: &BareJid, tell: impl Fn(&FullJid, &Broadcast)) {
+        for resource in self.registry.available(user) {
+            if let Some(current) = &mut resource.presence.lock().current {
+                tell(resource.jid(), current);
+                current.roster = self.known_roster(user);
             }
         }
     }
@@ -245,20 +271,18 @@ impl Hub {
     }
 }
 
-/// Shows one resource to another.
-fn show(resource: &ConnectedResource, to: &ConnectedResource) {
-    if let Some(current) = &resource.presence.lock().current {
-        to.post(serialise_to(current, to.jid()));
-    }
-}
-
 fn unavailable(from: &Jid) -> Element {
     element("presence", ns::CLIENT, [("type", "unavailable"), ("from", from.as_str())])
 }
 
-/// Whether the owner of a roster shares presence with a contact.
+/// The contacts with whom the owner of a roster shares presence.
+fn subscribers(roster: &Roster) -> impl Iterator<Item = &BareJid> {
+    roster.items.iter().filter(|(_, item)| item.from).map(|(contact, _)| contact)
+}
+
+/// Whether a contact is one of them.
 fn is_subscriber(roster: &Roster, contact: &BareJid) -> bool {
-    roster.items.get(contact).is_some_and(|item: &Item| item.from)
+    roster.items.get(contact).is_some_and(|item| item.from)
 }
 
 fn within_limit(presence: &Element) -> Result<(), Condition> {

@@ -14,7 +14,7 @@ use minidom::Element;
 use parking_lot::{Mutex, RwLock};
 
 use super::{BindError, MAX_SESSIONS, stanza::serialise};
-use crate::xmpp::outbox::Outbox;
+use crate::{store::roster::Roster, xmpp::outbox::Outbox};
 
 /// A greeting is posted in pieces of about this size.
 const BATCH: usize = 64 << 10;
@@ -49,10 +49,19 @@ pub(super) struct ConnectedResource {
 pub(super) struct Presence {
     /// The session is over; nothing more may be sent in its name.
     pub ended: bool,
-    /// The last available presence without `to`, as stamped.
-    pub current: Option<Element>,
+    /// The last available presence without `to`, while it holds.
+    pub current: Option<Broadcast>,
     /// To whom it was available by directed presence only (RFC 6121 section 4.6).
     pub directed: BTreeSet<Jid>,
+}
+
+/// An available presence that was sent to all subscribers.
+pub(super) struct Broadcast {
+    /// As stamped, without `to`.
+    pub stanza: Element,
+    /// By which it was sent. Whoever is a subscriber in it has seen the presence and must see its end, even if the
+    /// subscription ends at the same moment.
+    pub roster: Arc<Roster>,
 }
 
 impl Registry {

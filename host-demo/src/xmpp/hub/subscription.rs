@@ -127,11 +127,6 @@ impl State {
     pub fn takes_pre_approval(self) -> bool {
         matches!(self, None | NoneOut | To)
     }
-
-    /// Whether the contact may ask and would wait.
-    pub fn awaits_request(self) -> bool {
-        matches!(self, None | NoneOut | To)
-    }
 }
 
 impl Request {

@@ -1,0 +1,15 @@
+//! `host-demo serve`: the server itself.
+
+use std::path::PathBuf;
+
+use crate::{
+    config::{Config, Flags},
+    control::Refusal,
+    serve,
+};
+
+/// Reads the configuration and runs the server until it is told to end.
+pub(super) fn run(flags: Flags, state: Option<PathBuf>) -> Result<(), Refusal> {
+    let config = Config::load(flags, state).map_err(|error| Refusal::usage(error.to_string()))?;
+    serve::run(&config)
+}

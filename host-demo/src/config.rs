@@ -1,0 +1,285 @@
+//! What the host is told at its start: flags, then a TOML file, then defaults.
+
+use std::{
+    fmt, fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use jid::DomainPart;
+use log::LevelFilter;
+use serde::{Deserialize, Deserializer, de::Error};
+
+/// How the host runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The domain whose users are served.
+    pub domain: DomainPart,
+    /// Where XMPP clients connect.
+    pub xmpp: SocketAddr,
+    /// Where web pages ask plugins.
+    pub http: SocketAddr,
+    /// Where the administrator looks.
+    pub console: SocketAddr,
+    /// The folder of all that survives a restart.
+    pub state: PathBuf,
+    /// The folder in which plugins are dropped.
+    pub plugins: PathBuf,
+    /// The administrator's own certificate; `None` for the self-signed one that the host makes.
+    pub tls: Option<Tls>,
+    /// Take plugins whoever owns their files and whoever can write to them.
+    pub trust_everybody: bool,
+    /// Where visitors reach the HTTP listener, such as `https://chat.example.com`; `None` for its own address.
+    pub public_url: Option<String>,
+    /// Show this server's users on the public front page.
+    pub front_page_users: bool,
+    /// How much is logged.
+    pub log: LevelFilter,
+}
+
+/// A certificate and its key, both PEM files.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// The certificate chain, the server's own first.
+    pub certificate: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// What the command line says; each flag wins over the file.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct Flags {
+    /// Read this TOML file; without it no file is read
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The folder in which plugins are dropped [default: ./plugins]
+    #[arg(long, value_name = "DIR")]
+    pub plugins: Option<PathBuf>,
+    /// The domain whose users are served [default: localhost]
+    #[arg(long, value_name = "NAME", value_parser = parse_domain)]
+    pub domain: Option<DomainPart>,
+    /// Where XMPP clients connect; port 0 picks a free one [default: 127.0.0.1:5222]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = parse_address)]
+    pub xmpp: Option<SocketAddr>,
+    /// Where web pages ask plugins [default: 127.0.0.1:9090]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = parse_address)]
+    pub http: Option<SocketAddr>,
+    /// Where the administrator looks [default: 127.0.0.1:9091]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = parse_address)]
+    pub console: Option<SocketAddr>,
+}
+
+/// Why the configuration can't be used. All of it is the administrator's to mend.
+#[derive(Debug)]
+pub struct ConfigError {
+    file: PathBuf,
+    line: Option<usize>,
+    detail: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "config: {}: ", self.file.display())?;
+        if let Some(line) = self.line {
+            write!(f, "line {line}: ")?;
+        }
+        f.write_str(&self.detail)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// The file, as written.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    #[serde(deserialize_with = "domain")]
+    domain: Option<DomainPart>,
+    #[serde(deserialize_with = "address")]
+    xmpp: Option<SocketAddr>,
+    #[serde(deserialize_with = "address")]
+    http: Option<SocketAddr>,
+    #[serde(deserialize_with = "address")]
+    console: Option<SocketAddr>,
+    state: Option<PathBuf>,
+    plugins: Option<PathBuf>,
+    tls: Option<Tls>,
+    trust_everybody: bool,
+    #[serde(deserialize_with = "url")]
+    public_url: Option<String>,
+    front_page_users: bool,
+    #[serde(deserialize_with = "level")]
+    log: Option<LevelFilter>,
+}
+
+impl Config {
+    /// Puts flags, file and defaults together. `state` is the flag that every command has.
+    ///
+    /// # Errors
+    /// The file can't be read or holds what is not understood; the error names the line.
+    pub fn load(flags: Flags, state: Option<PathBuf>) -> Result<Config, ConfigError> {
+        let file = flags.config.as_deref().map(File::read).transpose()?.unwrap_or_default();
+        Ok(Config {
+            domain: flags.domain.or(file.domain).unwrap_or_else(default_domain),
+            xmpp: flags.xmpp.or(file.xmpp).unwrap_or(loopback(5222)),
+            http: flags.http.or(file.http).unwrap_or(loopback(9090)),
+            console: flags.console.or(file.console).unwrap_or(loopback(9091)),
+            state: state.or(file.state).unwrap_or_else(default_state),
+            plugins: flags.plugins.or(file.plugins).unwrap_or_else(|| "plugins".into()),
+            tls: file.tls,
+            trust_everybody: file.trust_everybody,
+            public_url: file.public_url,
+            front_page_users: file.front_page_users,
+            log: file.log.unwrap_or(LevelFilter::Info),
+        })
+    }
+}
+
+/// Where the state is while nothing else is said.
+pub fn default_state() -> PathBuf {
+    "state".into()
+}
+
+/// What is served while nothing else is said.
+pub fn default_domain() -> DomainPart {
+    DomainPart::new("localhost").expect("localhost is a valid domain").into_owned()
+}
+
+impl File {
+    fn read(path: &Path) -> Result<File, ConfigError> {
+        let error = |line, detail| ConfigError { file: path.into(), line, detail };
+        let text = fs::read_to_string(path).map_err(|cause| error(None, cause.to_string()))?;
+        let mut file: File = toml::from_str(&text).map_err(|cause| {
+            let line = cause.span().map(|span| 1 + text[..span.start].matches('\n').count());
+            error(line, cause.message().replace('\n', ", "))
+        })?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        file.paths().for_each(|path| *path = folder.join(&path));
+        Ok(file)
+    }
+
+    /// The paths in the file, which are relative to it: it means the same wherever the host is started.
+    fn paths(&mut self) -> impl Iterator<Item = &mut PathBuf> {
+        let tls = self.tls.iter_mut().flat_map(|tls| [&mut tls.certificate, &mut tls.key]);
+        self.state.iter_mut().chain(&mut self.plugins).chain(tls)
+    }
+}
+
+fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+fn parse_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("{text:?}: expected ADDRESS:PORT, such as 127.0.0.1:5222 or [::1]:5222"))
+}
+
+fn parse_domain(text: &str) -> Result<DomainPart, String> {
+    DomainPart::new(text)
+        .map(|domain| domain.into_owned())
+        .map_err(|cause| format!("{text:?}: {cause}: expected a domain, such as example.com"))
+}
+
+fn parse_level(text: &str) -> Result<LevelFilter, String> {
+    text.parse().map_err(|_| format!("{text:?}: expected one of off, error, warn, info, debug, trace"))
+}
+
+fn parse_url(text: &str) -> Result<String, String> {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let plain = |rest: &str| {
+        !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>?#@".contains(&byte))
+    };
+    match rest {
+        Some(rest) if plain(rest) => Ok(text.trim_end_matches('/').into()),
+        _ => Err(format!("{text:?}: expected an address such as https://chat.example.com")),
+    }
+}
+
+fn address<'de, D: Deserializer<'de>>(value: D) -> Result<Option<SocketAddr>, D::Error> {
+    parsed(value, parse_address)
+}
+
+fn domain<'de, D: Deserializer<'de>>(value: D) -> Result<Option<DomainPart>, D::Error> {
+    parsed(value, parse_domain)
+}
+
+fn url<'de, D: Deserializer<'de>>(value: D) -> Result<Option<String>, D::Error> {
+    parsed(value, parse_url)
+}
+
+fn level<'de, D: Deserializer<'de>>(value: D) -> Result<Option<LevelFilter>, D::Error> {
+    parsed(value, parse_level)
+}
+
+fn parsed<'de, D: Deserializer<'de>, T>(
+    value: D,
+    parse: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<Option<T>, D::Error> {
+    parse(&String::deserialize(value)?).map(Some).map_err(D::Error::custom)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str, flags: Flags) -> Result<Config, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("host.toml");
+        fs::write(&path, text).unwrap();
+        let name = path.display().to_string();
+        Config::load(Flags { config: Some(path), ..flags }, None)
+            .map_err(|error| error.to_string().replace(&name, "host.toml"))
+    }
+
+    #[test]
+    fn without_file_and_flags_the_defaults_hold() {
+        let config = Config::load(Flags::default(), None).unwrap();
+        assert_eq!(config.domain.as_str(), "localhost");
+        assert_eq!(config.http.to_string(), "127.0.0.1:9090");
+        assert_eq!(config.state, Path::new("state"));
+        assert_eq!(config.tls, None);
+    }
+
+    #[test]
+    fn a_flag_wins_over_the_file() {
+        let flags = Flags { xmpp: Some("[::1]:0".parse().unwrap()), ..Flags::default() };
+        let config = load("xmpp = '0.0.0.0:5222'\nhttp = '0.0.0.0:80'\nlog = 'debug'", flags).unwrap();
+        assert_eq!((config.xmpp.to_string(), config.http.to_string()), ("[::1]:0".into(), "0.0.0.0:80".into()));
+        assert_eq!(config.log, LevelFilter::Debug);
+    }
+
+    #[test]
+    fn paths_in_the_file_start_at_the_file() {
+        let config = load("state = 'data'\n[tls]\ncertificate = 'a.pem'\nkey = '/b.pem'", Flags::default()).unwrap();
+        assert!(config.state.is_absolute() && config.state.ends_with("data"));
+        let tls = config.tls.unwrap();
+        assert!(tls.certificate.is_absolute() && tls.key == Path::new("/b.pem"));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused_with_its_line() {
+        let cases = [
+            ("domain = 'x'\nport = 1", "line 2", "expected one of `domain`"),
+            ("\n\nxmpp = 'localhost'", "line 3", "expected ADDRESS:PORT"),
+            ("log = 'loud'", "line 1", "expected one of off"),
+            ("public_url = 'chat.example.com'", "line 1", "expected an address"),
+            ("domain = 'a b'", "line 1", "expected a domain"),
+            ("state = 5", "line 1", "expected"),
+            ("domain = ", "line 1", "host.toml"),
+            ("[tls]\nkey = 'a'", "line 1", "certificate"),
+        ];
+        for (text, line, expected) in cases {
+            let error = load(text, Flags::default()).unwrap_err();
+            let found = error.starts_with(&format!("config: host.toml: {line}: ")) && error.contains(expected);
+            assert!(found, "{text:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_example_file_is_valid_and_says_the_defaults() {
+        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("config.example.toml");
+        let config = Config::load(Flags { config: Some(example), ..Flags::default() }, Some("state".into())).unwrap();
+        let plugins = "plugins".into();
+        assert_eq!(Config { plugins, ..config }, Config::load(Flags::default(), None).unwrap());
+    }
+}

@@ -1,0 +1,349 @@
+//! What comes in from the drop folder, and what becomes of it: the registry's side of the watch and of journeys.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{
+    books::{File, Kept, Travel},
+    desk::{Desk, Message},
+    folder::{FileName, Stamp},
+    journey::{Candidate, End, Journey, Origin},
+    refusal::Refusal,
+    registry::Registry,
+    settle::Sighting,
+    status::{Actor, State, Subject},
+};
+use crate::store::Quarantined;
+
+/// How long a file found at the start may go on changing before this server is ready without it.
+const START_PATIENCE: Duration = Duration::from_secs(3);
+/// How long after a failure of this host a file is tried again.
+const HOST_RETRY: Duration = Duration::from_secs(2);
+
+impl Registry {
+    pub(super) fn looked(&mut self, files: Vec<FileName>) {
+        self.first.looked = true;
+        self.first.awaited = files.into_iter().collect();
+        self.later(START_PATIENCE, Message::PatienceOver);
+    }
+
+    pub(super) async fn sighted(&mut self, sighting: Sighting) {
+        if self.ending.is_some() {
+            return;
+        }
+        match sighting {
+            Sighting::Seen(file) => self.seen(file),
+            Sighting::Settled(file, stamp) => self.settled(file, stamp),
+            Sighting::Missing(file) => {
+                if let Some(file) = self.books.files.get_mut(&file) {
+                    file.here = false;
+                }
+            }
+            Sighting::Gone(file) => self.removed(&file).await,
+            Sighting::FolderClosed(why) => {
+                self.folder_is_open = false;
+                log::warn!("plugins folder: {why}; plugins serve on");
+            }
+            Sighting::FolderOpen => {
+                self.folder_is_open = true;
+                log::info!("plugins folder: {} can be read again", self.workshop.folder.path().display());
+            }
+            Sighting::FolderReplaced(file) => log::warn!(
+                "plugins folder: another folder is at {}, and {file} is not in it; what it served goes on (copy the file \
+                 there and delete it again to remove the plugin, or disable it)",
+                self.workshop.folder.path().display()
+            ),
+        }
+    }
+
+    fn seen(&mut self, name: FileName) {
+        let actor = if *self.ready.borrow() { Actor::File } else { Actor::Start };
+        let claims = self.books.claimed_by(&name).cloned();
+        let file = self.books.files.entry(name).or_insert_with(|| File::new(actor));
+        file.here = true;
+        file.settling = Some(Timestamp::now());
+        file.claims = claims;
+    }
+
+    fn settled(&mut self, name: FileName, stamp: Stamp) {
+        let file = self.books.files.entry(name.clone()).or_insert_with(|| File::new(Actor::File));
+        file.here = true;
+        file.settling = None;
+        match file.journey {
+            Some(_) => file.next = Some(stamp),
+            None => self.depart(name, stamp),
+        }
+    }
+
+    fn depart(&mut self, name: FileName, stamp: Stamp) {
+        let serves = self.books.served_from(&name).map(|(_, serving)| serving.staged.digest());
+        let Some(file) = self.books.files.get_mut(&name) else { return };
+        let actor = std::mem::replace(&mut file.actor, Actor::File);
+        file.journey = Some(self.last_journey + 1);
+        Subject::file(&name).step(State::Seen, State::Settled, actor);
+        self.set_out(Origin::Folder { file: name.clone(), stamp, serves }, Travel::new(name, actor));
+    }
+
+    /// Brings the last good version of a plugin back into service, if there is one and nothing else serves.
+    pub(super) fn revive(&mut self, id: &str) {
+        let under_way = self.books.travels.values().any(|travel| travel.kept.as_deref() == Some(id));
+        let Some(plugin) = self.books.plugins.get(id).filter(|plugin| !plugin.disabled && plugin.serving.is_none())
+        else {
+            return;
+        };
+        let Some(kept) = plugin.kept.as_ref().filter(|kept| kept.refused.is_none()) else { return };
+        let refused = |name: &FileName| self.books.files.get(name)?.refused.as_ref()?.digest;
+        let just_refused = self.books.files_of(id).iter().any(|name| refused(name) == Some(kept.staged.digest()));
+        if under_way || just_refused || self.ending.is_some() {
+            return;
+        }
+        let actor = if *self.ready.borrow() { Actor::File } else { Actor::Start };
+        let travel = Travel { kept: Some(id.to_owned()), ..Travel::new(kept.file.clone(), actor) };
+        let staged = kept.staged.clone();
+        self.set_out(Origin::Kept(staged), travel);
+    }
+
+    fn set_out(&mut self, origin: Origin, travel: Travel) {
+        self.last_journey += 1;
+        let desk = Desk { journey: self.last_journey, messages: self.messages.clone() };
+        self.books.travels.insert(self.last_journey, travel);
+        tokio::spawn(Journey { origin, desk, workshop: self.workshop.clone() }.travel());
+    }
+
+    pub(super) fn carries(&mut self, journey: u64, candidate: Candidate) {
+        let Some(travel) = self.books.travels.get_mut(&journey) else { return };
+        if let (None, Some(file)) = (&travel.kept, self.books.files.get_mut(&travel.file)) {
+            file.claims = Some(candidate.manifest.id.clone());
+        }
+        travel.digest = Some(candidate.staged.digest());
+        travel.candidate = Some(candidate);
+    }
+
+    pub(super) async fn ended(&mut self, journey: u64, result: Result<(), End>) {
+        let Some(travel) = self.books.travels.remove(&journey) else { return };
+        let id = travel.id().cloned();
+        if let Some(id) = &id {
+            self.books.plugins.entry(id.clone()).or_default().give_up_turn(journey);
+            if result.is_err() && matches!(travel.state, State::Loaded | State::Started) {
+                self.count_retired(id);
+            }
+        }
+        match (&travel.kept, result) {
+            (Some(id), Err(End::Refused(refusal))) => self.refuse_kept(id, &travel, refusal).await,
+            (Some(_), _) => {}
+            (None, result) => self.file_ended(journey, &travel, result).await,
+        }
+        if let Some(id) = id {
+            self.next_turn(&id);
+            self.note_new_name(&id).await;
+            self.take_out_orphan(&id).await;
+        }
+    }
+
+    async fn file_ended(&mut self, journey: u64, travel: &Travel, result: Result<(), End>) {
+        let Some(file) = self.books.files.get_mut(&travel.file).filter(|file| file.journey == Some(journey)) else {
+            return;
+        };
+        file.journey = None;
+        let next = file.next.take();
+        let settles_anew = matches!(result, Err(End::Changed)) && !self.first.patience_over;
+        match result {
+            Ok(()) => self.accept(&travel.file).await,
+            Err(End::Same) => {
+                travel.subject().stays("the same content as in service, not loaded again");
+                self.accept(&travel.file).await;
+            }
+            Err(End::Changed) => travel.subject().stays("changed meanwhile, looked at again when it settles"),
+            Err(End::Unwanted) => travel.subject().stays("not wanted now: removed, replaced or switched off"),
+            Err(End::Refused(refusal)) => self.refuse(travel, refusal).await,
+        }
+        match next {
+            Some(stamp) => self.depart(travel.file.clone(), stamp),
+            None if settles_anew => {}
+            None => self.decided(&travel.file),
+        }
+    }
+
+    /// A file is active or refused, or gone: nobody needs to wait for it any more.
+    fn decided(&mut self, name: &FileName) {
+        self.first.awaited.remove(name);
+        for vigil in &mut self.vigils {
+            vigil.files.remove(name);
+        }
+    }
+
+    /// The file is what it should be; where it was not, the record said so.
+    async fn accept(&mut self, name: &FileName) {
+        let refused = self.books.files.get_mut(name).and_then(|file| file.refused.take());
+        let served = self.books.served_from(name).map(|(id, _)| id.clone());
+        if let (Some(_), Some(id)) = (refused, served) {
+            self.record(&id).await;
+        }
+    }
+
+    async fn refuse(&mut self, travel: &Travel, refusal: Refusal) {
+        let id = travel.id().or_else(|| self.books.claimed_by(&travel.file)).cloned();
+        let Some(file) = self.books.files.get_mut(&travel.file) else { return };
+        file.claims = id.clone();
+        let refused = travel.refused(refusal.clone());
+        let known = file
+            .refused
+            .replace(refused)
+            .is_some_and(|former| (former.digest, &former.refusal) == (travel.digest, &refusal));
+        // Once per content, however often it is looked at.
+        if !known {
+            travel.subject().refused(travel.state, &refusal, travel.actor);
+            self.counters.count_refusal();
+        }
+        self.quarantine(travel, &refusal).await;
+        if refusal.passes_by_itself() {
+            self.later(HOST_RETRY, Message::TryAgain(travel.file.clone()));
+        }
+        if let Some(id) = id {
+            if !known {
+                self.record_refusal(&id, travel, &refusal).await;
+            }
+            self.revive(&id);
+        }
+    }
+
+    /// Notes the refusal beside the version that serves on, or in its place if there is none.
+    async fn record_refusal(&mut self, id: &str, travel: &Travel, refusal: &Refusal) {
+        let plugin = self.books.plugins.entry(id.to_owned()).or_default();
+        if plugin.serving.is_some() {
+            return self.record(id).await;
+        }
+        if plugin.kept.is_none()
+            && let Err(cause) = self.store.save_plugin(&travel.record(id, refusal)).await
+        {
+            log::error!("plugin {id}: its refusal is not recorded: {cause}");
+        }
+    }
+
+    async fn refuse_kept(&mut self, id: &str, travel: &Travel, refusal: Refusal) {
+        travel.subject().refused(travel.state, &refusal, travel.actor);
+        self.counters.count_refusal();
+        self.quarantine(travel, &refusal).await;
+        if let Some(kept) = self.books.plugins.get_mut(id).and_then(|plugin| plugin.kept.as_mut()) {
+            kept.refused = Some(travel.refused(refusal));
+        }
+    }
+
+    async fn quarantine(&mut self, travel: &Travel, refusal: &Refusal) {
+        let Some(digest) = travel.digest.filter(|_| refusal.calls_for_quarantine()) else { return };
+        self.books.quarantine.insert(digest, refusal.to_string());
+        let plugin = travel.id().cloned().unwrap_or_default();
+        let since = Timestamp::now().as_millisecond();
+        let entry = Quarantined { sha256: digest.to_string(), plugin, reason: refusal.to_string(), since };
+        if let Err(cause) = self.store.quarantine(&entry).await {
+            log::error!("{}: its quarantine ends with this run: {cause}", travel.subject());
+        }
+    }
+
+    async fn removed(&mut self, name: &FileName) {
+        self.decided(name);
+        let id = self.books.claimed_by(name).cloned();
+        let served = self.books.served_from(name).map(|(id, _)| id.clone());
+        self.books.files.remove(name);
+        Subject::file(name).stays("removed from the folder");
+        if let Some(id) = &served {
+            self.pass_on(id).await;
+        }
+        if let Some(id) = id.filter(|id| Some(id) != served.as_ref()) {
+            self.take_out_orphan(&id).await;
+            let plugin = self.books.plugins.get(&id);
+            let idle = plugin.is_some_and(|plugin| plugin.serving.is_none());
+            if idle && self.books.files_of(&id).is_empty() {
+                self.forget(&id).await;
+            }
+        }
+    }
+
+    /// The file of a plugin in service was removed: another file with the same plugin takes over, or it ends.
+    async fn pass_on(&mut self, id: &str) {
+        let heirs = self.books.files_of(id);
+        if heirs.is_empty() {
+            return self.undeploy(id).await;
+        }
+        let plugin = self.books.plugins.get_mut(id);
+        if let Some(serving) = plugin.and_then(|plugin| plugin.serving.as_mut()) {
+            serving.orphan = true;
+        }
+        heirs.into_iter().for_each(|heir| self.watch.look_again(heir));
+    }
+
+    /// Ends a plugin whose file was removed and whose heirs, if any, failed.
+    async fn take_out_orphan(&mut self, id: &str) {
+        let Some(plugin) = self.books.plugins.get(id).filter(|plugin| plugin.turn.is_none()) else { return };
+        let orphan = plugin.serving.as_ref().is_some_and(|serving| serving.orphan);
+        let hopes = plugin.waiting.len() + self.books.files_of(id).iter().filter(|name| self.may_inherit(name)).count();
+        if orphan && hopes == 0 {
+            self.undeploy(id).await;
+        }
+    }
+
+    /// Refused before, because the plugin had a file: to be looked at again.
+    fn may_inherit(&self, name: &FileName) -> bool {
+        let Some(file) = self.books.files.get(name) else { return false };
+        let waits = file.refused.as_ref().is_some_and(|refused| matches!(refused.refusal, Refusal::SameId { .. }));
+        waits || file.journey.is_some() || file.settling.is_some()
+    }
+
+    /// What is in service goes on under the name that its file has now.
+    async fn note_new_name(&mut self, id: &str) {
+        let Some(plugin) = self.books.plugins.get(id) else { return };
+        if let (Some(serving), Some(Kept { file, .. })) = (&plugin.serving, &plugin.kept)
+            && serving.file != *file
+        {
+            self.record(id).await;
+        }
+    }
+
+    pub(super) fn try_again(&mut self, name: FileName) {
+        let refused = self.books.files.get(&name).and_then(|file| file.refused.as_ref());
+        if refused.is_some_and(|refused| refused.refusal.passes_by_itself()) {
+            self.watch.look_again(name);
+        }
+    }
+
+    pub(super) fn lose_patience(&mut self) {
+        self.first.patience_over = true;
+        let files = &self.books.files;
+        self.first.awaited.retain(|name| files.get(name).is_some_and(|file| file.journey.is_some()));
+    }
+
+    /// Once all that was found at the start is decided, what is not in service is looked for among the last good
+    /// versions; once that is decided too, this server is ready.
+    pub(super) async fn advance_first_scan(&mut self) {
+        if *self.ready.borrow() || !self.first.looked || !self.first.awaited.is_empty() {
+            return;
+        }
+        if !std::mem::replace(&mut self.first.revived, true) {
+            for id in self.books.plugins.keys().cloned().collect::<Vec<_>>() {
+                match self.removed_while_down(&id) {
+                    true => self.forget(&id).await,
+                    false => self.revive(&id),
+                }
+            }
+        }
+        if self.books.travels.values().all(|travel| travel.actor != Actor::Start) {
+            self.ready.send_replace(true);
+        }
+    }
+
+    fn removed_while_down(&self, id: &str) -> bool {
+        let Some(plugin) = self.books.plugins.get(id).filter(|plugin| plugin.serving.is_none()) else { return false };
+        let is_there = plugin.kept.as_ref().is_some_and(|kept| self.books.files.contains_key(&kept.file));
+        self.folder_is_open && !is_there && self.books.files_of(id).is_empty()
+    }
+
+    fn later(&self, pause: Duration, message: Message) {
+        let messages = self.messages.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(pause).await;
+            // A server that ends does not care.
+            let _ = messages.send(message).await;
+        });
+    }
+}

@@ -1,0 +1,309 @@
+//! Who serves what: the plugins by their ids, the files by their names, and the contents between the two. Data and
+//! questions about it; what happens when is in [`registry`](super::registry).
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    ffi::OsStr,
+    path::Path,
+    sync::Arc,
+};
+
+use jiff::Timestamp;
+use plugin_api::manifest::Manifest;
+use tokio::sync::oneshot;
+
+use super::{
+    desk::Turn,
+    folder::{FileName, Stamp},
+    generation::Generation,
+    journey::{Candidate, End},
+    refusal::Refusal,
+    stage::{Digest, StagedFile},
+    status::{Actor, State, Subject},
+};
+use crate::store::{PluginRecord, Quarantined};
+
+/// All that is known at this moment.
+#[derive(Default)]
+pub struct Books {
+    /// By id. A plugin that was removed stays, for the count of its mapped versions.
+    pub plugins: BTreeMap<String, Plugin>,
+    /// By name: what is in the drop folder.
+    pub files: BTreeMap<FileName, File>,
+    /// By number: contents on their way.
+    pub travels: BTreeMap<u64, Travel>,
+    /// What took a process down, and how.
+    pub quarantine: HashMap<Digest, String>,
+}
+
+/// A plugin.
+#[derive(Default)]
+pub struct Plugin {
+    /// The version in service.
+    pub serving: Option<Serving>,
+    /// The last good version.
+    pub kept: Option<Kept>,
+    /// Switched off by the administrator.
+    pub disabled: bool,
+    /// The journey that may run its code.
+    pub turn: Option<u64>,
+    /// The journeys that want to.
+    pub waiting: VecDeque<(u64, oneshot::Sender<Result<Turn, End>>)>,
+    /// The versions on their way out.
+    pub leaving: Vec<Leaving>,
+    /// How many versions got leave to run since the start.
+    pub numbers: u64,
+    /// How many of them ended and are still mapped.
+    pub retired: u64,
+}
+
+/// A version in service.
+pub struct Serving {
+    /// The plugin itself.
+    pub generation: Arc<Generation>,
+    /// The file in the drop folder that it came from.
+    pub file: FileName,
+    /// The copy that is mapped.
+    pub staged: StagedFile,
+    /// Since when.
+    pub since: Timestamp,
+    /// Its file was removed, and another that holds the same plugin is asked to take over.
+    pub orphan: bool,
+}
+
+/// The last good version, as it is recorded.
+pub struct Kept {
+    /// The record.
+    pub record: PluginRecord,
+    /// The file in the drop folder that it came from.
+    pub file: FileName,
+    /// The copy.
+    pub staged: StagedFile,
+    /// Why it can't be served, once that was tried.
+    pub refused: Option<Refused>,
+}
+
+/// A version on its way out.
+pub struct Leaving {
+    /// Its number.
+    pub number: u64,
+    /// Its version.
+    pub version: String,
+    /// The file that it came from.
+    pub file: FileName,
+    /// The copy that is mapped.
+    pub staged: StagedFile,
+    /// How far it is.
+    pub state: State,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// A file in the drop folder.
+pub struct File {
+    /// Not missing at this moment.
+    pub here: bool,
+    /// Changing, since then.
+    pub settling: Option<Timestamp>,
+    /// The journey of its content.
+    pub journey: Option<u64>,
+    /// A newer content, which settled while the journey was under way.
+    pub next: Option<Stamp>,
+    /// The plugin that it holds, or held last.
+    pub claims: Option<String>,
+    /// Why its content is not taken.
+    pub refused: Option<Refused>,
+    /// Who wanted it looked at.
+    pub actor: Actor,
+}
+
+/// A content that was not taken.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    /// Why.
+    pub refusal: Refusal,
+    /// Its version, if it got as far.
+    pub version: Option<String>,
+    /// Its hash, if it got as far.
+    pub digest: Option<Digest>,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// A content on its way.
+pub struct Travel {
+    /// The file that it came from.
+    pub file: FileName,
+    /// The plugin, if it is its last good version that is brought back.
+    pub kept: Option<String>,
+    /// What it is, once that is known.
+    pub candidate: Option<Candidate>,
+    /// Its hash, once that is known.
+    pub digest: Option<Digest>,
+    /// How far it is.
+    pub state: State,
+    /// Since when.
+    pub since: Timestamp,
+    /// Who set it on its way.
+    pub actor: Actor,
+}
+
+impl Books {
+    /// The books as an earlier run left them. `state` is the state folder.
+    pub fn restore(records: Vec<PluginRecord>, quarantined: Vec<Quarantined>, state: &Path) -> Books {
+        let mut books = Books::default();
+        for record in records {
+            let plugin = books.plugins.entry(record.id.clone()).or_default();
+            plugin.disabled = record.disabled;
+            plugin.kept = Kept::restore(record, state);
+        }
+        let known = |entry: Quarantined| Some((Digest::parse(&entry.sha256)?, entry.reason));
+        books.quarantine = quarantined.into_iter().filter_map(known).collect();
+        books
+    }
+
+    /// The plugin that is served from this file.
+    pub fn served_from(&self, file: &FileName) -> Option<(&String, &Serving)> {
+        self.plugins
+            .iter()
+            .filter_map(|(id, plugin)| Some((id, plugin.serving.as_ref()?)))
+            .find(|(_, serving)| serving.file == *file)
+    }
+
+    /// The plugin that this file holds, held last, or held in an earlier run.
+    pub fn claimed_by(&self, file: &FileName) -> Option<&String> {
+        let claims = self.files.get(file).and_then(|file| file.claims.as_ref());
+        claims.or_else(|| self.served_from(file).map(|(id, _)| id)).or_else(|| {
+            let kept = |plugin: &Plugin| plugin.kept.as_ref().is_some_and(|kept| kept.file == *file);
+            self.plugins.iter().find(|(_, plugin)| kept(plugin)).map(|(id, _)| id)
+        })
+    }
+
+    /// The files that hold this plugin.
+    pub fn files_of(&self, id: &str) -> Vec<FileName> {
+        let held = self.files.iter().filter(|(_, file)| file.claims.as_deref() == Some(id));
+        held.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Whether this file is in the folder at this moment.
+    pub fn is_here(&self, file: &FileName) -> bool {
+        self.files.get(file).is_some_and(|file| file.here)
+    }
+}
+
+impl Plugin {
+    /// Lets go of the turn, if this journey has it.
+    pub fn give_up_turn(&mut self, journey: u64) {
+        self.turn = self.turn.filter(|holder| *holder != journey);
+    }
+}
+
+impl Kept {
+    fn restore(record: PluginRecord, state: &Path) -> Option<Kept> {
+        let file = FileName::parse(OsStr::new(&record.file)).ok()?;
+        let digest = Digest::parse(&record.sha256)?;
+        if record.staged.is_empty() {
+            return None;
+        }
+        let staged = StagedFile::recorded(state, &record.staged, digest);
+        Some(Kept { record, file, staged, refused: None })
+    }
+}
+
+impl Serving {
+    /// How the log calls it.
+    pub fn subject(&self) -> Subject {
+        let manifest = self.generation.manifest();
+        Subject::plugin(&manifest.id, &manifest.version, self.staged.digest())
+    }
+
+    /// The full patterns of its routes.
+    pub fn routes(&self) -> Vec<String> {
+        self.generation.routes().iter().map(|route| route.pattern().to_owned()).collect()
+    }
+
+    /// What is kept of it across a restart.
+    pub fn record(&self, retired: u64, reason: Option<String>) -> PluginRecord {
+        let manifest = self.generation.manifest();
+        PluginRecord {
+            id: manifest.id.clone(),
+            version: manifest.version.clone(),
+            file: self.file.to_string(),
+            sha256: self.staged.digest().to_string(),
+            staged: self.staged.relative(),
+            generation: self.generation.number(),
+            since: self.since.as_millisecond(),
+            state: "active".into(),
+            reason,
+            routes: self.routes(),
+            retired,
+            name: manifest.name.clone(),
+            description: manifest.description.clone(),
+            author: manifest.authors.clone(),
+            licence: manifest.license.clone(),
+            disabled: false,
+        }
+    }
+}
+
+impl File {
+    /// A file that has just come.
+    pub fn new(actor: Actor) -> File {
+        let (claims, refused) = (None, None);
+        File { here: true, settling: Some(Timestamp::now()), journey: None, next: None, claims, refused, actor }
+    }
+}
+
+impl Travel {
+    /// A content that has just settled.
+    pub fn new(file: FileName, actor: Actor) -> Travel {
+        let (kept, candidate, digest) = (None, None, None);
+        Travel { file, kept, candidate, digest, state: State::Settled, since: Timestamp::now(), actor }
+    }
+
+    /// Notes a step, and logs it.
+    pub fn reach(&mut self, state: State) {
+        self.subject().step(self.state, state, self.actor);
+        self.state = state;
+        self.since = Timestamp::now();
+    }
+
+    /// The plugin, once it is known.
+    pub fn id(&self) -> Option<&String> {
+        self.candidate.as_ref().map(|candidate| &candidate.manifest.id).or(self.kept.as_ref())
+    }
+
+    /// How the log calls it.
+    pub fn subject(&self) -> Subject {
+        match &self.candidate {
+            Some(Candidate { manifest, staged }) => Subject::plugin(&manifest.id, &manifest.version, staged.digest()),
+            None => Subject { sha256: self.digest, ..Subject::file(&self.file) },
+        }
+    }
+
+    /// What is kept across a restart of a plugin whose only version was refused.
+    pub fn record(&self, id: &str, refusal: &Refusal) -> PluginRecord {
+        let manifest = self.candidate.as_ref().map(|candidate| &candidate.manifest);
+        let text = |of: fn(&Manifest) -> &String| manifest.map(|manifest| of(manifest).clone()).unwrap_or_default();
+        PluginRecord {
+            id: id.to_owned(),
+            version: text(|manifest| &manifest.version),
+            file: self.file.to_string(),
+            sha256: self.digest.map(|digest| digest.to_string()).unwrap_or_default(),
+            since: Timestamp::now().as_millisecond(),
+            state: "refused".into(),
+            reason: Some(refusal.to_string()),
+            name: text(|manifest| &manifest.name),
+            description: text(|manifest| &manifest.description),
+            author: text(|manifest| &manifest.authors),
+            licence: text(|manifest| &manifest.license),
+            ..PluginRecord::default()
+        }
+    }
+
+    /// What is to be said of its refusal.
+    pub fn refused(&self, refusal: Refusal) -> Refused {
+        let version = self.candidate.as_ref().map(|candidate| candidate.manifest.version.clone());
+        Refused { refusal, version, digest: self.digest, since: Timestamp::now() }
+    }
+}

@@ -1,0 +1,132 @@
+//! What the administrator wants of plugins: the registry's side of the commands.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use tokio::sync::oneshot;
+
+use super::{
+    deployer::{Command, CommandError},
+    folder::FileName,
+    registry::Registry,
+    status::Actor,
+    within::within,
+};
+
+/// How long a plugin may take to hear of a changed setting.
+const SETTING_LIMIT: Duration = Duration::from_secs(10);
+
+/// How a command is answered.
+pub type Reply = oneshot::Sender<Result<(), CommandError>>;
+
+/// A command that is answered when what it set going has come to an end.
+pub struct Vigil {
+    /// The files that are to be active or refused.
+    pub files: BTreeSet<FileName>,
+    /// The plugin.
+    pub id: String,
+    /// Who waits.
+    pub reply: Reply,
+}
+
+impl Registry {
+    pub(super) fn command(&mut self, command: Command, reply: Reply) {
+        let result = match command {
+            Command::Shutdown => return self.shut_down(reply),
+            Command::Enable(id) => return self.enable(&id, reply),
+            Command::Retry(id) => return self.retry(&id, reply),
+            Command::Disable(id) => self.disable(&id),
+            Command::SettingChanged(id) => self.setting_changed(&id),
+        };
+        // Whoever asked may have gone.
+        let _ = reply.send(result);
+    }
+
+    fn disable(&mut self, id: &str) -> Result<(), CommandError> {
+        self.books.plugins.get_mut(id).ok_or_else(|| unknown(id))?.disabled = true;
+        self.take_out(id, Actor::Administrator);
+        Ok(())
+    }
+
+    /// Looks at the plugin's files again, or brings back its last good version if it has no file here.
+    fn enable(&mut self, id: &str, reply: Reply) {
+        let Some(plugin) = self.books.plugins.get_mut(id) else { return refuse(reply, unknown(id)) };
+        plugin.disabled = false;
+        self.try_once_more(id, reply);
+    }
+
+    fn retry(&mut self, id: &str, reply: Reply) {
+        let files = self.books.files_of(id);
+        let refused = files.iter().filter_map(|file| self.books.files.get(file)?.refused.as_ref()?.digest);
+        let kept = self.books.plugins.get(id).and_then(|plugin| plugin.kept.as_ref());
+        for digest in refused.chain(kept.map(|kept| kept.staged.digest())).collect::<Vec<_>>() {
+            self.books.quarantine.remove(&digest);
+        }
+        if files.is_empty() && !self.books.plugins.contains_key(id) {
+            return refuse(reply, unknown(id));
+        }
+        self.try_once_more(id, reply);
+    }
+
+    fn try_once_more(&mut self, id: &str, reply: Reply) {
+        if let Some(kept) = self.books.plugins.get_mut(id).and_then(|plugin| plugin.kept.as_mut()) {
+            kept.refused = None;
+        }
+        // With the folder gone, the last good version is all there is.
+        let files = if self.folder_is_open { self.books.files_of(id) } else { Vec::new() };
+        for name in &files {
+            if let Some(file) = self.books.files.get_mut(name) {
+                file.actor = Actor::Administrator;
+                // So that the outcome is logged, even if it is the same.
+                file.refused = None;
+            }
+            self.watch.look_again(name.clone());
+        }
+        if files.is_empty() {
+            self.revive(id);
+        }
+        self.vigils.push(Vigil { files: files.into_iter().collect(), id: id.to_owned(), reply });
+    }
+
+    /// Answers the commands whose files are active or refused by now.
+    pub(super) fn end_vigils(&mut self) {
+        let travels = &self.books.travels;
+        let under_way = |id: &str| travels.values().any(|travel| travel.kept.as_deref() == Some(id));
+        let over = |vigil: &mut Vigil| vigil.files.is_empty() && !under_way(&vigil.id);
+        for vigil in self.vigils.extract_if(.., over) {
+            // Whoever asked may have gone.
+            let _ = vigil.reply.send(Ok(()));
+        }
+    }
+
+    fn setting_changed(&mut self, id: &str) -> Result<(), CommandError> {
+        let plugin = self.books.plugins.get(id).ok_or_else(|| unknown(id))?;
+        let Some(serving) = &plugin.serving else { return Ok(()) };
+        let (generation, subject) = (serving.generation.clone(), serving.subject());
+        tokio::spawn(async move {
+            let told = within("plugin-settings", SETTING_LIMIT, move || generation.settings_changed(), |()| {}).await;
+            if told.is_err() {
+                log::warn!("{subject}: did not take note of a changed setting");
+            }
+        });
+        Ok(())
+    }
+
+    fn shut_down(&mut self, reply: Reply) {
+        if self.ending.is_some() {
+            return refuse(reply, CommandError::Ending);
+        }
+        self.ending = Some(reply);
+        for id in self.books.plugins.keys().cloned().collect::<Vec<_>>() {
+            self.take_out(&id, Actor::Shutdown);
+        }
+    }
+}
+
+fn refuse(reply: Reply, cause: CommandError) {
+    // Whoever asked may have gone.
+    let _ = reply.send(Err(cause));
+}
+
+fn unknown(id: &str) -> CommandError {
+    CommandError::UnknownPlugin(id.to_owned())
+}

@@ -1,0 +1,238 @@
+//! The handle on all plugins: what the rest of the server asks and tells.
+
+use std::{fmt, io, path::PathBuf, sync::Arc, time::Duration};
+
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+
+use super::{
+    books::Books,
+    check::Offer,
+    desk::Message,
+    folder::DropFolder,
+    journey::Workshop,
+    probe::Prober,
+    registry::Registry,
+    route::Routes,
+    services::Services,
+    stage::Staging,
+    status::{Counters, PluginStatus},
+    trust::Trust,
+    watch::Watch,
+};
+use crate::store::{Store, StoreError};
+
+/// How many messages may wait. Whoever sends one more waits.
+const MESSAGES: usize = 256;
+
+/// How long whoever gave a command waits for its end.
+const COMMAND_LIMIT: Duration = Duration::from_secs(60);
+
+/// How plugins are deployed.
+#[derive(Clone, Debug)]
+pub struct DeployConfig {
+    /// The drop folder.
+    pub folder: PathBuf,
+    /// The state folder.
+    pub state: PathBuf,
+    /// The largest file that is taken, in bytes: usually [`DEFAULT_LIMIT`](super::check::DEFAULT_LIMIT).
+    pub limit: u64,
+    /// Take files whoever owns them and whoever can write to them.
+    pub trust_everybody: bool,
+}
+
+/// What the administrator can want of a plugin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Take it out of service until it is enabled.
+    Disable(String),
+    /// Put it into service again.
+    Enable(String),
+    /// Try its files once more, whatever they did.
+    Retry(String),
+    /// Tell it that a setting of its own changed.
+    SettingChanged(String),
+    /// Take all out of service: this server ends.
+    Shutdown,
+}
+
+/// Why a command was not carried out.
+#[derive(Debug)]
+pub enum CommandError {
+    /// There is no such plugin.
+    UnknownPlugin(String),
+    /// It was begun and goes on: a file is still being written to, or a plugin takes its time.
+    UnderWay,
+    /// This server ends.
+    Ending,
+}
+
+/// Why plugins can't be deployed at all.
+#[derive(Debug)]
+pub enum DeployError {
+    /// The state folder, a thread or a descriptor is not to be had.
+    System(io::Error),
+    /// The records of earlier runs can't be read.
+    Store(StoreError),
+}
+
+/// All plugins. Clones are the same.
+#[derive(Clone)]
+pub struct Deployer {
+    messages: mpsc::Sender<Message>,
+    statuses: watch::Receiver<Arc<[PluginStatus]>>,
+    ready: watch::Receiver<bool>,
+    counters: Arc<Counters>,
+}
+
+impl Deployer {
+    /// Begins to deploy what is and comes in the drop folder, into `routes`. Called within a tokio runtime.
+    ///
+    /// # Errors
+    /// The state folder, a thread or a descriptor is not to be had.
+    pub fn start(
+        mut config: DeployConfig,
+        store: Store,
+        services: Arc<dyn Services>,
+        routes: Arc<Routes>,
+    ) -> Result<Deployer, DeployError> {
+        // The trial process works in another folder, and the loader gets no path that could mean another file there.
+        config.state = std::path::absolute(&config.state).map_err(DeployError::System)?;
+        let records = store.plugins().map_err(DeployError::Store)?;
+        let quarantined = store.quarantined().map_err(DeployError::Store)?;
+        let kept: Vec<_> = records.iter().map(|record| record.staged.clone()).collect();
+        let workshop = Arc::new(workshop(&config, &kept, services).map_err(DeployError::System)?);
+        let (messages, inbox) = mpsc::channel(MESSAGES);
+        let watch = {
+            let messages = messages.clone();
+            let report = move |report| messages.blocking_send(Message::Report(report)).is_ok();
+            Watch::start(workshop.folder.clone(), report).map_err(DeployError::System)?
+        };
+        let (statuses, statuses_seen) = watch::channel(Arc::from([]));
+        let (ready, ready_seen) = watch::channel(false);
+        let counters = Arc::new(Counters::default());
+        let registry = Registry {
+            books: Books::restore(records, quarantined, &config.state),
+            first: Default::default(),
+            folder_is_open: true,
+            last_journey: 0,
+            vigils: Vec::new(),
+            ending: None,
+            messages: messages.clone(),
+            counters: counters.clone(),
+            watch,
+            workshop,
+            store,
+            routes,
+            statuses,
+            ready,
+        };
+        tokio::spawn(registry.run(inbox));
+        Ok(Deployer { messages, statuses: statuses_seen, ready: ready_seen, counters })
+    }
+
+    /// Returns when every plugin found at the start is active or refused.
+    pub async fn first_scan_done(&self) {
+        // Fails when the server ends before: then there is nothing to wait for.
+        let _ = self.ready.clone().wait_for(|ready| *ready).await;
+    }
+
+    /// Every version that there is something to say about.
+    pub fn list(&self) -> Arc<[PluginStatus]> {
+        self.statuses.borrow().clone()
+    }
+
+    /// The list, and whenever it changes.
+    pub fn statuses(&self) -> watch::Receiver<Arc<[PluginStatus]>> {
+        self.statuses.clone()
+    }
+
+    /// What was counted since the start.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Takes a plugin out of service that was switched off in the store. Returns when its routes are gone.
+    ///
+    /// # Errors
+    /// There is none with this id.
+    pub async fn disable(&self, id: &str) -> Result<(), CommandError> {
+        self.command(Command::Disable(id.to_owned())).await
+    }
+
+    /// Puts a plugin into service that was switched on again in the store. Returns when it is active or refused.
+    ///
+    /// # Errors
+    /// There is none with this id.
+    pub async fn enable(&self, id: &str) -> Result<(), CommandError> {
+        self.command(Command::Enable(id.to_owned())).await
+    }
+
+    /// Tries the files of a plugin once more, whatever became of them. Returns when they are active or refused.
+    ///
+    /// # Errors
+    /// There is none with this id.
+    pub async fn retry(&self, id: &str) -> Result<(), CommandError> {
+        self.command(Command::Retry(id.to_owned())).await
+    }
+
+    /// Tells a plugin that one of its settings changed.
+    ///
+    /// # Errors
+    /// There is none with this id.
+    pub async fn setting_changed(&self, id: &str) -> Result<(), CommandError> {
+        self.command(Command::SettingChanged(id.to_owned())).await
+    }
+
+    /// Takes all plugins out of service, and returns when they have ended. Files are looked at no more.
+    pub async fn shutdown(&self) {
+        // Fails when that was done before.
+        let _ = self.command(Command::Shutdown).await;
+    }
+
+    async fn command(&self, command: Command) -> Result<(), CommandError> {
+        let (reply, answer) = oneshot::channel();
+        self.messages.send(Message::Command(command, reply)).await.map_err(|_| CommandError::Ending)?;
+        match tokio::time::timeout(COMMAND_LIMIT, answer).await {
+            Ok(answer) => answer.unwrap_or(Err(CommandError::Ending)),
+            Err(_) => Err(CommandError::UnderWay),
+        }
+    }
+}
+
+fn workshop(config: &DeployConfig, kept: &[String], services: Arc<dyn Services>) -> io::Result<Workshop> {
+    let trust = if config.trust_everybody { Trust::everybody() } else { Trust::for_this_process() };
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    Ok(Workshop {
+        folder: DropFolder::new(&config.folder, trust),
+        staging: Staging::open(&config.state, kept)?,
+        prober: Prober::this_program(),
+        offer: Offer::of_this_host(),
+        limit: config.limit,
+        services,
+        // Trials wait more than they compute, and one that hangs must not hold up the others.
+        benches: Semaphore::new(processors.max(2) * 4),
+    })
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CommandError::UnknownPlugin(id) => write!(f, "plugin {id}: not known here"),
+            CommandError::UnderWay => f.write_str("still under way: `plugin list` shows how far it is"),
+            CommandError::Ending => f.write_str("this server is ending"),
+        }
+    }
+}
+
+impl std::error::Error for CommandError {}
+
+impl fmt::Display for DeployError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DeployError::System(cause) => write!(f, "plugins can't be deployed: {cause}"),
+            DeployError::Store(cause) => cause.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for DeployError {}

@@ -1,0 +1,354 @@
+//! The drop folder, seen from outside: names and stamps of what lies in it, never a blocking open.
+//!
+//! Everything is asked relative to one descriptor of the folder, so that a folder swapped in between can't mix two
+//! folders into one view.
+
+use std::{
+    collections::BTreeMap,
+    ffi::{CStr, OsStr, OsString},
+    fmt,
+    fs::File,
+    io,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
+    path::{Path, PathBuf},
+};
+
+use rustix::{
+    fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, StatxFlags},
+    io::Errno,
+};
+
+use super::{
+    refusal::{Kind, Refusal},
+    trust::Trust,
+};
+
+/// The longest file name that is taken. File systems allow 255 bytes.
+const LONGEST_NAME: usize = 200;
+
+/// The name of a file in the drop folder that may be a plugin: it ends in `.so`, is no hidden file, is printable UTF-8.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileName(String);
+
+impl FileName {
+    /// Takes a name, or says why it can't be a plugin's.
+    pub fn parse(name: &OsStr) -> Result<FileName, &'static str> {
+        let Some(text) = name.to_str() else { return Err("its name is not UTF-8") };
+        if text.chars().any(char::is_control) {
+            return Err("its name holds a control character");
+        }
+        if text.starts_with('.') {
+            return Err("it is a hidden file");
+        }
+        if !text.ends_with(".so") {
+            return Err("its name does not end in .so");
+        }
+        if text.len() > LONGEST_NAME || text.contains('/') {
+            return Err("its name is longer than 200 bytes");
+        }
+        Ok(FileName(text.to_owned()))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for FileName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What changes when a file changes. Content can change without its time, time without content: only a hash of the
+/// bytes tells two versions apart; two equal stamps a moment apart tell that nobody wrote in between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    device: u64,
+    inode: u64,
+    /// Type and permission bits.
+    pub mode: u32,
+    /// The owner.
+    pub uid: u32,
+    /// The size in bytes.
+    pub size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    /// The stamp of an open file.
+    pub fn of(file: impl AsFd) -> io::Result<Stamp> {
+        Ok(Stamp::from(&rustix::fs::fstat(file)?))
+    }
+
+    /// What it is, if it is no regular file.
+    pub fn odd_kind(&self) -> Option<Kind> {
+        match FileType::from_raw_mode(self.mode) {
+            FileType::RegularFile => None,
+            FileType::Symlink => Some(Kind::Link),
+            FileType::Directory => Some(Kind::Directory),
+            FileType::Fifo => Some(Kind::Pipe),
+            FileType::Socket => Some(Kind::Socket),
+            _ => Some(Kind::Device),
+        }
+    }
+}
+
+// The width and sign of these fields differ from one architecture to the next.
+#[allow(clippy::unnecessary_cast)]
+impl From<&Stat> for Stamp {
+    fn from(stat: &Stat) -> Stamp {
+        Stamp {
+            device: stat.st_dev as u64,
+            inode: stat.st_ino as u64,
+            mode: stat.st_mode as u32,
+            uid: stat.st_uid as u32,
+            size: stat.st_size.max(0) as u64,
+            modified: (stat.st_mtime as i64, stat.st_mtime_nsec as i64),
+            changed: (stat.st_ctime as i64, stat.st_ctime_nsec as i64),
+        }
+    }
+}
+
+/// Which folder it was: another one mounted, moved or made in its place has another identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    device: (u32, u32),
+    inode: u64,
+    /// An inode number may be used again; with its time of birth it is unique, where the file system keeps one.
+    born: Option<(i64, u32)>,
+}
+
+/// What a look at the folder showed.
+#[derive(Clone, Debug)]
+pub enum View {
+    /// The folder is there.
+    Open(Contents),
+    /// The folder is missing or unreadable, and why. Says nothing about the files.
+    Closed(String),
+}
+
+/// What lies in the folder.
+#[derive(Clone, Debug)]
+pub struct Contents {
+    /// Which folder it is.
+    pub identity: Identity,
+    /// What may be a plugin by its name. It may still be a directory or a pipe: see [`Stamp::odd_kind`].
+    pub files: BTreeMap<FileName, Stamp>,
+    /// What can't be a plugin by its name, and why.
+    pub skipped: Vec<(OsString, &'static str)>,
+    /// Whether nobody else can change what lies here.
+    pub safety: Result<(), Refusal>,
+}
+
+/// The drop folder. Nothing in it is ever opened for writing, and nothing in it is ever opened by the dynamic loader.
+#[derive(Clone, Debug)]
+pub struct DropFolder {
+    path: PathBuf,
+    trust: Trust,
+}
+
+impl DropFolder {
+    /// The folder at `path`, which need not exist yet.
+    pub fn new(path: impl Into<PathBuf>, trust: Trust) -> DropFolder {
+        DropFolder { path: path.into(), trust }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Looks at the folder. Opens no file.
+    pub fn look(&self) -> View {
+        let looked = self.open_folder().and_then(|folder| {
+            let identity = identity(&folder)?;
+            let (files, skipped) = list(&folder)?;
+            Ok(Contents { identity, files, skipped, safety: self.trust.folder(&self.path, &folder) })
+        });
+        match looked {
+            Ok(contents) => View::Open(contents),
+            Err(cause) => View::Closed(format!("{}: {cause}", self.path.display())),
+        }
+    }
+
+    /// Opens a file for reading, if it is a regular one that only trusted users can change, and gives its stamp.
+    /// A pipe or a link that took its place since the last look does not block and is not followed.
+    pub fn open(&self, name: &FileName) -> Result<(File, Stamp), Refusal> {
+        let folder = self.open_folder().map_err(|cause| Refusal::Unreadable(cause.to_string()))?;
+        self.trust.folder(&self.path, &folder)?;
+        let (file, stamp) = open_at(&folder, name)?;
+        self.trust.file(&self.path.join(name.as_str()), &stamp)?;
+        Ok((file, stamp))
+    }
+
+    /// Opens a file for a question about it, without judging whom it belongs to.
+    pub fn peek(&self, name: &FileName) -> Result<File, Refusal> {
+        let folder = self.open_folder().map_err(|cause| Refusal::Unreadable(cause.to_string()))?;
+        open_at(&folder, name).map(|(file, _)| file)
+    }
+
+    fn open_folder(&self) -> io::Result<OwnedFd> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(rustix::fs::openat(CWD, &self.path, flags, Mode::empty())?)
+    }
+}
+
+fn open_at(folder: &OwnedFd, name: &FileName) -> Result<(File, Stamp), Refusal> {
+    let unreadable = |cause: Errno| Refusal::Unreadable(cause.to_string());
+    // Asked before it is opened, because opening a device can have effects of its own.
+    let before = rustix::fs::statat(folder, name.as_str(), AtFlags::SYMLINK_NOFOLLOW).map_err(unreadable)?;
+    if let Some(kind) = Stamp::from(&before).odd_kind() {
+        return Err(Refusal::NotAFile(kind));
+    }
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = match rustix::fs::openat(folder, name.as_str(), flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        Err(Errno::LOOP) => return Err(Refusal::NotAFile(Kind::Link)),
+        Err(cause) => return Err(unreadable(cause)),
+    };
+    let stamp = Stamp::of(&file).map_err(|cause| Refusal::Unreadable(cause.to_string()))?;
+    match stamp.odd_kind() {
+        Some(kind) => Err(Refusal::NotAFile(kind)),
+        None => Ok((file, stamp)),
+    }
+}
+
+fn identity(folder: &OwnedFd) -> io::Result<Identity> {
+    let wanted = StatxFlags::INO | StatxFlags::BTIME;
+    let about = rustix::fs::statx(folder, c"", AtFlags::EMPTY_PATH, wanted)?;
+    let has_birth = about.stx_mask & StatxFlags::BTIME.bits() != 0;
+    Ok(Identity {
+        device: (about.stx_dev_major, about.stx_dev_minor),
+        inode: about.stx_ino,
+        born: has_birth.then_some((about.stx_btime.tv_sec, about.stx_btime.tv_nsec)),
+    })
+}
+
+type Names = (BTreeMap<FileName, Stamp>, Vec<(OsString, &'static str)>);
+
+fn list(folder: &OwnedFd) -> io::Result<Names> {
+    let mut files = BTreeMap::new();
+    let mut skipped = Vec::new();
+    for entry in Dir::read_from(folder)? {
+        let entry = entry?;
+        let name = os_str(entry.file_name());
+        if name == "." || name == ".." {
+            continue;
+        }
+        match FileName::parse(name) {
+            Err(why) => skipped.push((name.to_owned(), why)),
+            Ok(file) => match rustix::fs::statat(folder, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(stat) => drop(files.insert(file, Stamp::from(&stat))),
+                // Gone between the listing and the question.
+                Err(Errno::NOENT) => {}
+                Err(cause) => return Err(cause.into()),
+            },
+        }
+    }
+    Ok((files, skipped))
+}
+
+fn os_str(name: &CStr) -> &OsStr {
+    OsStr::from_bytes(name.to_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink, time::Instant};
+
+    use rustix::fs::{FileType, mknodat};
+
+    use super::*;
+
+    fn folder() -> (tempfile::TempDir, DropFolder) {
+        let directory = tempfile::tempdir().unwrap();
+        let folder = DropFolder::new(directory.path(), Trust::for_this_process());
+        (directory, folder)
+    }
+
+    fn name(text: &str) -> FileName {
+        FileName::parse(OsStr::new(text)).unwrap()
+    }
+
+    fn contents(folder: &DropFolder) -> Contents {
+        match folder.look() {
+            View::Open(contents) => contents,
+            View::Closed(why) => panic!("{why}"),
+        }
+    }
+
+    fn make_pipe(path: &Path) {
+        mknodat(CWD, path, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+    }
+
+    #[test]
+    fn names_that_can_be_plugins() {
+        for good in ["presence.so", "presence (1).so", "PRÄSENZ-2.so", "a.b.so"] {
+            assert!(FileName::parse(OsStr::new(good)).is_ok(), "{good}");
+        }
+        let long = format!("{}.so", "x".repeat(252));
+        for bad in [".presence.so", "presence.so.tmp", "presence.so~", "presence.so\n.so", "README.md", &long] {
+            assert!(FileName::parse(OsStr::new(bad)).is_err(), "{bad:?}");
+        }
+        assert!(FileName::parse(OsStr::from_bytes(b"\xff.so")).is_err());
+    }
+
+    #[test]
+    fn odd_entries_are_told_apart_and_never_block() {
+        let (directory, folder) = folder();
+        let at = |name: &str| directory.path().join(name);
+        fs::create_dir(at("directory.so")).unwrap();
+        symlink("/nowhere", at("link.so")).unwrap();
+        make_pipe(&at("pipe.so"));
+        let _socket = std::os::unix::net::UnixListener::bind(at("socket.so")).unwrap();
+        fs::write(at("x.so.tmp"), b"").unwrap();
+
+        let started = Instant::now();
+        let seen = contents(&folder);
+        let refusal = |file: &str| folder.open(&name(file)).unwrap_err();
+        assert_eq!(refusal("directory.so"), Refusal::NotAFile(Kind::Directory));
+        assert_eq!(refusal("link.so"), Refusal::NotAFile(Kind::Link));
+        assert_eq!(refusal("pipe.so"), Refusal::NotAFile(Kind::Pipe));
+        assert_eq!(refusal("socket.so"), Refusal::NotAFile(Kind::Socket));
+        assert!(started.elapsed().as_millis() < 1_000);
+        assert_eq!(seen.files.len(), 4);
+        assert_eq!(seen.skipped, [(OsString::from("x.so.tmp"), "its name does not end in .so")]);
+    }
+
+    #[test]
+    fn a_missing_folder_is_closed_not_empty() {
+        let (directory, _) = folder();
+        let missing = DropFolder::new(directory.path().join("plugins"), Trust::for_this_process());
+        assert!(matches!(missing.look(), View::Closed(why) if why.contains("plugins: No such file")));
+    }
+
+    #[test]
+    fn a_folder_made_anew_has_another_identity() {
+        let (directory, _) = folder();
+        let path = directory.path().join("plugins");
+        let folder = DropFolder::new(&path, Trust::for_this_process());
+        fs::create_dir(&path).unwrap();
+        let first = contents(&folder).identity;
+        assert_eq!(contents(&folder).identity, first);
+        fs::remove_dir(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        assert_ne!(contents(&folder).identity, first);
+    }
+
+    #[test]
+    fn a_stamp_changes_with_content_and_mode() {
+        let (directory, folder) = folder();
+        let path = directory.path().join("x.so");
+        fs::write(&path, b"one").unwrap();
+        let first = contents(&folder).files[&name("x.so")];
+        assert_eq!(folder.open(&name("x.so")).unwrap().1, first);
+        fs::write(&path, b"longer").unwrap();
+        assert_ne!(contents(&folder).files[&name("x.so")], first);
+    }
+}

@@ -1,0 +1,237 @@
+//! The way of one content, from the drop folder into service: staged, checked, probed, loaded, started, published. The
+//! steps stand in [`Journey::go`] in their order; each ends the journey or leads to the next.
+//!
+//! A journey decides nothing about others. It asks the [`Desk`] twice: for its turn, when it knows which plugin it
+//! carries, and for publication.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use plugin_api::manifest::Manifest;
+use tokio::sync::Semaphore;
+
+use super::{
+    budget, check,
+    check::Offer,
+    desk::{Desk, Turn},
+    folder::{DropFolder, FileName, Stamp},
+    generation::{Generation, LoadError, Loaded, StartError},
+    probe::Prober,
+    refusal::Refusal,
+    retire,
+    services::Services,
+    stage::{Digest, NotCopied, Part, StagedFile, Staging},
+    status::State,
+    within::{Overdue, within},
+};
+
+/// How long loading and starting may take.
+const START_LIMIT: Duration = Duration::from_secs(10);
+
+/// What all journeys work with.
+pub struct Workshop {
+    /// Where files come from.
+    pub folder: DropFolder,
+    /// Where copies are kept.
+    pub staging: Staging,
+    /// Who tries them.
+    pub prober: Prober,
+    /// What this host offers.
+    pub offer: Offer,
+    /// The largest file.
+    pub limit: u64,
+    /// What plugins may ask of this server.
+    pub services: Arc<dyn Services>,
+    /// How many may copy, check or probe at a time.
+    pub benches: Semaphore,
+}
+
+/// Where a content comes from.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// A file in the drop folder.
+    Folder {
+        /// Its name.
+        file: FileName,
+        /// Its stamp when it had settled.
+        stamp: Stamp,
+        /// What this file serves already: the same again is no reason to load.
+        serves: Option<Digest>,
+    },
+    /// The last good version, kept since it was last in service.
+    Kept(StagedFile),
+}
+
+/// A whole plugin that fits this host.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// What it says of itself.
+    pub manifest: Manifest,
+    /// Its bytes.
+    pub staged: StagedFile,
+}
+
+/// How a journey ended before it came into service.
+#[derive(Debug)]
+pub enum End {
+    /// The content is what the file serves already.
+    Same,
+    /// The file changed meanwhile: it will settle and be read again.
+    Changed,
+    /// The file or the plugin was removed or switched off meanwhile, or this server ends.
+    Unwanted,
+    /// It is not taken.
+    Refused(Refusal),
+}
+
+impl From<Refusal> for End {
+    fn from(refusal: Refusal) -> End {
+        End::Refused(refusal)
+    }
+}
+
+/// One content on its way.
+pub struct Journey {
+    /// Where it comes from.
+    pub origin: Origin,
+    /// Whom it asks and tells.
+    pub desk: Desk,
+    /// What it works with.
+    pub workshop: Arc<Workshop>,
+}
+
+impl Journey {
+    /// Goes as far as it can, and tells the desk how it ended.
+    pub async fn travel(self) {
+        let result = self.go().await;
+        self.desk.end(result).await;
+    }
+
+    async fn go(&self) -> Result<(), End> {
+        let candidate = match &self.origin {
+            Origin::Folder { file, stamp, serves } => {
+                let part = self.stage(file.clone(), *stamp).await?;
+                self.desk.step(State::Staged, Some(part.digest())).await;
+                if *serves == Some(part.digest()) {
+                    return Err(End::Same);
+                }
+                self.identify(part).await?
+            }
+            Origin::Kept(staged) => self.identify_kept(staged.clone()).await?,
+        };
+        self.desk.carries(&candidate).await;
+        let result = self.enter_service(&candidate).await;
+        if result.is_err() && matches!(self.origin, Origin::Folder { .. }) {
+            candidate.staged.delete();
+        }
+        result
+    }
+
+    async fn enter_service(&self, candidate: &Candidate) -> Result<(), End> {
+        self.workshop.offer.satisfies(&candidate.manifest)?;
+        self.desk.step(State::Checked, None).await;
+        let Turn { number } = self.desk.wait_for_turn().await?;
+        let staged = candidate.staged.path().to_owned();
+        self.at_bench(move |workshop| workshop.prober.probe(&staged)).await?;
+        self.desk.step(State::Probed, None).await;
+        self.at_bench(|_| budget::check()).await?;
+        let generation = self.load_and_start(candidate, number).await?;
+        let published = self.desk.publish(generation.clone()).await;
+        if published.is_err() {
+            retire::stop(&generation).await;
+        }
+        published
+    }
+
+    async fn stage(&self, file: FileName, stamp: Stamp) -> Result<Part, End> {
+        let copied = self.at_bench(move |workshop| {
+            let (source, now) = workshop.folder.open(&file)?;
+            if now != stamp {
+                return Ok(None);
+            }
+            match workshop.staging.copy(&source, &stamp, workshop.limit) {
+                Ok(part) => Ok(Some(part)),
+                Err(NotCopied::Changed) => Ok(None),
+                Err(NotCopied::Refused(refusal)) => Err(refusal),
+            }
+        });
+        copied.await?.ok_or(End::Changed)
+    }
+
+    async fn identify(&self, part: Part) -> Result<Candidate, Refusal> {
+        let identify = move |_: &Workshop| {
+            let manifest = check::manifest(&part.bytes()?)?;
+            let staged = part.name(&manifest.id)?;
+            Ok(Candidate { manifest, staged })
+        };
+        self.at_bench(identify).await
+    }
+
+    /// A kept version is judged again: this host may be another release than the one that it served under.
+    async fn identify_kept(&self, staged: StagedFile) -> Result<Candidate, Refusal> {
+        let identify = move |_: &Workshop| {
+            let manifest = check::manifest(&staged.verified_bytes()?)?;
+            Ok(Candidate { manifest, staged })
+        };
+        self.at_bench(identify).await
+    }
+
+    /// Does blocking work off the reactor, at one of a few benches.
+    async fn at_bench<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Workshop) -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let _bench = self.workshop.benches.acquire().await.expect("the benches are never closed");
+        let workshop = self.workshop.clone();
+        let done = tokio::task::spawn_blocking(move || work(&workshop)).await;
+        done.unwrap_or_else(|cause| Err(Refusal::Host(cause.to_string())))
+    }
+
+    /// Maps the library and runs the plugin's start.
+    async fn load_and_start(&self, candidate: &Candidate, number: u64) -> Result<Arc<Generation>, Refusal> {
+        let (desk, services, candidate) = (self.desk.clone(), self.workshop.services.clone(), candidate.clone());
+        let work = move || load_and_start(&desk, candidate.staged.path(), candidate.manifest, number, services);
+        let stop_latecomer = |started: Result<Arc<Generation>, Refusal>| {
+            if let Ok(generation) = started {
+                generation.stop();
+            }
+        };
+        match within("plugin-start", START_LIMIT, work, stop_latecomer).await {
+            Ok(started) => started,
+            Err(Overdue::Limit) => Err(Refusal::StartTimeout { seconds: START_LIMIT.as_secs() }),
+            Err(Overdue::Failed(cause)) => Err(Refusal::Host(cause)),
+        }
+    }
+}
+
+fn load_and_start(
+    desk: &Desk,
+    staged: &Path,
+    manifest: Manifest,
+    number: u64,
+    services: Arc<dyn Services>,
+) -> Result<Arc<Generation>, Refusal> {
+    let loaded = Loaded::open(staged, manifest, number, services)?;
+    desk.step_blocking(State::Loaded);
+    let generation = loaded.start()?;
+    desk.step_blocking(State::Started);
+    Ok(generation)
+}
+
+impl From<LoadError> for Refusal {
+    fn from(cause: LoadError) -> Refusal {
+        match cause {
+            LoadError::Open(text) => Refusal::Load(text),
+            LoadError::Root(_) => Refusal::Load(cause.to_string()),
+        }
+    }
+}
+
+impl From<StartError> for Refusal {
+    fn from(cause: StartError) -> Refusal {
+        match cause {
+            StartError::Refused(text) => Refusal::Start(text),
+            StartError::Route(cause) => Refusal::Route(cause.to_string()),
+            StartError::Interface(_) | StartError::NoLife => Refusal::Load(cause.to_string()),
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! The task that owns all plugins. It alone changes what is in service, one message after the other; whatever may take
+//! long is a journey or a retirement of its own and reports here.
+//!
+//! What comes in from the folder is in [`arrivals`](super::arrivals), what the administrator wants in
+//! [`commands`](super::commands); here are the loop and the changes of service.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use jiff::Timestamp;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::{
+    books::{Books, Kept, Leaving, Serving},
+    commands::{Reply, Vigil},
+    desk::{Message, Retirement, Turn},
+    folder::FileName,
+    generation::Generation,
+    journey::{Candidate, End, Workshop},
+    refusal::Refusal,
+    retire::{DRAIN_LIMIT, Retiree, SHUTDOWN_DRAIN_LIMIT},
+    route::{RouteTable, Routes},
+    stage::StagedFile,
+    status::{Actor, Counters, PluginStatus, State},
+    watch::{Report, Watch},
+};
+use crate::store::{Store, StoreError};
+
+/// From here on every further mapped version is worth a warning.
+const MANY_RETIRED: u64 = 200;
+
+/// The owner of all plugins.
+pub struct Registry {
+    /// Who serves what.
+    pub books: Books,
+    /// What was found at the start.
+    pub first: FirstScan,
+    /// Whether the drop folder can be read.
+    pub folder_is_open: bool,
+    /// The number of the latest journey.
+    pub last_journey: u64,
+    /// The commands that are not answered yet.
+    pub vigils: Vec<Vigil>,
+    /// Who waits for the end of it all.
+    pub ending: Option<Reply>,
+    /// Where journeys and retirements report.
+    pub messages: mpsc::Sender<Message>,
+    /// What is counted.
+    pub counters: Arc<Counters>,
+    /// The eye on the folder.
+    pub watch: Watch,
+    /// What journeys work with.
+    pub workshop: Arc<Workshop>,
+    /// What survives a restart.
+    pub store: Store,
+    /// What is in service, for HTTP.
+    pub routes: Arc<Routes>,
+    /// What the administrator sees.
+    pub statuses: watch::Sender<Arc<[PluginStatus]>>,
+    /// Whether what was found at the start is active or refused.
+    pub ready: watch::Sender<bool>,
+}
+
+/// How far the plugins found at the start are.
+#[derive(Default)]
+pub struct FirstScan {
+    /// The folder has been looked at.
+    pub looked: bool,
+    /// The files found in it that are neither active nor refused.
+    pub awaited: BTreeSet<FileName>,
+    /// Files that still change are no longer waited for.
+    pub patience_over: bool,
+    /// What no file brought into service was looked for among the last good versions.
+    pub revived: bool,
+}
+
+impl Registry {
+    /// Works until it is told to shut down.
+    pub async fn run(mut self, mut inbox: mpsc::Receiver<Message>) {
+        while let Some(message) = inbox.recv().await {
+            self.handle(message).await;
+            self.advance_first_scan().await;
+            self.end_vigils();
+            self.statuses.send_replace(self.books.rows().into());
+            if self.is_over() {
+                break;
+            }
+        }
+        // The watch may be waiting for room in the inbox.
+        drop(inbox);
+        let mut watch = self.watch;
+        let stopped = tokio::task::spawn_blocking(move || watch.stop()).await;
+        if let Err(cause) = stopped {
+            log::error!("the watch on the plugins folder: {cause}");
+        }
+        if let Some(reply) = self.ending {
+            // Whoever asked may have gone.
+            let _ = reply.send(Ok(()));
+        }
+    }
+
+    async fn handle(&mut self, message: Message) {
+        match message {
+            Message::Report(Report::Sighting(sighting)) => self.sighted(sighting).await,
+            Message::Report(Report::FirstLook(files)) => self.looked(files),
+            Message::Step { journey, state, digest } => {
+                if let Some(travel) = self.books.travels.get_mut(&journey) {
+                    travel.digest = digest.or(travel.digest);
+                    travel.reach(state);
+                }
+            }
+            Message::Carries { journey, candidate } => self.carries(journey, candidate),
+            Message::Turn { journey, reply } => self.asked_for_turn(journey, reply),
+            Message::Publish { journey, generation, reply } => {
+                let published = self.publish(journey, generation).await;
+                // The journey waits for this.
+                let _ = reply.send(published);
+            }
+            Message::End { journey, result } => self.ended(journey, result).await,
+            Message::Leaving { id, number, state } => self.left(&id, number, state),
+            Message::TryAgain(file) => self.try_again(file),
+            Message::PatienceOver => self.lose_patience(),
+            Message::Command(command, reply) => self.command(command, reply),
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        let at_rest = || self.books.plugins.values().all(|plugin| plugin.leaving.is_empty());
+        self.ending.is_some() && self.books.travels.is_empty() && at_rest()
+    }
+
+    fn asked_for_turn(&mut self, journey: u64, reply: oneshot::Sender<Result<Turn, End>>) {
+        let Some(id) = self.books.travels.get(&journey).and_then(|travel| travel.id()).cloned() else { return };
+        self.books.plugins.entry(id.clone()).or_default().waiting.push_back((journey, reply));
+        self.next_turn(&id);
+    }
+
+    /// Lets the next version of a plugin run its code, if none does.
+    pub fn next_turn(&mut self, id: &str) {
+        while let Some(plugin) = self.books.plugins.get_mut(id).filter(|plugin| plugin.turn.is_none()) {
+            let Some((journey, reply)) = plugin.waiting.pop_front() else { return };
+            let turn = self.judge_turn(id, journey);
+            let granted = turn.is_ok();
+            if reply.send(turn).is_ok() && granted {
+                self.books.plugins.entry(id.to_owned()).or_default().turn = Some(journey);
+            }
+        }
+    }
+
+    /// Whether the code of a content is to be run.
+    fn judge_turn(&mut self, id: &str, journey: u64) -> Result<Turn, End> {
+        if !self.is_wanted(id, journey) {
+            return Err(End::Unwanted);
+        }
+        let Some(travel) = self.books.travels.get(&journey) else { return Err(End::Unwanted) };
+        let owner = self.books.plugins.get(id).and_then(|plugin| plugin.serving.as_ref()).map(|serving| &serving.file);
+        if let Some(owner) = owner.filter(|owner| **owner != travel.file && self.books.is_here(owner)) {
+            let (stays, refused) = (owner.to_string(), travel.file.to_string());
+            return Err(Refusal::SameId { id: id.to_owned(), stays, refused }.into());
+        }
+        if let Some(reason) = travel.digest.and_then(|digest| self.books.quarantine.get(&digest)) {
+            return Err(Refusal::Quarantined { reason: reason.clone(), retry: id.to_owned() }.into());
+        }
+        let (file, digest) = (travel.file.clone(), travel.digest);
+        let plugin = self.books.plugins.entry(id.to_owned()).or_default();
+        if let Some(serving) = plugin.serving.as_mut().filter(|serving| Some(serving.staged.digest()) == digest) {
+            // Renamed: what is in service goes on under its new name.
+            serving.file = file;
+            serving.orphan = false;
+            return Err(End::Same);
+        }
+        plugin.numbers += 1;
+        Ok(Turn { number: plugin.numbers })
+    }
+
+    /// Whether what a journey carries should still come into service.
+    fn is_wanted(&self, id: &str, journey: u64) -> bool {
+        let (Some(travel), Some(plugin)) = (self.books.travels.get(&journey), self.books.plugins.get(id)) else {
+            return false;
+        };
+        let in_place = match travel.kept {
+            Some(_) => plugin.kept.is_some() && plugin.serving.is_none(),
+            None => self.books.files.get(&travel.file).is_some_and(|file| file.journey == Some(journey)),
+        };
+        in_place && !plugin.disabled && self.ending.is_none()
+    }
+
+    /// Puts a started plugin into service in the place of its earlier version, by one swap of the route table.
+    async fn publish(&mut self, journey: u64, generation: Arc<Generation>) -> Result<(), End> {
+        let id = generation.manifest().id.clone();
+        if !self.is_wanted(&id, journey) {
+            return Err(End::Unwanted);
+        }
+        let Some(travel) = self.books.travels.get_mut(&journey) else { return Err(End::Unwanted) };
+        let Some(Candidate { staged, .. }) = travel.candidate.clone() else { return Err(End::Unwanted) };
+        let (file, actor, since) = (travel.file.clone(), travel.actor, Timestamp::now());
+        let serving = Serving { generation: generation.clone(), file: file.clone(), staged, since, orphan: false };
+        let plugin = self.books.plugins.entry(id.clone()).or_default();
+        let former = plugin.serving.replace(serving);
+        self.publish_routes();
+        if let Some(travel) = self.books.travels.get_mut(&journey) {
+            travel.reach(State::Active);
+        }
+        self.counters.count_load();
+        if let Some(former) = former {
+            self.retire(&id, former, actor);
+        }
+        self.take_out_former_tenants(&id, &file).await;
+        self.record(&id).await;
+        let schemas = self.store.set_setting_schemas(&id, generation.settings()).await;
+        schemas.unwrap_or_else(|cause| log::error!("plugin {id}: its settings can't be recorded: {cause}"));
+        Ok(())
+    }
+
+    /// A file that held one plugin and now holds another: the former plugin's file is gone.
+    async fn take_out_former_tenants(&mut self, id: &str, file: &FileName) {
+        let tenants = self.books.plugins.iter().filter(|(other, plugin)| {
+            *other != id && plugin.serving.as_ref().is_some_and(|serving| serving.file == *file)
+        });
+        for other in tenants.map(|(other, _)| other.clone()).collect::<Vec<_>>() {
+            self.undeploy(&other).await;
+        }
+    }
+
+    fn publish_routes(&self) {
+        let serving = self.books.plugins.values().filter_map(|plugin| plugin.serving.as_ref());
+        self.routes.store(Arc::new(RouteTable::new(serving.map(|serving| serving.generation.clone()))));
+    }
+
+    /// Takes a plugin whose file was removed out of service and forgets its last good version. Its settings stay.
+    pub async fn undeploy(&mut self, id: &str) {
+        self.take_out(id, Actor::File);
+        self.forget(id).await;
+    }
+
+    /// Takes a plugin out of service.
+    pub fn take_out(&mut self, id: &str, actor: Actor) {
+        let plugin = self.books.plugins.get_mut(id);
+        if let Some(serving) = plugin.and_then(|plugin| plugin.serving.take()) {
+            self.publish_routes();
+            self.retire(id, serving, actor);
+        }
+    }
+
+    fn retire(&mut self, id: &str, serving: Serving, actor: Actor) {
+        let subject = serving.subject();
+        let Serving { generation, file, staged, .. } = serving;
+        let (number, version) = (generation.number(), generation.manifest().version.clone());
+        let leaving = Leaving { number, version, file, staged, state: State::Draining, since: Timestamp::now() };
+        self.books.plugins.entry(id.to_owned()).or_default().leaving.push(leaving);
+        let drain_limit = if actor == Actor::Shutdown { SHUTDOWN_DRAIN_LIMIT } else { DRAIN_LIMIT };
+        let retirement = Retirement { id: id.to_owned(), number, messages: self.messages.clone() };
+        tokio::spawn(Retiree { generation, subject, actor, drain_limit }.retire(retirement));
+    }
+
+    fn left(&mut self, id: &str, number: u64, state: State) {
+        let Some(plugin) = self.books.plugins.get_mut(id) else { return };
+        let Some(at) = plugin.leaving.iter().position(|leaving| leaving.number == number) else { return };
+        if state != State::Retired {
+            plugin.leaving[at].state = state;
+            plugin.leaving[at].since = Timestamp::now();
+            return;
+        }
+        let leaving = plugin.leaving.remove(at);
+        if plugin.kept.as_ref().is_none_or(|kept| kept.staged != leaving.staged) {
+            leaving.staged.delete();
+        }
+        self.count_retired(id);
+    }
+
+    /// Counts a version that stays mapped.
+    pub fn count_retired(&mut self, id: &str) {
+        self.books.plugins.entry(id.to_owned()).or_default().retired += 1;
+        let all = self.counters.count_retired();
+        if all >= MANY_RETIRED {
+            log::warn!("{all} ended versions of plugins are mapped until this server is restarted");
+        }
+    }
+
+    /// Records the version in service as the last good one.
+    pub async fn record(&mut self, id: &str) {
+        let Some(plugin) = self.books.plugins.get(id) else { return };
+        let Some(serving) = &plugin.serving else { return };
+        let record = serving.record(plugin.retired, self.books.trouble_with_file(serving));
+        let (file, staged) = (serving.file.clone(), serving.staged.clone());
+        let synced = staged.clone();
+        let synced = tokio::task::spawn_blocking(move || synced.sync()).await;
+        if let Ok(Err(cause)) = synced {
+            log::error!("plugin {id}: its copy may not survive a loss of power: {cause}");
+        }
+        match self.store.save_plugin(&record).await {
+            Ok(()) => self.keep(id, Kept { record, file, staged, refused: None }),
+            Err(cause) => log::error!("plugin {id}: not recorded, a restart will not know of it: {cause}"),
+        }
+    }
+
+    fn keep(&mut self, id: &str, kept: Kept) {
+        let Some(plugin) = self.books.plugins.get_mut(id) else { return };
+        let newer = kept.staged.clone();
+        let former = plugin.kept.replace(kept).map(|former| former.staged);
+        let in_use = |staged: &StagedFile| plugin.leaving.iter().any(|leaving| leaving.staged == *staged);
+        if let Some(former) = former.filter(|former| *former != newer && !in_use(former)) {
+            former.delete();
+        }
+    }
+
+    /// Forgets the last good version of a plugin and that it was switched off.
+    pub async fn forget(&mut self, id: &str) {
+        let Some(plugin) = self.books.plugins.get_mut(id) else { return };
+        plugin.disabled = false;
+        if let Some(kept) = plugin.kept.take()
+            && !plugin.leaving.iter().any(|leaving| leaving.staged == kept.staged)
+        {
+            kept.staged.delete();
+        }
+        match self.store.remove_plugin(id).await {
+            Ok(()) | Err(StoreError::UnknownPlugin(_)) => {}
+            Err(cause) => log::error!("plugin {id}: still on record: {cause}"),
+        }
+    }
+}

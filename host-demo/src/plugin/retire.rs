@@ -1,0 +1,73 @@
+//! The end of a version: its requests finish, its streams are sent away, what is left is cut, and the plugin is stopped.
+//! Its code stays mapped; see [`budget`](super::budget).
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    desk::Retirement,
+    generation::Generation,
+    status::{Actor, State, Subject},
+    within::{Overdue, within},
+};
+
+/// How long requests and streams have to come to their end.
+pub const DRAIN_LIMIT: Duration = Duration::from_secs(30);
+/// The same when this server ends: the administrator waits.
+pub const SHUTDOWN_DRAIN_LIMIT: Duration = Duration::from_secs(10);
+/// How long the plugin's own code has to hear that it ends, and to end.
+const STOP_LIMIT: Duration = Duration::from_secs(10);
+
+/// A version that is no longer in the route table.
+pub struct Retiree {
+    /// The version.
+    pub generation: Arc<Generation>,
+    /// How the log calls it.
+    pub subject: Subject,
+    /// Who sent it away.
+    pub actor: Actor,
+    /// How long its requests have.
+    pub drain_limit: Duration,
+}
+
+impl Retiree {
+    /// Goes the whole way, and tells the desk of each step.
+    pub async fn retire(self, desk: Retirement) {
+        self.subject.step(State::Active, State::Draining, self.actor);
+        self.drain().await;
+        stop(&self.generation).await;
+        self.subject.step(State::Draining, State::Stopped, self.actor);
+        desk.step(State::Stopped).await;
+        self.subject.step(State::Stopped, State::Retired, self.actor);
+        desk.step(State::Retired).await;
+    }
+
+    async fn drain(&self) {
+        let generation = self.generation.clone();
+        if let Err(overdue) = within("plugin-drain", STOP_LIMIT, move || generation.drain(), |()| {}).await {
+            complain(&self.generation, "sending its streams away", &overdue);
+        }
+        if tokio::time::timeout(self.drain_limit, self.generation.drained()).await.is_err() {
+            let cut = self.generation.cut();
+            log::warn!("{}: {cut} requests cut after {} s", self.subject, self.drain_limit.as_secs());
+        }
+    }
+}
+
+/// Ends a started plugin: its threads joined, its callbacks closed.
+pub async fn stop(generation: &Arc<Generation>) {
+    let stopped = generation.clone();
+    match within("plugin-stop", STOP_LIMIT, move || stopped.stop(), |_| {}).await {
+        Ok(0) => {}
+        Ok(busy) => complain(generation, "stopping", &Overdue::Failed(format!("{busy} of its handlers still run"))),
+        Err(overdue) => complain(generation, "stopping", &overdue),
+    }
+}
+
+fn complain(generation: &Generation, doing: &str, overdue: &Overdue) {
+    let manifest = generation.manifest();
+    let trouble = match overdue {
+        Overdue::Limit => format!("did not return within {} s", STOP_LIMIT.as_secs()),
+        Overdue::Failed(cause) => cause.clone(),
+    };
+    log::warn!("plugin {} {}: {doing}: {trouble}; its memory is lost", manifest.id, manifest.version);
+}

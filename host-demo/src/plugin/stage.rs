@@ -1,0 +1,370 @@
+//! The copies that are run. What is verified is what is loaded: a file is copied into `state/staging`, which only this
+//! server's user can enter, hashed while it is copied, and judged and loaded from there. A name is never used twice,
+//! because the dynamic loader gives back the old library for a path that it knows.
+
+use std::{
+    fmt,
+    fs::{self, DirBuilder, File, OpenOptions, Permissions},
+    io::{self, Read, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use sha2::{Digest as _, Sha256};
+
+use super::{folder::Stamp, refusal::Refusal};
+
+/// The folder within the state folder.
+pub const FOLDER: &str = "staging";
+const PART: &str = "part";
+
+/// The SHA-256 of a file's content: what tells two versions apart.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// The hash of `bytes`.
+    pub fn of(bytes: &[u8]) -> Digest {
+        Digest(Sha256::digest(bytes).into())
+    }
+
+    /// Reads 64 hexadecimal digits.
+    pub fn parse(text: &str) -> Option<Digest> {
+        let mut digest = [0; 32];
+        if text.len() != 64 || !text.is_ascii() {
+            return None;
+        }
+        for (byte, at) in digest.iter_mut().zip((0..).step_by(2)) {
+            *byte = u8::from_str_radix(&text[at..at + 2], 16).ok()?;
+        }
+        Some(Digest(digest))
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The folder of copies.
+#[derive(Debug)]
+pub struct Staging {
+    folder: PathBuf,
+    next: AtomicU64,
+}
+
+/// A copy without a name of its own yet. Dropping it deletes it.
+#[derive(Debug)]
+pub struct Part {
+    path: PathBuf,
+    number: u64,
+    digest: Digest,
+}
+
+/// A copy that may be loaded: 0500, never written to again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StagedFile {
+    path: PathBuf,
+    digest: Digest,
+}
+
+impl Staging {
+    /// Opens the folder, making it if there is none, and deletes what an earlier run left behind, except `keep`: the
+    /// paths, relative to the state folder, of the last good versions.
+    ///
+    /// # Errors
+    /// The folder can't be made or read.
+    pub fn open(state: &Path, keep: &[String]) -> io::Result<Staging> {
+        let folder = state.join(FOLDER);
+        DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+        fs::set_permissions(&folder, Permissions::from_mode(0o700))?;
+        let mut last = 0;
+        for entry in fs::read_dir(&folder)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if let Some(number) = number_of(Path::new(&name)) {
+                last = last.max(number);
+            }
+            if keep.iter().any(|kept| Path::new(kept) == Path::new(FOLDER).join(&name)) {
+                continue;
+            }
+            // A folder is what a trial was given for its data.
+            match entry.file_type()?.is_dir() {
+                true => fs::remove_dir_all(entry.path())?,
+                false => fs::remove_file(entry.path())?,
+            }
+        }
+        Ok(Staging { folder, next: AtomicU64::new(last + 1) })
+    }
+
+    /// Copies a file, hashing it on the way. `stamp` is the file's before the copy.
+    ///
+    /// # Errors
+    /// [`Copied::Changed`] if the file did not stay as it was; a refusal if it is too large or can't be copied.
+    pub fn copy(&self, file: &File, stamp: &Stamp, limit: u64) -> Result<Part, NotCopied> {
+        if stamp.size > limit {
+            return Err(Refusal::TooLarge { size: stamp.size, limit }.into());
+        }
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let mut part = Part { path: self.folder.join(format!("{number}.{PART}")), number, digest: Digest([0; 32]) };
+        let mut target = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part.path)?;
+        // One byte more than there should be tells a file that grows.
+        part.digest = hash_and_copy(&mut file.take(stamp.size + 1), &mut target)?;
+        if Stamp::of(file).map_err(unreadable)? != *stamp {
+            return Err(NotCopied::Changed);
+        }
+        Ok(part)
+    }
+}
+
+/// Why there is no copy.
+#[derive(Debug)]
+pub enum NotCopied {
+    /// The file changed under the copy: wait until it settles again.
+    Changed,
+    /// It is not taken.
+    Refused(Refusal),
+}
+
+impl From<Refusal> for NotCopied {
+    fn from(refusal: Refusal) -> NotCopied {
+        NotCopied::Refused(refusal)
+    }
+}
+
+impl From<io::Error> for NotCopied {
+    fn from(cause: io::Error) -> NotCopied {
+        NotCopied::Refused(Refusal::Staging(cause.to_string()))
+    }
+}
+
+impl Part {
+    /// The hash of the content.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// The content, as it will be loaded.
+    ///
+    /// # Errors
+    /// The copy can't be read.
+    pub fn bytes(&self) -> Result<Vec<u8>, Refusal> {
+        fs::read(&self.path).map_err(staging)
+    }
+
+    /// Gives the copy its name and takes the right to write to it from everybody.
+    ///
+    /// # Errors
+    /// The system refused.
+    pub fn name(self, id: &str) -> Result<StagedFile, Refusal> {
+        let path = self.path.with_file_name(format!("{id}-{}-{}.so", self.digest, self.number));
+        fs::set_permissions(&self.path, Permissions::from_mode(0o500)).map_err(staging)?;
+        fs::rename(&self.path, &path).map_err(staging)?;
+        Ok(StagedFile { path, digest: self.digest })
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        // Renamed, or never made: nothing to delete.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+impl StagedFile {
+    /// The copy that an earlier run recorded.
+    pub fn recorded(state: &Path, relative: &str, digest: Digest) -> StagedFile {
+        StagedFile { path: state.join(relative), digest }
+    }
+
+    /// The content, if it is still what it was.
+    ///
+    /// # Errors
+    /// It is gone or altered.
+    pub fn verified_bytes(&self) -> Result<Vec<u8>, Refusal> {
+        let bytes = fs::read(&self.path)
+            .map_err(|cause| Refusal::Unreadable(format!("the kept copy {}: {cause}", self.path.display())))?;
+        if Digest::of(&bytes) != self.digest {
+            return Err(Refusal::Damaged(format!("the kept copy {} was altered", self.path.display())));
+        }
+        Ok(bytes)
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The hash of its content.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Its path relative to the state folder, as it is recorded.
+    pub fn relative(&self) -> String {
+        let name = self.path.file_name().unwrap_or_default();
+        Path::new(FOLDER).join(name).display().to_string()
+    }
+
+    /// Sees to it that the content survives a loss of power.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn sync(&self) -> io::Result<()> {
+        File::open(&self.path)?.sync_all()?;
+        File::open(self.path.parent().unwrap_or(Path::new("/")))?.sync_all()
+    }
+
+    /// Deletes the file. A library that is mapped from it stays mapped.
+    pub fn delete(&self) {
+        if let Err(cause) = fs::remove_file(&self.path)
+            && cause.kind() != io::ErrorKind::NotFound
+        {
+            log::warn!("{} can't be deleted: {cause}", self.path.display());
+        }
+    }
+}
+
+fn hash_and_copy(from: &mut impl Read, to: &mut File) -> Result<Digest, NotCopied> {
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => return Ok(Digest(hash.finalize().into())),
+            Ok(length) => {
+                hash.update(&buffer[..length]);
+                to.write_all(&buffer[..length])?;
+            }
+            Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
+            Err(cause) => return Err(unreadable(cause).into()),
+        }
+    }
+}
+
+/// The number in `7.part` and `presence-<sha256>-7.so`.
+fn number_of(name: &Path) -> Option<u64> {
+    name.file_stem()?.to_str()?.rsplit('-').next()?.parse().ok()
+}
+
+fn staging(cause: io::Error) -> Refusal {
+    Refusal::Staging(cause.to_string())
+}
+
+fn unreadable(cause: io::Error) -> Refusal {
+    Refusal::Unreadable(cause.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Scene {
+        state: tempfile::TempDir,
+        staging: Staging,
+        source: PathBuf,
+    }
+
+    impl Scene {
+        fn new(content: &[u8]) -> Scene {
+            let state = tempfile::tempdir().unwrap();
+            let source = state.path().join("x.so");
+            fs::write(&source, content).unwrap();
+            Scene { staging: Staging::open(state.path(), &[]).unwrap(), state, source }
+        }
+
+        fn copy(&self, limit: u64) -> Result<Part, NotCopied> {
+            let file = File::open(&self.source).unwrap();
+            self.staging.copy(&file, &Stamp::of(&file).unwrap(), limit)
+        }
+
+        fn names(&self) -> Vec<String> {
+            let entries = fs::read_dir(self.state.path().join(FOLDER)).unwrap();
+            let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+            names.sort();
+            names
+        }
+    }
+
+    #[test]
+    fn a_copy_is_named_by_content_and_closed_to_writing() {
+        let scene = Scene::new(b"abc");
+        let staged = scene.copy(100).unwrap().name("hello").unwrap();
+        // The example of FIPS 180-2, appendix B.1.
+        let hash = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(scene.names(), [format!("hello-{hash}-1.so")]);
+        assert_eq!(staged.relative(), format!("staging/hello-{hash}-1.so"));
+        assert_eq!(fs::metadata(staged.path()).unwrap().permissions().mode() & 0o7777, 0o500);
+        let folder = fs::metadata(scene.state.path().join(FOLDER)).unwrap();
+        assert_eq!(folder.permissions().mode() & 0o7777, 0o700);
+    }
+
+    #[test]
+    fn the_same_content_gets_another_name_each_time() {
+        let scene = Scene::new(b"abc");
+        let first = scene.copy(100).unwrap().name("hello").unwrap();
+        let second = scene.copy(100).unwrap().name("hello").unwrap();
+        assert_eq!(first.digest(), second.digest());
+        assert_ne!(first.path(), second.path());
+    }
+
+    #[test]
+    fn a_file_over_the_limit_is_not_read() {
+        let scene = Scene::new(b"");
+        File::options().write(true).open(&scene.source).unwrap().set_len(10 << 30).unwrap();
+        let refused = scene.copy(DEFAULT).unwrap_err();
+        assert!(matches!(refused, NotCopied::Refused(Refusal::TooLarge { size, .. }) if size == 10 << 30));
+        assert_eq!(scene.names(), [""; 0]);
+    }
+
+    const DEFAULT: u64 = super::super::check::DEFAULT_LIMIT;
+
+    #[test]
+    fn a_file_that_changes_meanwhile_is_not_taken() {
+        let scene = Scene::new(b"abc");
+        let file = File::open(&scene.source).unwrap();
+        let before = Stamp::of(&file).unwrap();
+        fs::write(&scene.source, b"abcdef").unwrap();
+        assert!(matches!(scene.staging.copy(&file, &before, 100), Err(NotCopied::Changed)));
+        assert_eq!(scene.names(), [""; 0]);
+    }
+
+    #[test]
+    fn a_start_deletes_what_is_not_the_last_good() {
+        let scene = Scene::new(b"abc");
+        let kept = scene.copy(100).unwrap().name("kept").unwrap();
+        scene.copy(100).unwrap().name("former").unwrap();
+        std::mem::forget(scene.copy(100).unwrap());
+        assert_eq!(scene.names().len(), 3);
+        let again = Staging::open(scene.state.path(), &[kept.relative()]).unwrap();
+        assert_eq!(scene.names().len(), 1);
+        let recorded = StagedFile::recorded(scene.state.path(), &kept.relative(), kept.digest());
+        assert_eq!(recorded, kept);
+        assert_eq!(recorded.verified_bytes(), Ok(b"abc".to_vec()));
+        assert_eq!(again.next.into_inner(), 4);
+    }
+
+    #[test]
+    fn an_altered_copy_is_not_served() {
+        let scene = Scene::new(b"abc");
+        let kept = scene.copy(100).unwrap().name("kept").unwrap();
+        fs::set_permissions(kept.path(), Permissions::from_mode(0o700)).unwrap();
+        fs::write(kept.path(), b"abd").unwrap();
+        assert!(matches!(kept.verified_bytes(), Err(Refusal::Damaged(_))));
+    }
+
+    #[test]
+    fn digests_are_read_back() {
+        let digest = Digest::of(b"abc");
+        assert_eq!(Digest::parse(&digest.to_string()), Some(digest));
+        assert_eq!(Digest::parse("abc"), None);
+        assert_eq!(Digest::parse(&"é".repeat(32)), None);
+    }
+}

@@ -1,0 +1,106 @@
+//! Resource binding (RFC 6120 section 7): from a verified user to a session.
+
+use std::sync::Arc;
+
+use jid::{BareJid, ResourcePart};
+use minidom::Element;
+
+use super::{
+    error::StreamError,
+    hub::{BindError, Hub, Session},
+    outbox::{Outbox, Outgoing, outbox},
+    stream::{End, Stream, Transport},
+    xml::{CLIENT, Event, Limits, escape},
+};
+
+const NAMESPACE: &str = "urn:ietf:params:xml:ns:xmpp-bind";
+const STANZAS: &str = "urn:ietf:params:xml:ns:xmpp-stanzas";
+
+/// A session of the hub and the two ends of what is written to it.
+pub struct Bound {
+    /// Where the client's stanzas go.
+    pub session: Session,
+    /// Where the hub posts.
+    pub outbox: Outbox,
+    /// What is to be written.
+    pub outgoing: Outgoing,
+    /// The language of stanzas that name none (RFC 6120 section 4.7.4).
+    pub lang: Option<String>,
+}
+
+/// Opens the stream of an authenticated user and waits until a resource is bound.
+pub async fn bind<T: Transport>(stream: &mut Stream<T>, hub: &Arc<Hub>, user: &BareJid) -> Result<Bound, End> {
+    let lang = stream.open(&features()).await?.lang;
+    loop {
+        let request = match stream.next().await? {
+            Event::Stanza(stanza) => Request::parse(&stanza).ok_or(StreamError::NotAuthorized)?,
+            Event::End => return Err(End::Closed),
+            Event::Header(_) => return Err(StreamError::BadFormat.into()),
+        };
+        let (outbox, outgoing) = outbox();
+        match request.bind(hub, user, outbox.clone()).await {
+            Ok(session) => {
+                stream.write(request.result(session.jid().as_str()).as_bytes()).await?;
+                return Ok(Bound { session, outbox, outgoing, lang });
+            }
+            Err(refusal) => stream.write(request.error(refusal).as_bytes()).await?,
+        }
+    }
+}
+
+/// The stream features of a user: binding; the session that old clients establish (RFC 3921 section 3); pre-approval
+/// (RFC 6121 section 3.4); the size of a stanza (XEP-0478).
+fn features() -> String {
+    format!(
+        "<bind xmlns='{NAMESPACE}'/><session xmlns='urn:ietf:params:xml:ns:xmpp-session'><optional/></session>\
+         <sub xmlns='urn:xmpp:features:pre-approval'/>\
+         <limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>{}</max-bytes></limits>",
+        Limits::SESSION.bytes
+    )
+}
+
+/// A request to bind.
+struct Request {
+    id: String,
+    wanted: String,
+}
+
+impl Request {
+    fn parse(stanza: &Element) -> Option<Request> {
+        let is_set = stanza.is("iq", CLIENT) && stanza.attr("type") == Some("set");
+        let bind = stanza.get_child("bind", NAMESPACE).filter(|_| is_set)?;
+        Some(Request {
+            id: escape(stanza.attr("id").unwrap_or_default()),
+            wanted: bind.get_child("resource", NAMESPACE).map(Element::text).unwrap_or_default(),
+        })
+    }
+
+    async fn bind(&self, hub: &Arc<Hub>, user: &BareJid, outbox: Outbox) -> Result<Session, Refusal> {
+        let wanted = match self.wanted.as_str() {
+            "" => None,
+            wanted => {
+                Some(ResourcePart::new(wanted).map_err(|_| Refusal { kind: "modify", condition: "bad-request" })?)
+            }
+        };
+        hub.bind(user, wanted.as_deref(), outbox).await.map_err(|error| match error {
+            BindError::TooManySessions => Refusal { kind: "wait", condition: "resource-constraint" },
+            BindError::NoAccount => Refusal { kind: "cancel", condition: "not-allowed" },
+        })
+    }
+
+    fn result(&self, jid: &str) -> String {
+        let (id, jid) = (&self.id, escape(jid));
+        format!("<iq type='result' id='{id}'><bind xmlns='{NAMESPACE}'><jid>{jid}</jid></bind></iq>")
+    }
+
+    fn error(&self, Refusal { kind, condition }: Refusal) -> String {
+        let id = &self.id;
+        format!("<iq type='error' id='{id}'><error type='{kind}'><{condition} xmlns='{STANZAS}'/></error></iq>")
+    }
+}
+
+/// A stanza error (RFC 6120 section 7.7.2).
+struct Refusal {
+    kind: &'static str,
+    condition: &'static str,
+}

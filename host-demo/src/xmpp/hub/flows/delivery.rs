@@ -1,0 +1,100 @@
+//! Delivery of messages and requests (RFC 6121 section 8), and what is answered here.
+
+use super::*;
+
+#[tokio::test]
+async fn a_chat_message_goes_to_the_highest_priority_and_never_to_a_negative_one() {
+    let server = Server::start().await;
+    let mut bob = server.login("bob", "phone").await;
+    let (mut quiet, mut low, mut high) =
+        (server.login("ann", "quiet").await, server.login("ann", "low").await, server.login("ann", "high").await);
+    quiet.sends("<presence><priority>-1</priority></presence>").await;
+    high.sends("<presence><priority>5</priority></presence>").await;
+    for client in [&mut quiet, &mut low, &mut high] {
+        client.reads().await;
+    }
+
+    bob.sends("<message to='ann@here' type='chat'/>").await;
+    bob.sends("<message to='ann@here' type='headline'/>").await;
+    bob.sends("<message to='ann@here/quiet'/>").await;
+    bob.sends("<message to='ann@here/gone' type='chat'/>").await;
+    assert_eq!(
+        high.reads().await,
+        ["message:chat bob@here/phone", "message:headline bob@here/phone", "message:chat bob@here/phone"]
+    );
+    assert_eq!(low.reads().await, ["message:headline bob@here/phone"]);
+    assert_eq!(quiet.reads().await, ["message:plain bob@here/phone"]);
+
+    drop((low, high));
+    bob.sends("<message to='ann@here' type='chat'/>").await;
+    bob.sends("<message to='ann@here' type='headline'/>").await;
+    bob.sends("<message to='ann@here' type='error'/>").await;
+    bob.sends("<message to='ann@here' type='groupchat'/>").await;
+    bob.sends("<message to='ann@here/gone'/>").await;
+    bob.sends("<message to='ann@elsewhere'/>").await;
+    assert_eq!(
+        bob.reads().await,
+        [
+            "message:error service-unavailable",
+            "message:error service-unavailable",
+            "message:error service-unavailable",
+            "message:error remote-server-not-found"
+        ]
+    );
+}
+
+#[tokio::test]
+async fn every_request_is_answered() {
+    let server = Server::start().await;
+    let mut ann = server.login("ann", "desk").await;
+    for (to, payload, answer) in [
+        ("", "<ping xmlns='urn:xmpp:ping'/>", "iq:result"),
+        ("to='here'", "<ping xmlns='urn:xmpp:ping'/>", "iq:result"),
+        ("to='here'", "<query xmlns='jabber:iq:version'/>", "iq:result"),
+        ("to='here'", "<query xmlns='http://jabber.org/protocol/disco#items'/>", "iq:result"),
+        ("to='here'", "<query xmlns='http://jabber.org/protocol/disco#info' node='x'/>", "iq:error item-not-found"),
+        ("to='ann@here'", "<query xmlns='http://jabber.org/protocol/disco#info'/>", "iq:result"),
+        ("to='bob@here'", "<query xmlns='jabber:iq:roster'/>", "iq:error forbidden"),
+        ("to='here'", "<unheard xmlns='of'/>", "iq:error service-unavailable"),
+        ("to='here/x'", "<ping xmlns='urn:xmpp:ping'/>", "iq:error service-unavailable"),
+        ("to='there'", "<ping xmlns='urn:xmpp:ping'/>", "iq:error remote-server-not-found"),
+        ("", "", "iq:error bad-request"),
+        ("", "<a xmlns='a'/><b xmlns='b'/>", "iq:error bad-request"),
+    ] {
+        ann.sends(&format!("<iq type='get' id='1' {to}>{payload}</iq>")).await;
+        assert_eq!(ann.reads().await, [answer], "{to} {payload}");
+    }
+    ann.sends("<iq type='result' id='push-0'/>").await;
+    ann.sends("<iq type='error' id='push-0' to='here'/>").await;
+    assert_eq!(ann.reads().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn what_disco_announces_is_answered() {
+    let server = Server::start().await;
+    let mut ann = server.login("ann", "desk").await;
+    let query = "<query xmlns='http://jabber.org/protocol/disco#info'/>";
+    ann.sends(&format!("<iq type='get' id='1' to='here'>{query}</iq>")).await;
+    let read = ann.reads_xml().await;
+    let info = read[0].get_child("query", ns::DISCO_INFO).unwrap();
+    let features: Vec<_> = info.children().filter_map(|child| child.attr("var")).collect();
+    assert!(features.len() >= 5);
+    for feature in features {
+        let to = if feature == ns::ROSTER { "" } else { "to='here'" };
+        let name = if feature == ns::PING { "ping" } else { "query" };
+        ann.sends(&format!("<iq type='get' id='2' {to}><{name} xmlns='{feature}'/></iq>")).await;
+        assert_eq!(ann.reads().await, ["iq:result"], "{feature}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_between_clients_is_answered_by_the_client() {
+    let server = Server::start().await;
+    let (mut ann, mut bob) = (server.login("ann", "desk").await, server.login("bob", "phone").await);
+    ann.sends("<iq type='get' id='7' to='bob@here/phone'><q xmlns='x'/></iq>").await;
+    assert_eq!(bob.reads().await, ["iq:get"]);
+    bob.sends("<iq type='result' id='7' to='ann@here/desk'/>").await;
+    assert_eq!(ann.reads().await, ["iq:result"]);
+    bob.sends("<iq type='result' id='8' to='ann@here/gone'/>").await;
+    assert_eq!(bob.reads().await, [""; 0]);
+}

@@ -1,0 +1,251 @@
+//! One XML stream (RFC 6120 section 4) over whatever carries its bytes: opening, reading, writing, and the end.
+
+use std::{
+    future::poll_fn,
+    io,
+    mem::MaybeUninit,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use jid::{DomainRef, Jid};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
+    sync::watch,
+    time::{Instant, sleep_until, timeout, timeout_at},
+};
+
+use super::{
+    allowance::Allowance,
+    error::StreamError,
+    random,
+    xml::{CLIENT, Event, Header, Limits, Reader, STREAMS, escape},
+};
+
+/// The most bytes read at once. They pass through the stack, so that an idle stream holds no buffer.
+const CHUNK: usize = 4096;
+/// Stanzas that wait together are written together, up to about this size.
+const BATCH: usize = 16 << 10;
+/// How long a write may take until the peer counts as gone.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a peer may take to close its side once ours is closed.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Anything that carries a stream: TCP, or TLS over it.
+pub trait Transport: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Transport for T {}
+
+/// Becomes `true` when the server goes down.
+pub type Shutdown = watch::Receiver<bool>;
+
+/// Why a stream ends.
+#[derive(Debug)]
+pub enum End {
+    /// Somebody broke a rule or a limit, or the server goes down: the peer is told.
+    Error(StreamError),
+    /// The peer closed its stream, or the server its session, in order.
+    Closed,
+    /// The connection is gone or unusable: nobody can be told.
+    Lost,
+}
+
+impl From<StreamError> for End {
+    fn from(error: StreamError) -> End {
+        End::Error(error)
+    }
+}
+
+impl From<io::Error> for End {
+    fn from(_: io::Error) -> End {
+        End::Lost
+    }
+}
+
+/// A stream on the server's side.
+pub struct Stream<T> {
+    transport: T,
+    reader: Reader,
+    domain: Box<str>,
+    /// Whether our header went out on the stream as it is now.
+    opened: bool,
+    /// When the negotiation has to be over.
+    deadline: Option<Instant>,
+    allowance: Allowance,
+    shutdown: Shutdown,
+}
+
+impl<T: Transport> Stream<T> {
+    /// A stream of `domain` that was not opened yet, with the limits of a stranger.
+    pub fn new(transport: T, domain: &DomainRef, deadline: Instant, shutdown: Shutdown) -> Stream<T> {
+        Stream {
+            transport,
+            reader: Reader::new(Limits::LOGIN),
+            domain: domain.as_str().into(),
+            opened: false,
+            deadline: Some(deadline),
+            allowance: Allowance::new(Instant::now()),
+            shutdown,
+        }
+    }
+
+    /// Both sides start again with a new header (RFC 6120 section 4.3.3).
+    pub fn restart(&mut self) {
+        self.reader.restart();
+        self.opened = false;
+    }
+
+    /// The negotiation is over: no deadline any more, and the limits of a user.
+    pub fn negotiated(&mut self) {
+        self.reader.set_limits(Limits::SESSION);
+        self.deadline = None;
+    }
+
+    /// Whether the peer sent more than was read so far.
+    pub fn has_waiting(&self) -> bool {
+        self.reader.has_waiting()
+    }
+
+    /// What carries the stream.
+    pub fn transport(&self) -> &T {
+        &self.transport
+    }
+
+    /// Gives up the stream for what carries it.
+    pub fn into_transport(self) -> T {
+        self.transport
+    }
+
+    /// Waits for the peer's header, answers with ours and the stream features (RFC 6120 sections 4.2 and 4.3).
+    pub async fn open(&mut self, features: &str) -> Result<Header, End> {
+        let Event::Header(header) = self.next().await? else { return Err(StreamError::BadFormat.into()) };
+        let greeting = self.greeting(header.from.as_deref());
+        self.opened = true;
+        if let Err(error) = header.check(&self.domain) {
+            self.write(greeting.as_bytes()).await?;
+            return Err(error.into());
+        }
+        self.write(format!("{greeting}<stream:features>{features}</stream:features>").as_bytes()).await?;
+        Ok(header)
+    }
+
+    /// The next event. Cancel-safe.
+    pub async fn next(&mut self) -> Result<Event, End> {
+        loop {
+            if let Some(event) = self.reader.next()? {
+                return Ok(event);
+            }
+            let deadline = self.deadline;
+            tokio::select! {
+                biased;
+                _ = self.shutdown.wait_for(|down| *down) => return Err(StreamError::SystemShutdown.into()),
+                () = wait_until(deadline) => return Err(StreamError::ConnectionTimeout.into()),
+                read = read(&mut self.transport, &mut self.reader, &mut self.allowance) => read?,
+            }
+        }
+    }
+
+    /// Writes bytes that are whole elements.
+    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), End> {
+        let until = Instant::now() + WRITE_TIMEOUT;
+        let until = self.deadline.map_or(until, |deadline| deadline.min(until));
+        let written = timeout_at(until, async {
+            self.transport.write_all(bytes).await?;
+            self.transport.flush().await
+        });
+        match written.await {
+            Ok(result) => Ok(result?),
+            Err(_) => Err(End::Lost),
+        }
+    }
+
+    /// Writes serialised stanzas in few large writes.
+    pub async fn write_all(&mut self, stanzas: Vec<Bytes>) -> Result<(), End> {
+        let mut batch = Vec::new();
+        for stanza in stanzas {
+            if !batch.is_empty() && batch.len() + stanza.len() > BATCH {
+                self.write(&batch).await?;
+                batch.clear();
+            }
+            batch.extend_from_slice(&stanza);
+        }
+        self.write(&batch).await
+    }
+
+    /// Says why, if it can be said, and closes the stream and the connection.
+    pub async fn end(mut self, end: End) {
+        let farewell = match end {
+            End::Lost => return,
+            End::Closed => "</stream:stream>".to_owned(),
+            End::Error(error) => {
+                // RFC 6120 section 4.9.1.2: an error before the header is sent after one all the same.
+                let greeting = if self.opened { String::new() } else { self.greeting(None) };
+                greeting + &farewell(error)
+            }
+        };
+        let _ = timeout(FAREWELL, async {
+            self.transport.write_all(farewell.as_bytes()).await?;
+            self.transport.shutdown().await?;
+            // With unread bytes in the socket, closing it would reset the connection and lose what was just said.
+            while poll_fn(|context| poll_read(&mut self.transport, context, |_| ())).await? > 0 {}
+            io::Result::Ok(())
+        })
+        .await;
+    }
+
+    /// Our header (RFC 6120 section 4.7), to whom the peer says it is.
+    fn greeting(&self, peer: Option<&str>) -> String {
+        let to = peer
+            .and_then(|peer| Jid::new(peer).ok())
+            .map(|peer| format!(" to='{}'", escape(peer.into_bare().as_str())))
+            .unwrap_or_default();
+        let id = random::identifier();
+        let from = &self.domain;
+        format!(
+            "<?xml version='1.0'?><stream:stream xmlns='{CLIENT}' xmlns:stream='{STREAMS}' id='{id}' from='{from}'{to} \
+             version='1.0' xml:lang='en'>"
+        )
+    }
+}
+
+fn farewell(error: StreamError) -> String {
+    format!(
+        "<stream:error><{} xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>",
+        error.condition()
+    )
+}
+
+async fn wait_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Reads once, when the allowance permits it. Cancel-safe: what is read is in the reader.
+async fn read<T: Transport>(transport: &mut T, reader: &mut Reader, allowance: &mut Allowance) -> io::Result<()> {
+    if let Some(resume) = allowance.pause(Instant::now()) {
+        sleep_until(resume).await;
+    }
+    match poll_fn(|context| poll_read(transport, context, |bytes| reader.push(bytes))).await? {
+        0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        bytes => {
+            allowance.spend(bytes, Instant::now());
+            Ok(())
+        }
+    }
+}
+
+fn poll_read<T: Transport>(
+    transport: &mut T,
+    context: &mut Context<'_>,
+    take: impl FnOnce(&[u8]),
+) -> Poll<io::Result<usize>> {
+    let mut space = [MaybeUninit::uninit(); CHUNK];
+    let mut chunk = ReadBuf::uninit(&mut space);
+    ready!(Pin::new(transport).poll_read(context, &mut chunk))?;
+    take(chunk.filled());
+    Poll::Ready(Ok(chunk.filled().len()))
+}
