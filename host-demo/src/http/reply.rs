@@ -13,7 +13,7 @@ use actix_web::{
     dev::Payload,
     http::{
         ConnectionType, Method, StatusCode, Version,
-        header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS},
+        header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS},
     },
 };
 use bytes::Bytes;
@@ -127,18 +127,25 @@ pub fn nothing() -> HttpResponse {
     refusal(StatusCode::NOT_FOUND, "There is nothing here.\n")
 }
 
-/// 405: the path answers to these methods only.
-pub fn other_methods(methods: &[&str]) -> HttpResponse {
-    let mut response = refusal(StatusCode::METHOD_NOT_ALLOWED, "This address does not answer to that method.\n");
-    if let Ok(methods) = HeaderValue::from_str(&methods.join(", ")) {
-        response.headers_mut().insert(ALLOW, methods);
-    }
-    response
+/// 405: the path answers to these methods only, separated by commas.
+pub fn other_methods(allowed: &str) -> HttpResponse {
+    let response = refusal(StatusCode::METHOD_NOT_ALLOWED, "This address does not answer to that method.\n");
+    with(response, ALLOW, allowed)
+}
+
+/// 308: it is at this path.
+pub fn moved(path: &str) -> HttpResponse {
+    with(refusal(StatusCode::PERMANENT_REDIRECT, "This page has another address.\n"), LOCATION, path)
 }
 
 /// 503: it may work again in a moment.
 pub fn unavailable(line: &'static str) -> HttpResponse {
-    let mut response = refusal(StatusCode::SERVICE_UNAVAILABLE, line);
-    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+    with(refusal(StatusCode::SERVICE_UNAVAILABLE, line), RETRY_AFTER, "5")
+}
+
+fn with(mut response: HttpResponse, name: HeaderName, value: &str) -> HttpResponse {
+    let value = HeaderValue::from_str(value)
+        .expect("methods are words of capitals, and a mount is made of a-z, 0-9, '-' and '/'");
+    response.headers_mut().insert(name, value);
     response
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix_web::{
     HttpRequest, HttpResponse,
     dev::{Payload, ServiceRequest, ServiceResponse},
-    http::{Method, StatusCode, header::LOCATION},
+    http::{Method, StatusCode},
 };
 
 use super::{
@@ -35,6 +35,18 @@ struct Entered {
     parameters: Vec<(String, String)>,
 }
 
+/// Why a request reaches no route.
+enum Missed {
+    /// There is none at its path.
+    Path,
+    /// There is one, for these methods.
+    Method { allowed: String },
+    /// There is one with a slash behind the path.
+    Slash,
+    /// The host is ending.
+    Moment,
+}
+
 impl Public {
     /// The service over the route table of each moment.
     pub fn new(routes: Arc<Routes>, front: Front, metrics: Arc<Metrics>) -> Public {
@@ -53,7 +65,7 @@ impl Public {
         let own = if path.starts_with(MOUNT) {
             match self.enter(request.method(), &path) {
                 Ok(entered) => return self.call(request, payload, entered).await,
-                Err(response) => response,
+                Err(why) => missed(&why, &path),
             }
         } else {
             self.front.answer(request.method(), &path, request.query_string(), &self.routes).await
@@ -63,7 +75,7 @@ impl Public {
     }
 
     /// Finds the route of a request and keeps its generation from being stopped.
-    fn enter(&self, method: &Method, path: &str) -> Result<Entered, HttpResponse> {
+    fn enter(&self, method: &Method, path: &str) -> Result<Entered, Missed> {
         loop {
             let table = self.routes.load();
             match table.find(method.as_str(), path) {
@@ -72,12 +84,13 @@ impl Public {
                         return Ok(Entered { call, index, parameters });
                     }
                 }
-                Found::OtherMethods(methods) => return Err(reply::other_methods(&methods)),
-                Found::Nothing => return Err(with_slash(&table, path).unwrap_or_else(reply::nothing)),
+                Found::OtherMethods(methods) => return Err(Missed::Method { allowed: methods.join(", ") }),
+                Found::Nothing if is_home(&table, path) => return Err(Missed::Slash),
+                Found::Nothing => return Err(Missed::Path),
             }
             // A generation takes no more requests once another table is published, or when the host ends.
             if Arc::ptr_eq(&table, &self.routes.load()) {
-                return Err(reply::unavailable("The server is stopping.\n"));
+                return Err(Missed::Moment);
             }
         }
     }
@@ -120,20 +133,19 @@ impl Public {
     }
 }
 
-/// A way to a plugin's own page, which stands at its mount with the slash.
-fn with_slash(table: &RouteTable, path: &str) -> Option<HttpResponse> {
-    let slashed = format!("{path}/");
+/// Whether a plugin has a page of its own at this path with a slash behind it.
+fn is_home(table: &RouteTable, path: &str) -> bool {
     let is_mount = path.strip_prefix(MOUNT).is_some_and(|id| !id.contains('/'));
-    let answers = is_mount && matches!(table.find("GET", &slashed), Found::Route { .. });
-    answers.then(|| {
-        let mut response =
-            reply::refusal(StatusCode::PERMANENT_REDIRECT, "This page has moved: its address ends with a slash.\n");
-        // The path is `/plugins/` and the id of a plugin: there is nothing in it that a field can't hold.
-        if let Ok(location) = slashed.parse() {
-            response.headers_mut().insert(LOCATION, location);
-        }
-        response
-    })
+    is_mount && matches!(table.find("GET", &format!("{path}/")), Found::Route { .. })
+}
+
+fn missed(why: &Missed, path: &str) -> HttpResponse {
+    match why {
+        Missed::Path => reply::nothing(),
+        Missed::Method { allowed } => reply::other_methods(allowed),
+        Missed::Slash => reply::moved(&format!("{path}/")),
+        Missed::Moment => reply::unavailable("The server is stopping.\n"),
+    }
 }
 
 fn refused(error: BodyError) -> HttpResponse {
