@@ -159,9 +159,9 @@ impl Registry {
             Err(End::Refused(refusal)) => self.refuse(travel, refusal).await,
         }
         match next {
-            Some(stamp) => self.depart(travel.file.clone(), stamp),
+            Some(stamp) if self.ending.is_none() => self.depart(travel.file.clone(), stamp),
             None if settles_anew => {}
-            None => self.decided(&travel.file),
+            _ => self.decided(&travel.file),
         }
     }
 
