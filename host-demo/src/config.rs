@@ -27,6 +27,12 @@ pub struct Config {
     pub plugins: PathBuf,
     /// The administrator's own certificate; `None` for the self-signed one that the host makes.
     pub tls: Option<Tls>,
+    /// Take plugins whoever owns their files and whoever can write to them.
+    pub trust_everybody: bool,
+    /// Where visitors reach the HTTP listener, such as `https://chat.example.com`; `None` for its own address.
+    pub public_url: Option<String>,
+    /// Show this server's users on the public front page.
+    pub front_page_users: bool,
     /// How much is logged.
     pub log: LevelFilter,
 }
@@ -99,6 +105,10 @@ struct File {
     state: Option<PathBuf>,
     plugins: Option<PathBuf>,
     tls: Option<Tls>,
+    trust_everybody: bool,
+    #[serde(deserialize_with = "url")]
+    public_url: Option<String>,
+    front_page_users: bool,
     #[serde(deserialize_with = "level")]
     log: Option<LevelFilter>,
 }
@@ -118,6 +128,9 @@ impl Config {
             state: state.or(file.state).unwrap_or_else(default_state),
             plugins: flags.plugins.or(file.plugins).unwrap_or_else(|| "plugins".into()),
             tls: file.tls,
+            trust_everybody: file.trust_everybody,
+            public_url: file.public_url,
+            front_page_users: file.front_page_users,
             log: file.log.unwrap_or(LevelFilter::Info),
         })
     }
@@ -171,12 +184,27 @@ fn parse_level(text: &str) -> Result<LevelFilter, String> {
     text.parse().map_err(|_| format!("{text:?}: expected one of off, error, warn, info, debug, trace"))
 }
 
+fn parse_url(text: &str) -> Result<String, String> {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let plain = |rest: &str| {
+        !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>?#@".contains(&byte))
+    };
+    match rest {
+        Some(rest) if plain(rest) => Ok(text.trim_end_matches('/').into()),
+        _ => Err(format!("{text:?}: expected an address such as https://chat.example.com")),
+    }
+}
+
 fn address<'de, D: Deserializer<'de>>(value: D) -> Result<Option<SocketAddr>, D::Error> {
     parsed(value, parse_address)
 }
 
 fn domain<'de, D: Deserializer<'de>>(value: D) -> Result<Option<DomainPart>, D::Error> {
     parsed(value, parse_domain)
+}
+
+fn url<'de, D: Deserializer<'de>>(value: D) -> Result<Option<String>, D::Error> {
+    parsed(value, parse_url)
 }
 
 fn level<'de, D: Deserializer<'de>>(value: D) -> Result<Option<LevelFilter>, D::Error> {
@@ -234,6 +262,7 @@ mod tests {
             ("domain = 'x'\nport = 1", "line 2", "expected one of `domain`"),
             ("\n\nxmpp = 'localhost'", "line 3", "expected ADDRESS:PORT"),
             ("log = 'loud'", "line 1", "expected one of off"),
+            ("public_url = 'chat.example.com'", "line 1", "expected an address"),
             ("domain = 'a b'", "line 1", "expected a domain"),
             ("state = 5", "line 1", "expected"),
             ("domain = ", "line 1", "host.toml"),

@@ -2,6 +2,7 @@
 
 mod command;
 mod config;
+mod console;
 mod control;
 mod http;
 mod plugin;

@@ -27,6 +27,15 @@
 //! in a package with `crate-type = ["cdylib"]` and this crate as its only dependency. Built and copied into the server's `plugins/`
 //! folder, it answers at `/plugins/<package name>/alice`.
 //!
+//! # On the server's front page
+//! The page at `/` lists what is deployed. Two routes of a plugin have a meaning there; both are GET:
+//!
+//! - `/` is the plugin's own page, and linked by its name. It may use the server's style sheet, `/style.css`, which styles plain elements.
+//! - `/example` answers with a piece of HTML that becomes a part of the front page: it shows what the plugin does. The server asks
+//!   for it each time, and leaves it out after 2 s. The query holds `base`, the origin at which the server is reached
+//!   (`http://example.com:9090`), for addresses to copy, and up to six times `jid`, users of the server who may be shown to everybody; none, unless the
+//!   administrator allows it. Anybody else can ask for this route too, with any query. Scripts and inline styles do not work.
+//!
 //! # Layout
 //! A plugin implements [`Plugin`] and gives itself to [`export_plugin!`]. The server opens the library, reads the
 //! [`manifest`] and calls `start` through the funnel in [`export`]; that makes the [`Host`], forwards the plugin's `log` to the

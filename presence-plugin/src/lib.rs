@@ -1,12 +1,13 @@
 //! The presence service: shows web pages and web services whether a user of this server can be reached.
 //!
-//! `GET|POST|HEAD /plugins/presence/status?jid=alice@example.com` answers with an icon, a stanza or a line of text.
+//! `GET|POST|HEAD /plugins/presence/status?jid=alice@example.com` answers with an icon, a stanza or a line of text. A page of its own at
+//! `/plugins/presence/` says how to use that; `/plugins/presence/example` is its part of the server's front page.
 //!
 //! # Layout
 //! A request becomes a [`Question`](answer::Question): its parameters ([`query`]), the type of the answer and the two JIDs.
 //! The host tells how the requester stands to the user and lends the user's presence; [`visibility`] decides, [`shown`] holds
 //! what is left to see. [`answer`] turns that into a response, with a body by [`image`], [`xml`] or [`text`], with a way to
-//! a custom image by [`redirect`], with the fields by [`cache`]. Everything but this file is free of the host.
+//! a custom image by [`redirect`], with the fields by [`cache`]. [`page`] makes the pages. Everything but this file is free of the host.
 
 #![forbid(unsafe_code)]
 
@@ -15,6 +16,7 @@ mod abuse;
 mod answer;
 mod cache;
 mod image;
+mod page;
 mod query;
 mod redirect;
 mod settings;
@@ -29,6 +31,7 @@ use plugin_api::prelude::*;
 
 use crate::{
     answer::{Format, Question},
+    page::{Base, Person},
     query::Parameters,
     settings::Settings,
     shown::Shown,
@@ -38,6 +41,8 @@ use crate::{
 
 /// The longest form that a POST may bring.
 const LONGEST_FORM: u32 = 64 * 1024;
+/// The most users that an example shows.
+const MOST_PEOPLE: usize = 6;
 
 /// The plugin.
 struct Presence {
@@ -52,6 +57,8 @@ impl Plugin for Presence {
 
     fn start(host: Host, routes: &mut Routes<Self>) -> Result<Self> {
         routes.on("GET HEAD POST", "/status", Presence::status).inline().body_limit(LONGEST_FORM);
+        routes.get("/", Presence::home).inline();
+        routes.get("/example", Presence::example).inline();
         let settings = Settings::read(|name| host.setting(name))?;
         Ok(Presence { host, settings: RwLock::new(Arc::new(settings)) })
     }
@@ -79,8 +86,34 @@ impl Presence {
             if_none_match: request.header("If-None-Match").filter(|_| request.method() != "POST"),
             navigation: request.header("Sec-Fetch-Dest") == Some("document"),
         };
-        let settings = self.settings.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let settings = self.settings();
         Ok(self.look(settings.visibility, user.as_ref(), requester.as_ref(), |shown| question.answer(shown, &settings)))
+    }
+
+    fn home(&self, request: &Request<'_>) -> Result<Response> {
+        let asked = Parameters::new(request.query(), &[]).first("jid");
+        Ok(page::home(asked.as_deref(), &self.placeholder()?, self.settings().visibility))
+    }
+
+    fn example(&self, request: &Request<'_>) -> Result<Response> {
+        let (parameters, settings) = (Parameters::new(request.query(), &[]), self.settings());
+        let known = parameters.all("jid").filter_map(|text| self.host.jid(&text).ok());
+        let person = |user: Jid| {
+            let person = |shown: &Shown<'_>| Person::new(user.bare(), shown, &settings);
+            self.look(settings.visibility, Some(&user), None, person)
+        };
+        let people: Vec<Person> = known.take(MOST_PEOPLE).map(person).collect();
+        let base = parameters.first("base").unwrap_or_default();
+        Ok(page::example(&people, &self.placeholder()?, Base::parse(&base), settings.visibility))
+    }
+
+    /// An address for examples, where no user may be named.
+    fn placeholder(&self) -> Result<String> {
+        Ok(format!("user@{}", self.host.domain()?))
+    }
+
+    fn settings(&self) -> Arc<Settings> {
+        self.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Shows `user` to `requester`. Whoever is asked for, the same is looked up, so that time tells nothing either; what can't

@@ -19,8 +19,13 @@ impl<'r> Parameters<'r> {
     /// The first value of a parameter, the query before the form, as the servlets did for which the URLs were written.
     /// Bytes that are no UTF-8 turn into U+FFFD, which no JID, type or redirect target may hold.
     pub fn first(&self, name: &str) -> Option<Cow<'r, str>> {
-        let (_, value) = pairs(self.query).chain(pairs(self.form)).find(|(sent, _)| is_name(sent, name))?;
-        Some(decode(value))
+        self.all(name).next()
+    }
+
+    /// All values of a parameter that may be repeated, in the order of [`first`](Parameters::first).
+    pub fn all(&self, name: &str) -> impl Iterator<Item = Cow<'r, str>> {
+        let both = pairs(self.query).chain(pairs(self.form));
+        both.filter(move |(sent, _)| is_name(sent, name)).map(|(_, value)| decode(value))
     }
 }
 
@@ -93,6 +98,12 @@ mod tests {
         assert_eq!(first("a=1", "type=text&type=xml", "type").as_deref(), Some("text"));
         assert_eq!(first("type=xml", "type=text", "type").as_deref(), Some("xml"));
         assert_eq!(first("type=", "type=text", "type").as_deref(), Some(""));
+    }
+
+    #[test]
+    fn a_repeated_parameter_has_all_its_values() {
+        let parameters = Parameters::new("jid=a&x=y&%6Aid=b%40c", b"jid=d");
+        assert_eq!(parameters.all("jid").collect::<Vec<_>>(), ["a", "b@c", "d"]);
     }
 
     #[test]

@@ -1,1 +1,23 @@
-//! .
+//! Black-box tests of the messaging server: a real process, real plugin files, real clients.
+//!
+//! # Layout
+//! Nothing here knows the server's code: it speaks the wire and the command line of DESIGN.md.
+//!
+//! ```text
+//! artefacts     builds the server, the presence service and the fixture plugins, and finds their files
+//! host          starts the server in a temporary folder, runs its commands, kills and restarts it
+//! plugin_file   variants of a plugin file, and the ways in which people copy files
+//! xmpp          a blocking client on a raw socket
+//! http          a client, raw requests, and a load generator
+//! wait          waiting for an event, with a deadline
+//! ```
+//!
+//! `suite/` holds the tests, `fixtures/` one tiny plugin a fault, `slixmpp/` scripts for a client that is not ours, and
+//! `src/bin/` the clients that keep the demo of `make run` alive.
+
+pub mod artefacts;
+pub mod host;
+pub mod http;
+pub mod plugin_file;
+pub mod wait;
+pub mod xmpp;

@@ -75,7 +75,7 @@ fn row(plugin: &PluginStatus) -> [String; 7] {
     [
         text(&plugin.id),
         text(&plugin.version),
-        plugin.state.to_string().to_lowercase(),
+        plugin.state.name().into(),
         plugin.since.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
         text(&plugin.file),
         plugin.routes.len().to_string(),

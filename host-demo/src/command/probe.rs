@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use crate::control::Refusal;
+use crate::{control::Refusal, plugin::probe};
 
-/// Probes one staged file.
+/// Tries one staged file.
 pub(super) fn run(file: &Path) -> Result<(), Refusal> {
-    Err(Refusal::failed(format!("probe: {}: this build has no plugins", file.display())))
+    probe::run_probe(file).map_err(|cause| Refusal::failed(format!("probe: {}: {cause}", file.display())))
 }

@@ -5,15 +5,11 @@ use std::path::PathBuf;
 use crate::{
     config::{Config, Flags},
     control::Refusal,
+    serve,
 };
 
 /// Reads the configuration and runs the server until it is told to end.
 pub(super) fn run(flags: Flags, state: Option<PathBuf>) -> Result<(), Refusal> {
     let config = Config::load(flags, state).map_err(|error| Refusal::usage(error.to_string()))?;
-    serve(config)
-}
-
-/// Where the server comes in.
-fn serve(config: Config) -> Result<(), Refusal> {
-    Err(Refusal::failed(format!("serve: {}: this build has no server", config.domain)))
+    serve::run(&config)
 }

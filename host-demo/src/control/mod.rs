@@ -12,7 +12,7 @@ mod settings;
 mod socket;
 mod users;
 
-use std::{fmt, future::Future, pin::Pin};
+use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
 use jid::BareJid;
 use serde::{Deserialize, Serialize};
@@ -132,7 +132,7 @@ pub trait Running: Send + Sync {
     /// Removes an account: ends its sessions, removes its data, and tells those who had it as a contact.
     fn remove_account<'a>(&'a self, user: &'a BareJid) -> Acting<'a>;
     /// All plugins as they are now.
-    fn plugins(&self) -> Vec<PluginStatus>;
+    fn plugins(&self) -> Arc<[PluginStatus]>;
     /// Stops a plugin that was switched off. Done when its routes are gone.
     fn disable<'a>(&'a self, id: &'a str) -> Acting<'a>;
     /// Deploys a plugin that was switched on again. Done when it is active or refused.

@@ -57,9 +57,9 @@ impl Running for Host {
     fn remove_account<'a>(&'a self, user: &'a BareJid) -> Acting<'a> {
         self.note(format!("remove {user}"))
     }
-    fn plugins(&self) -> Vec<PluginStatus> {
+    fn plugins(&self) -> Arc<[PluginStatus]> {
         let record = PluginRecord { id: "echo".into(), ..PluginRecord::default() };
-        vec![PluginStatus { state: State::Active, ..PluginStatus::from(record) }]
+        [PluginStatus { state: State::Active, ..PluginStatus::from(record) }].into()
     }
     fn disable<'a>(&'a self, id: &'a str) -> Acting<'a> {
         self.note(format!("disable {id}"))
@@ -188,7 +188,7 @@ async fn plugins_are_steered_through_store_and_host() {
     store.save_plugin(&PluginRecord { id: "echo".into(), ..PluginRecord::default() }).await.unwrap();
     assert_eq!(text(alone.execute(disable.clone()).await), "plugin echo is disabled");
     let Ok(Answer::Plugins(plugins)) = alone.execute(Request::Plugins).await else { panic!("no list") };
-    assert_eq!(plugins[0].state, "disabled");
+    assert_eq!(plugins[0].state, State::Disabled);
 
     let host = Arc::new(Host::default());
     let beside = Executor::beside(store.clone(), host.clone());

@@ -13,7 +13,7 @@ use std::{
         unix::process::{CommandExt, ExitStatusExt},
     },
     path::{Path, PathBuf},
-    process::{Child, Command, ExitCode, ExitStatus, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
 
@@ -82,7 +82,10 @@ impl Prober {
 }
 
 /// The child's side: tries a staged file as this server would serve it, and writes the verdict to standard output.
-pub fn run_probe(staged: &Path) -> ExitCode {
+///
+/// # Errors
+/// The verdict could not be written.
+pub fn run_probe(staged: &Path) -> io::Result<()> {
     // The parent gone, nobody wants to know; and what crashes here is no accident worth a core file.
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
@@ -90,10 +93,8 @@ pub fn run_probe(staged: &Path) -> ExitCode {
     // In one write, so that a thread of the plugin's can't come in between.
     let line = format!("{}\n", serde_json::json!(verdict));
     let mut output = io::stdout().lock();
-    match output.write_all(line.as_bytes()).and_then(|()| output.flush()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
-    }
+    output.write_all(line.as_bytes())?;
+    output.flush()
 }
 
 fn try_out(staged: &Path) -> Result<Vec<String>, Refusal> {

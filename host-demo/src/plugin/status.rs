@@ -42,10 +42,31 @@ pub enum State {
     Retired,
 }
 
+impl State {
+    /// Its name in lists and metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            State::Active => "active",
+            State::Disabled => "disabled",
+            State::Refused => "refused",
+            State::Seen => "seen",
+            State::Settled => "settled",
+            State::Staged => "staged",
+            State::Checked => "checked",
+            State::Probed => "probed",
+            State::Loaded => "loaded",
+            State::Started => "started",
+            State::Draining => "draining",
+            State::Stopped => "stopped",
+            State::Retired => "retired",
+        }
+    }
+}
+
+/// Its name in logs.
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = format!("{self:?}");
-        f.write_str(&name.to_uppercase())
+        f.write_str(&self.name().to_uppercase())
     }
 }
 

@@ -1,0 +1,36 @@
+# `make run` shows the server at work, `make test` checks everything.
+# Both need Rust and a C compiler (SQLite is built from source); with Python 3, the tests also use a client that is not ours.
+
+CARGO ?= cargo
+PYTHON ?= python3
+VENV = $(or $(CARGO_TARGET_DIR),target)/venv
+
+.PHONY: run test format lint arrows suite venv
+
+# Builds, deploys the presence service, starts the server and the demo's busy user. Ctrl-C ends it all.
+run:
+	$(CARGO) build --release --workspace --lib --bins
+	@tests/demo.sh
+
+# The same cargo flags everywhere (--workspace): other flags would mean other features, and everything compiled again.
+test: format lint arrows suite
+	@echo 'make test: all good'
+
+format:
+	$(CARGO) fmt --all --check
+
+lint:
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+arrows:
+	.ci/arrows
+
+# Unit tests and the black-box suite. VENV_PYTHON is the Python that has slixmpp; without it those tests say so.
+suite: venv
+	VENV_PYTHON=$$(ls $(abspath $(VENV))/bin/python 2>/dev/null) $(CARGO) test --workspace
+
+venv:
+	@if ! $(VENV)/bin/python -c 'import slixmpp' 2>/dev/null; then \
+		$(PYTHON) -m venv $(VENV) && $(VENV)/bin/python -m pip install --quiet slixmpp \
+		|| { rm -rf $(VENV); echo 'make test: slixmpp could not be installed; its tests will be skipped' >&2; }; \
+	fi

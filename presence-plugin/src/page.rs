@@ -1,0 +1,292 @@
+//! The plugin's pages: its own at `/plugins/presence/`, and its part of the server's front page.
+//!
+//! Neither shows more than the service itself would: an address that a visitor names becomes the parameter of an icon, and nothing else.
+
+use std::fmt::{self, Write};
+
+use plugin_api::Response;
+use quick_xml::escape::escape;
+
+use crate::{settings::Settings, shown::Shown, text, visibility::Visibility};
+
+/// Where the service answers.
+const STATUS: &str = "/plugins/presence/status";
+/// Where the plugin's own page is.
+const HOME: &str = "/plugins/presence/";
+/// The longest origin that is believed.
+const LONGEST_BASE: usize = 300;
+/// No script, nothing inline, nothing from elsewhere.
+const POLICY: &str =
+    "default-src 'none'; img-src 'self'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// The states, and the drawings of their icons.
+const STATES: [(&str, &str, &str); 6] = [
+    ("available", "online and at the keyboard", include_str!("../icons/available.svg")),
+    ("chat", "online and glad to talk", include_str!("../icons/chat.svg")),
+    ("away", "online, gone for a moment", include_str!("../icons/away.svg")),
+    ("xa", "online, gone for long", include_str!("../icons/xa.svg")),
+    ("dnd", "online and busy: do not disturb", include_str!("../icons/dnd.svg")),
+    ("offline", "not online, or not yours to see (<code>forbidden</code>)", include_str!("../icons/offline.svg")),
+];
+
+/// A user of this server, as a visitor without a name sees them.
+pub struct Person {
+    jid: String,
+    state: &'static str,
+    line: String,
+}
+
+impl Person {
+    /// What is shown of the user with this bare JID.
+    pub fn new(jid: &str, shown: &Shown<'_>, settings: &Settings) -> Person {
+        let state = match shown {
+            Shown::Forbidden => Shown::Offline { status: "" }.state(),
+            other => other.state(),
+        };
+        let mut line = text::render(shown, settings);
+        line.truncate(line.trim_end().len());
+        Person { jid: jid.to_owned(), state, line }
+    }
+}
+
+/// Where the server is reached: `http://example.com:9090`. Empty where that is not known; addresses are then of this server only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Base<'a>(&'a str);
+
+impl<'a> Base<'a> {
+    /// Reads an origin. What is none is taken as unknown.
+    pub fn parse(text: &'a str) -> Base<'a> {
+        let host = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://")).unwrap_or_default();
+        let of_a_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]".contains(&byte);
+        let is_origin = !host.is_empty() && text.len() <= LONGEST_BASE && host.bytes().all(of_a_host);
+        Base(if is_origin { text } else { "" })
+    }
+}
+
+/// The part of the front page: these people, and how to embed the icon of the first of them, or else of `placeholder`.
+pub fn example(people: &[Person], placeholder: &str, base: Base<'_>, visibility: Visibility) -> Response {
+    let mut page = String::new();
+    if !people.is_empty() {
+        page.push_str("<table><tbody>");
+        people.iter().for_each(|person| page.push_str(&row(person)));
+        page.push_str("</tbody></table>");
+    }
+    let shown = people.iter().find(|person| person.state != "offline").or(people.first());
+    page.push_str(&embedding(shown.map_or(placeholder, |person| &person.jid), base));
+    page.push_str(&form(""));
+    page.push_str("<p class=\"hint\">");
+    page.push_str(match visibility {
+        Visibility::Anyone => "On this server anyone may see who is there.",
+        Visibility::Subscribed => {
+            "On this server a user shows only to those who are subscribed to them: without <code>req_jid</code> an icon is that of \
+             somebody offline."
+        }
+    });
+    let _ = write!(page, " <a href=\"{HOME}\">All about it</a></p>");
+    html(page)
+}
+
+/// The plugin's own page, with the icon of the user that a visitor asked for.
+pub fn home(asked: Option<&str>, placeholder: &str, visibility: Visibility) -> Response {
+    let asked = asked.map(str::trim).filter(|jid| !jid.is_empty());
+    let mut page = String::from(
+        "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
+         <meta name=\"color-scheme\" content=\"light dark\"><title>Presence</title>\
+         <link rel=\"stylesheet\" href=\"/style.css\"></head><body><main>\
+         <header><h1>Presence</h1><p>Shows on any page whether a user of this server is there.</p></header>\
+         <section><h2>Try it</h2>",
+    );
+    page.push_str(&form(asked.unwrap_or_default()));
+    if let Some(jid) = asked {
+        let _ = write!(page, "<table><tbody><tr><th>{}{}</th></tr></tbody></table>", icon(jid), escape(jid));
+    }
+    page.push_str(&embedding(asked.unwrap_or(placeholder), Base("")));
+    page.push_str("<p class=\"hint\">On another site, put the address of this server in front.</p></section>");
+    page.push_str(&states());
+    page.push_str(&rules(visibility));
+    page.push_str("<p><a href=\"/\">What else runs here</a></p></main></body></html>\n");
+    html(page)
+}
+
+fn html(page: String) -> Response {
+    Response::html(page)
+        .header("Cache-Control", "no-store")
+        .header("Content-Security-Policy", POLICY)
+        .header("Referrer-Policy", "no-referrer")
+        .header("X-Content-Type-Options", "nosniff")
+}
+
+fn row(person: &Person) -> String {
+    let Person { jid, state, line } = person;
+    format!(
+        "<tr><th><a href=\"{HOME}?jid={}\">{}{}</a></th><td>{state}</td><td>{}</td></tr>",
+        Encoded(jid),
+        icon(jid),
+        escape(jid),
+        escape(line.as_str())
+    )
+}
+
+/// The state stands beside it in words, or the page has no words for it: the icon alone needs none.
+fn icon(jid: &str) -> String {
+    format!("<img src=\"{STATUS}?jid={}\" alt=\"\" width=\"16\" height=\"16\"> ", Encoded(jid))
+}
+
+/// What to copy.
+fn embedding(jid: &str, Base(base): Base<'_>) -> String {
+    let address = format!("{base}{STATUS}?jid={}", Encoded(jid));
+    let markup = format!("<img src=\"{address}\" alt=\"presence\">");
+    let curl = format!("curl '{address}&type=text'\ncurl '{address}&type=xml'");
+    format!(
+        "<h3>Put it on a page</h3><pre><code>{}</code></pre><h3>Or ask for text or XML</h3><pre><code>{}</code></pre>",
+        escape(markup.as_str()),
+        escape(curl.as_str())
+    )
+}
+
+fn form(jid: &str) -> String {
+    format!(
+        "<form action=\"{HOME}\" method=\"get\"><label>Anybody on this server<input name=\"jid\" value=\"{}\" \
+         placeholder=\"user@domain\" autocapitalize=\"none\" autocomplete=\"off\" spellcheck=\"false\"></label><button>Show</button></form>",
+        escape(jid)
+    )
+}
+
+fn states() -> String {
+    let mut section = String::from("<section><h2>The states</h2><table><tbody>");
+    for (name, meaning, drawing) in STATES {
+        let _ = write!(section, "<tr><th>{} <code>{name}</code></th><td>{meaning}</td></tr>", drawing.trim_end());
+    }
+    section.push_str(
+        "</tbody></table><p>For icons of your own, add <code>images=https://example.com/--IMAGE--.png</code>, with the state's name in \
+         place of the token, or a parameter named after one state.</p></section>",
+    );
+    section
+}
+
+fn rules(visibility: Visibility) -> String {
+    let mark = |one| if visibility == one { " <span class=\"badge good\">in force</span>" } else { "" };
+    format!(
+        "<section><h2>Who may see</h2><table><tbody>\
+         <tr><th>anyone{}</th><td>Every user of this server is visible to everybody.</td></tr>\
+         <tr><th>subscribed{}</th><td>A user is visible to those who are subscribed to their presence. The requester is named by \
+         <code>req_jid=alice@example.com</code>, and taken at its word.</td></tr></tbody></table>\
+         <p>The administrator decides: <code>host-demo setting set presence.visibility anyone</code>. Whoever may not see gets the same \
+         answer for every user, whether there is such a user or not.</p></section>",
+        mark(Visibility::Anyone),
+        mark(Visibility::Subscribed)
+    )
+}
+
+/// A value as a query may hold it (RFC 3986 section 3.4); the `@` of a JID may stand as it is.
+struct Encoded<'a>(&'a str);
+
+impl fmt::Display for Encoded<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for byte in self.0.bytes() {
+            if byte.is_ascii_alphanumeric() || b"-._~@".contains(&byte) {
+                out.write_char(byte.into())?;
+            } else {
+                write!(out, "%{byte:02X}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use plugin_api::Show;
+
+    use super::*;
+    use crate::answer::tests::settings;
+
+    const NASTY: &str = "\"><script>alert('1')</script>&@x";
+
+    fn page(response: &Response) -> &str {
+        std::str::from_utf8(response.bytes()).unwrap()
+    }
+
+    fn carol(shown: Shown<'_>) -> Person {
+        Person::new("carol@localhost", &shown, &settings("anyone"))
+    }
+
+    /// Row H7, H19: whatever is in an address or a status, no markup comes of it.
+    #[test]
+    fn what_others_wrote_is_escaped() {
+        let shown = Shown::Online { show: Show::Away, status: NASTY, priority: 0 };
+        let people = [Person::new(NASTY, &shown, &settings("anyone"))];
+        let fragment = example(&people, NASTY, Base::parse(NASTY), Visibility::Anyone);
+        for response in [fragment, home(Some(NASTY), NASTY, Visibility::Subscribed)] {
+            let page = page(&response);
+            assert!(!page.contains("<script") && page.contains("&lt;script&gt;"), "{page}");
+            assert!(page.contains("jid=%22%3E%3Cscript%3Ealert%28%271%27%29%3C%2Fscript%3E%26@x\""), "{page}");
+            let policy = response.headers().find(|(name, _)| *name == "Content-Security-Policy").unwrap().1;
+            assert!(!policy.contains("unsafe"), "{policy}");
+        }
+    }
+
+    #[test]
+    fn the_example_shows_people_and_what_to_copy() {
+        let people = [
+            carol(Shown::Offline { status: "" }),
+            Person::new(
+                "bob@localhost",
+                &Shown::Online { show: Show::Dnd, status: " In a\nmeeting ", priority: 0 },
+                &settings("anyone"),
+            ),
+        ];
+        let response = example(&people, "user@localhost", Base::parse("http://127.0.0.1:9090"), Visibility::Anyone);
+        let page = page(&response);
+        assert!(page.contains("<img src=\"/plugins/presence/status?jid=carol@localhost\""), "{page}");
+        assert!(page.contains("<td>dnd</td><td>In a meeting</td>"), "{page}");
+        let markup = "&lt;img src=&quot;http://127.0.0.1:9090/plugins/presence/status?jid=bob@localhost&quot; alt=&quot;presence&quot;&gt;";
+        assert!(page.contains(markup), "whoever is online comes first: {page}");
+        assert!(
+            page.contains(
+                "curl &apos;http://127.0.0.1:9090/plugins/presence/status?jid=bob@localhost&amp;type=xml&apos;"
+            ),
+            "{page}"
+        );
+    }
+
+    #[test]
+    fn nobody_can_be_told_from_somebody_who_may_not_be_seen() {
+        assert_eq!(row(&carol(Shown::Forbidden)), row(&carol(Shown::Offline { status: "" })));
+    }
+
+    #[test]
+    fn without_users_a_placeholder_stands_for_them() {
+        let response = example(&[], "user@example.com", Base::parse(""), Visibility::Subscribed);
+        assert!(page(&response).contains("src=&quot;/plugins/presence/status?jid=user@example.com&quot;"));
+        assert!(!page(&response).contains("<table>"));
+    }
+
+    #[test]
+    fn only_an_origin_is_a_base() {
+        for origin in ["http://localhost:9090", "https://example.com", "http://[::1]:80"] {
+            assert_eq!(Base::parse(origin), Base(origin));
+        }
+        for other in [
+            "",
+            "http://",
+            "javascript:alert(1)",
+            "//evil",
+            "http://a/b",
+            "http://a?b",
+            "http://a@b",
+            "http://a'b",
+            "http://a b",
+        ] {
+            assert_eq!(Base::parse(other), Base(""), "{other}");
+        }
+    }
+
+    #[test]
+    fn the_rule_in_force_is_marked() {
+        let response = home(None, "user@x", Visibility::Subscribed);
+        assert!(page(&response).contains("subscribed <span class=\"badge good\">in force"));
+        assert!(!page(&response).contains("anyone <span"));
+    }
+}

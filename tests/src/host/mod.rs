@@ -1,0 +1,190 @@
+//! A real host process in a temporary folder, and the people who use it.
+//!
+//! # Layout
+//! ```text
+//! Host       folder, accounts, clients, restarts    mod.rs
+//! Process    one run of `host-demo serve`           process.rs
+//! Outcome    one run of any other command           command.rs
+//! Deployed   a line of `plugin list --json`         plugins.rs
+//! ```
+
+mod command;
+mod plugins;
+mod process;
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use tempfile::TempDir;
+
+pub use command::Outcome;
+pub use plugins::Deployed;
+pub use process::{Process, Ready};
+
+use crate::{artefacts::artefacts, http, plugin_file::DropStyle, xmpp};
+
+/// The domain that a host serves unless told otherwise.
+pub const DOMAIN: &str = "localhost";
+
+/// A messaging server under test. Dropping it kills the process and removes the folder; after a failed assertion it
+/// prints the log first.
+pub struct Host {
+    process: Option<Process>,
+    flags: Vec<String>,
+    folder: TempDir,
+}
+
+impl Host {
+    /// A folder with an empty drop folder in it, and no process yet.
+    pub fn prepare() -> Host {
+        let folder = TempDir::with_prefix("host-demo-").expect("a temporary folder can be made");
+        fs::create_dir(folder.path().join("plugins")).expect("the drop folder can be made");
+        Host { process: None, flags: Vec::new(), folder }
+    }
+
+    /// A running host without plugins.
+    pub fn start() -> Host {
+        let mut host = Host::prepare();
+        host.run();
+        host
+    }
+
+    /// A running host with the presence service deployed.
+    pub fn with_presence() -> Host {
+        let mut host = Host::prepare();
+        host.drop_plugin(&artefacts().presence, "presence.so");
+        host.run();
+        host
+    }
+
+    /// Adds a flag of `serve` and its value, for every run from now on.
+    pub fn flag(&mut self, flag: &str, value: impl AsRef<Path>) {
+        self.flags.extend([flag.to_owned(), value.as_ref().display().to_string()]);
+    }
+
+    /// Starts the process and waits until it is ready.
+    #[track_caller]
+    pub fn run(&mut self) {
+        self.process = Some(Process::start(&self.state(), &self.plugins(), &self.flags));
+    }
+
+    /// Kills the process as a power cut would, and starts it again on the same folder.
+    #[track_caller]
+    pub fn crash_and_restart(&mut self) {
+        self.take_process().kill();
+        self.run();
+    }
+
+    /// Ends the process by SIGTERM and returns its exit code.
+    #[track_caller]
+    pub fn terminate(&mut self) -> Option<i32> {
+        self.take_process().terminate()
+    }
+
+    /// The running process.
+    #[track_caller]
+    pub fn process(&self) -> &Process {
+        self.process.as_ref().expect("the host runs")
+    }
+
+    /// The folder with everything in it.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The state folder.
+    pub fn state(&self) -> PathBuf {
+        self.folder.path().join("state")
+    }
+
+    /// The drop folder.
+    pub fn plugins(&self) -> PathBuf {
+        self.folder.path().join("plugins")
+    }
+
+    /// The certificate that the host made for itself.
+    pub fn certificate(&self) -> PathBuf {
+        self.state().join(format!("tls/{DOMAIN}.crt"))
+    }
+
+    /// Copies a plugin file into the drop folder by `cp`.
+    #[track_caller]
+    pub fn drop_plugin(&self, file: &Path, name: &str) {
+        DropStyle::Copy.drop(file, &self.plugins().join(name));
+    }
+
+    /// Where clients connect.
+    #[track_caller]
+    pub fn xmpp(&self) -> SocketAddr {
+        self.process().ready().xmpp
+    }
+
+    /// A client of the public HTTP listener.
+    #[track_caller]
+    pub fn http(&self) -> http::Client {
+        http::Client::new(self.process().ready().http)
+    }
+
+    /// A client of the console.
+    #[track_caller]
+    pub fn console(&self) -> http::Client {
+        http::Client::new(self.process().ready().console)
+    }
+
+    /// Adds the account `name`@localhost.
+    #[track_caller]
+    pub fn add_user(&self, name: &str) {
+        let jid = format!("{name}@{DOMAIN}");
+        self.command_with_input(&["user", "add", &jid, "--password-stdin"], &password(name)).succeeds();
+    }
+
+    /// Logs in as the user `name`, whose account [`add_user`](Host::add_user) made. No presence is sent yet.
+    #[track_caller]
+    pub fn login(&self, name: &str) -> xmpp::Session {
+        let jid = format!("{name}@{DOMAIN}");
+        xmpp::login(self.xmpp(), &jid, &password(name)).unwrap_or_else(|error| panic!("{jid} can't log in: {error}"))
+    }
+
+    /// Adds an account and logs in.
+    #[track_caller]
+    pub fn new_user(&self, name: &str) -> xmpp::Session {
+        self.add_user(name);
+        self.login(name)
+    }
+
+    /// Runs a command of `host-demo` against this host's state.
+    #[track_caller]
+    pub fn command(&self, arguments: &[&str]) -> Outcome {
+        self.command_with_input(arguments, "")
+    }
+
+    /// Runs a command with something on its standard input.
+    #[track_caller]
+    pub fn command_with_input(&self, arguments: &[&str], input: &str) -> Outcome {
+        let state = self.state().display().to_string();
+        Outcome::of(&[arguments, &["--state", &state]].concat(), input)
+    }
+
+    /// Sets a setting.
+    #[track_caller]
+    pub fn set(&self, setting: &str, value: &str) {
+        self.command(&["setting", "set", setting, value]).succeeds();
+    }
+
+    #[track_caller]
+    fn take_process(&mut self) -> Process {
+        self.process.take().expect("the host runs")
+    }
+}
+
+/// The password of the user `name`.
+pub fn password(name: &str) -> String {
+    format!("{name}'s secret")
+}
+
+/// How long the host may take for what it promises within a second: generous, the tests share two cores.
+pub const PATIENCE: Duration = Duration::from_secs(20);

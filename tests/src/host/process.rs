@@ -1,0 +1,173 @@
+//! One run of `host-demo serve`.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    net::SocketAddr,
+    path::Path,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{self, RecvTimeoutError},
+    },
+    thread,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::PATIENCE;
+use crate::{artefacts::artefacts, wait};
+
+/// What the host says on standard output once it serves.
+#[derive(Clone, Copy, Debug)]
+pub struct Ready {
+    /// Where XMPP clients connect.
+    pub xmpp: SocketAddr,
+    /// The public HTTP listener.
+    pub http: SocketAddr,
+    /// The console.
+    pub console: SocketAddr,
+}
+
+/// A running host. Dropping it kills it.
+pub struct Process {
+    child: Child,
+    ready: Ready,
+    log: Log,
+}
+
+/// What the host wrote to standard error so far.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<String>>);
+
+impl Process {
+    /// Starts the host on ports of the system's choice and waits for its `ready` line.
+    #[track_caller]
+    pub(super) fn start(state: &Path, plugins: &Path, flags: &[String]) -> Process {
+        let mut child = Command::new(&artefacts().host)
+            .arg("serve")
+            .args(["--xmpp", "127.0.0.1:0", "--http", "127.0.0.1:0", "--console", "127.0.0.1:0"])
+            .arg("--state")
+            .arg(state)
+            .arg("--plugins")
+            .arg(plugins)
+            .args(flags)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the host starts");
+        let log = Log::default();
+        log.collect(child.stderr.take().expect("standard error is piped"));
+        let ready = first_line(child.stdout.take().expect("standard output is piped"));
+        match ready.as_deref().map(Ready::parse) {
+            Ok(Some(ready)) => Process { child, ready, log },
+            failure => {
+                let _ = child.kill();
+                let _ = child.wait();
+                panic!("no ready line but {failure:?} ({ready:?}); the log:\n{}", log.text());
+            }
+        }
+    }
+
+    /// The addresses it listens on.
+    pub fn ready(&self) -> Ready {
+        self.ready
+    }
+
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Everything written to standard error so far.
+    pub fn log(&self) -> String {
+        self.log.text()
+    }
+
+    /// Ends it by SIGKILL.
+    pub fn kill(mut self) {
+        self.child.kill().expect("the host can be killed");
+        self.child.wait().expect("the host is ours to wait for");
+    }
+
+    /// Ends it by SIGTERM and returns its exit code.
+    #[track_caller]
+    pub fn terminate(mut self) -> Option<i32> {
+        self.signal(Signal::TERM);
+        self.wait().code()
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) {
+        let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process id is a positive i32");
+        kill_process(id, signal).expect("the host can be signalled");
+    }
+
+    #[track_caller]
+    fn wait(&mut self) -> ExitStatus {
+        wait::until(PATIENCE, "the host ends", || self.child.try_wait().expect("the host is ours to wait for"))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if thread::panicking() {
+            eprintln!("the log of host {}:\n{}", self.id(), self.log());
+        }
+    }
+}
+
+impl Ready {
+    /// Reads `ready xmpp=ADDR:PORT http=ADDR:PORT console=ADDR:PORT`.
+    fn parse(line: &str) -> Option<Ready> {
+        let mut words = line.trim_end().split(' ');
+        if words.next() != Some("ready") {
+            return None;
+        }
+        let mut address = |name: &str| words.next()?.strip_prefix(name)?.parse().ok();
+        Some(Ready { xmpp: address("xmpp=")?, http: address("http=")?, console: address("console=")? })
+    }
+}
+
+impl Log {
+    fn collect(&self, output: impl Read + Send + 'static) {
+        let log = self.clone();
+        thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                let mut text = log.0.lock().unwrap_or_else(PoisonError::into_inner);
+                text.push_str(&line);
+                text.push('\n');
+            }
+        });
+    }
+
+    fn text(&self) -> String {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// The first line of `output`. The rest is read and dropped, so that the writer never blocks.
+fn first_line(output: impl Read + Send + 'static) -> Result<String, RecvTimeoutError> {
+    let (send, receive) = mpsc::channel();
+    thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            let _ = send.send(line);
+        }
+    });
+    receive.recv_timeout(PATIENCE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ready_line_is_read_whole() {
+        let ready = Ready::parse("ready xmpp=127.0.0.1:5222 http=127.0.0.1:9090 console=[::1]:9091\n").unwrap();
+        assert_eq!((ready.xmpp.port(), ready.http.port(), ready.console.port()), (5222, 9090, 9091));
+        assert!(Ready::parse("ready xmpp=127.0.0.1:5222").is_none());
+        assert!(Ready::parse("error: no").is_none());
+    }
+}

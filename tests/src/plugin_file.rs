@@ -1,0 +1,110 @@
+//! Plugin files and what can happen to them on their way into the drop folder.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+/// The name of the manifest note, as it stands in the file behind the note's three numbers.
+const NOTE_NAME: &[u8] = b"plugin\0\0";
+/// How many bytes of numbers stand in front of the name of a note: size of name, size of descriptor, type.
+const NOTE_NUMBERS: usize = 12;
+
+/// The bytes of a plugin file.
+#[derive(Clone)]
+pub struct PluginFile(Vec<u8>);
+
+impl PluginFile {
+    /// Reads a built plugin.
+    #[track_caller]
+    pub fn read(path: &Path) -> PluginFile {
+        PluginFile(fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
+    }
+
+    /// Another build: the same plugin whose manifest says `version`, which must be as long as the one it says now.
+    #[track_caller]
+    pub fn with_version(&self, version: &str) -> PluginFile {
+        let (start, end) = self.descriptor();
+        let key = b"\nversion=";
+        let place = start + find(&self.0[start..end], key).expect("the manifest has a version") + key.len();
+        let length = find(&self.0[place..end], b"\n").expect("a line ends");
+        assert_eq!(length, version.len(), "the note has no room for another length");
+        let mut bytes = self.0.clone();
+        bytes[place..place + length].copy_from_slice(version.as_bytes());
+        PluginFile(bytes)
+    }
+
+    /// The same file with every `old` replaced by `new`, of the same length.
+    #[track_caller]
+    pub fn with_text(&self, old: &str, new: &str) -> PluginFile {
+        assert_eq!(old.len(), new.len(), "nothing may move");
+        let mut bytes = self.0.clone();
+        let mut from = 0;
+        while let Some(place) = find(&bytes[from..], old.as_bytes()) {
+            from += place;
+            bytes[from..from + new.len()].copy_from_slice(new.as_bytes());
+        }
+        assert!(from > 0, "{old:?} is not in the file");
+        PluginFile(bytes)
+    }
+
+    /// The first `numerator` of `denominator` parts.
+    pub fn truncated(&self, numerator: usize, denominator: usize) -> PluginFile {
+        PluginFile(self.0[..self.0.len() * numerator / denominator].to_vec())
+    }
+
+    /// Writes the file into `folder` and returns its path.
+    #[track_caller]
+    pub fn write(&self, folder: &Path, name: &str) -> PathBuf {
+        let path = folder.join(name);
+        fs::write(&path, &self.0).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        path
+    }
+
+    /// Where the descriptor of the manifest note stands.
+    #[track_caller]
+    fn descriptor(&self) -> (usize, usize) {
+        let name = find(&self.0, &[&[1, 0, 0, 0], NOTE_NAME].concat()).expect("the file holds a manifest note") + 4;
+        let numbers = &self.0[name - NOTE_NUMBERS..name];
+        let length = u32::from_le_bytes([numbers[4], numbers[5], numbers[6], numbers[7]]);
+        let start = name + NOTE_NAME.len();
+        (start, start + usize::try_from(length).expect("a note is small"))
+    }
+}
+
+/// How a file gets into the drop folder.
+#[derive(Clone, Copy, Debug)]
+pub enum DropStyle {
+    /// `cp`: truncates the file that is there and writes into it.
+    Copy,
+    /// `mv` over it, from the same file system: one step.
+    Move,
+    /// `install`: deletes, then writes a new file.
+    Install,
+    /// `cat >`: as `cp`, in other portions.
+    Cat,
+}
+
+impl DropStyle {
+    /// Every style.
+    pub const ALL: [DropStyle; 4] = [DropStyle::Copy, DropStyle::Move, DropStyle::Install, DropStyle::Cat];
+
+    /// Puts the content of `file` at `target` by the real tool.
+    #[track_caller]
+    pub fn drop(self, file: &Path, target: &Path) {
+        let arriving = target.with_extension("arriving");
+        let (script, first) = match self {
+            DropStyle::Copy => (r#"cp "$1" "$2""#, file),
+            DropStyle::Move => (r#"cp "$1" "$3" && mv "$3" "$2""#, file),
+            DropStyle::Install => (r#"install -m 644 "$1" "$2""#, file),
+            DropStyle::Cat => (r#"cat "$1" > "$2""#, file),
+        };
+        let status = Command::new("sh").args(["-c", script, "sh"]).args([first, target, &arriving]).status();
+        assert!(status.expect("sh starts").success(), "{self:?} of {} failed", file.display());
+    }
+}
+
+fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
+    bytes.windows(wanted.len()).position(|window| window == wanted)
+}

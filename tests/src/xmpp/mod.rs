@@ -1,0 +1,61 @@
+//! Our own blocking XMPP client (RFC 6120, 6121): small enough to trust, raw enough to misbehave.
+//!
+//! # Layout
+//! The conversation is a chain of types, each made from the one before:
+//!
+//! ```text
+//! Connection    bytes and XML over a socket, before or after TLS   connection.rs, tls.rs, xml.rs
+//!   -> Stream   both headers exchanged, features known             stream.rs, sasl.rs
+//!   -> Session  authenticated and bound: stanzas                   session.rs
+//! ```
+//!
+//! [`login`] walks it in one step. Abuse tests stop half-way, at the link they want to strain.
+
+mod connection;
+mod error;
+mod sasl;
+mod session;
+mod stream;
+mod tls;
+mod xml;
+
+use std::net::SocketAddr;
+
+pub use connection::Connection;
+pub use error::{Error, Result};
+pub use sasl::Mechanism;
+pub use session::{RosterItem, Session, befriend, stanza_error};
+pub use stream::Stream;
+pub use xml::{Incoming, escape};
+
+/// The namespaces the tests speak of.
+pub mod ns {
+    /// Stanzas of a client's stream (RFC 6120 section 4.8.2).
+    pub const CLIENT: &str = "jabber:client";
+    /// The stream's own elements (RFC 6120 section 4.8.1).
+    pub const STREAM: &str = "http://etherx.jabber.org/streams";
+    /// Conditions of a stream error (RFC 6120 section 4.9).
+    pub const STREAM_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-streams";
+    /// Conditions of a stanza error (RFC 6120 section 8.3).
+    pub const STANZA_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-stanzas";
+    /// STARTTLS negotiation (RFC 6120 section 5).
+    pub const TLS: &str = "urn:ietf:params:xml:ns:xmpp-tls";
+    /// SASL negotiation (RFC 6120 section 6).
+    pub const SASL: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
+    /// Resource binding (RFC 6120 section 7).
+    pub const BIND: &str = "urn:ietf:params:xml:ns:xmpp-bind";
+    /// Roster management (RFC 6121 section 2).
+    pub const ROSTER: &str = "jabber:iq:roster";
+    /// Service discovery, information (XEP-0030).
+    pub const DISCO_INFO: &str = "http://jabber.org/protocol/disco#info";
+    /// Ping (XEP-0199).
+    pub const PING: &str = "urn:xmpp:ping";
+}
+
+/// Logs in to the server at `address` as the bare JID `user`, over STARTTLS, with the strongest mechanism offered.
+pub fn login(address: SocketAddr, user: &str, password: &str) -> Result<Session> {
+    let (local, domain) = user.split_once('@').ok_or_else(|| Error::Unexpected(format!("{user:?} is no bare JID")))?;
+    let stream = Connection::open(address)?.begin(domain)?.starttls()?;
+    let mechanism = Mechanism::strongest(stream.features())?;
+    stream.authenticate(mechanism, local, password)?.bind(None)
+}

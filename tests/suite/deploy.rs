@@ -1,0 +1,202 @@
+//! The way of a good file: dropped, overwritten under load, deleted; and what plugins can do with a request.
+
+use std::{fs, time::Duration};
+
+use tests::{
+    artefacts::artefacts,
+    host::{Host, PATIENCE},
+    http::load::Load,
+    plugin_file::{DropStyle, PluginFile},
+    wait,
+};
+
+const VERSION: &str = "/plugins/hello/version";
+
+/// A build of the fixture `hello` that says this version in its manifest and in its answers.
+fn hello(version: &str) -> PluginFile {
+    let built = PluginFile::read(artefacts().fixture("hello"));
+    built.with_version(version).with_text("this is build 1.0.0", &format!("this is build {version}"))
+}
+
+/// A running host with that build in its drop folder.
+fn host_with_hello(version: &str) -> Host {
+    let mut host = Host::prepare();
+    hello(version).write(&host.plugins(), "hello.so");
+    host.run();
+    host
+}
+
+/// Waits until a request is answered by this build.
+#[track_caller]
+fn until_answered_by(host: &Host, version: &str) {
+    let expected = format!("this is build {version}\n");
+    wait::until(PATIENCE, &expected, || (host.http().get(VERSION).body == expected.as_bytes()).then_some(()));
+}
+
+#[test]
+fn a_plugin_found_at_the_start_serves_at_the_first_ready() {
+    let host = host_with_hello("1.0.0");
+    assert_eq!(host.http().get(VERSION).text(), "this is build 1.0.0\n");
+}
+
+#[test]
+fn a_dropped_plugin_is_live_and_listed() {
+    let host = Host::start();
+    assert_eq!(host.deployed().len(), 0);
+    assert_eq!(host.http().get(VERSION).status, 404);
+    let file = hello("1.0.0").write(host.folder(), "built.so");
+    host.drop_plugin(&file, "whatever-name.so");
+    until_answered_by(&host, "1.0.0");
+
+    let plugin = host.until_version("hello", "1.0.0");
+    assert!(plugin.text("file").ends_with("whatever-name.so"), "{plugin:?}");
+    assert_eq!(plugin.text("sha256").len(), 64, "{plugin:?}");
+    assert_eq!(plugin.text("reason"), "", "{plugin:?}");
+    assert!(plugin.field("routes").to_string().contains("/plugins/hello/version"), "{plugin:?}");
+    for field in ["generation", "retired", "since"] {
+        assert!(!plugin.field(field).is_null(), "no {field} in {plugin:?}");
+    }
+}
+
+#[test]
+fn every_way_of_copying_upgrades() {
+    let host = host_with_hello("1.0.0");
+    for (number, style) in DropStyle::ALL.into_iter().enumerate() {
+        let version = format!("1.1.{number}");
+        let file = hello(&version).write(host.folder(), "built.so");
+        style.drop(&file, &host.plugins().join("hello.so"));
+        until_answered_by(&host, &version);
+    }
+}
+
+#[test]
+fn overwriting_under_load_fails_no_request() {
+    let host = host_with_hello("1.0.0");
+    let pid = host.process().id();
+    let builds = ["1.0.1", "1.0.2"].map(|version| (version, hello(version).write(host.folder(), version)));
+    let load = Load::start(host.process().ready().http, VERSION, 32, Duration::from_millis(20));
+    for (version, file) in builds.iter().cycle().take(8) {
+        host.drop_plugin(file, "hello.so");
+        until_answered_by(&host, version);
+    }
+    let tally = load.stop();
+    assert_eq!(tally.failures(), 0, "{tally}");
+    let seen: Vec<_> = tally.bodies.keys().map(|body| String::from_utf8_lossy(body).into_owned()).collect();
+    assert_eq!(seen, ["1.0.0", "1.0.1", "1.0.2"].map(|version| format!("this is build {version}\n")));
+    assert_eq!(host.process().id(), pid);
+    assert_eq!(host.until_version("hello", "1.0.2").text("state"), "active");
+}
+
+#[test]
+fn overwriting_the_presence_service_under_load_fails_no_request() {
+    let mut host = Host::prepare();
+    let built = PluginFile::read(&artefacts().presence);
+    let builds = ["0.1.1", "0.1.2"].map(|version| (version, built.with_version(version).write(host.folder(), version)));
+    host.drop_plugin(&builds[1].1, "presence.so");
+    host.run();
+    host.set("presence.visibility", "anyone");
+    let mut alice = host.new_user("alice");
+    alice.available("away", "Lunch").unwrap();
+    alice.settle().unwrap();
+
+    let target = "/plugins/presence/status?type=text&jid=alice@localhost";
+    let load = Load::start(host.process().ready().http, target, 32, Duration::from_millis(20));
+    for (version, file) in builds.iter().cycle().take(6) {
+        host.drop_plugin(file, "presence.so");
+        host.until_version("presence", version);
+    }
+    let tally = load.stop();
+    assert_eq!(tally.failures(), 0, "{tally}");
+    assert_eq!(tally.bodies.keys().collect::<Vec<_>>(), [b"Lunch\n"], "{tally}");
+    alice.settle().expect("the session lives on");
+}
+
+#[test]
+fn the_same_content_is_not_loaded_again() {
+    let host = host_with_hello("1.0.0");
+    let before = host.until_version("hello", "1.0.0");
+    let file = hello("1.0.0").write(host.folder(), "built.so");
+    host.drop_plugin(&file, "hello.so");
+    // Files are taken in the order in which they settle: once the second is live, the first has been looked at.
+    host.drop_plugin(artefacts().fixture("answers_later"), "zzz.so");
+    host.until_deployed("the other plugin serves", |plugin| {
+        plugin.id() == "answers-later" && plugin.text("state") == "active"
+    });
+    let after = host.until_version("hello", "1.0.0");
+    assert_eq!(after.field("generation"), before.field("generation"));
+}
+
+#[test]
+fn a_deleted_plugin_is_gone_and_its_settings_stay() {
+    let host = Host::with_presence();
+    host.set("presence.available_text", "Am Platz");
+    let target = "/plugins/presence/status?type=text";
+    assert_eq!(host.http().get(target).status, 200);
+    fs::remove_file(host.plugins().join("presence.so")).unwrap();
+    wait::until(PATIENCE, "the route is gone", || (host.http().get(target).status == 404).then_some(()));
+
+    host.drop_plugin(&artefacts().presence, "presence.so");
+    wait::until(PATIENCE, "the route is back", || (host.http().get(target).status == 200).then_some(()));
+    assert_eq!(host.command(&["setting", "get", "presence.available_text"]).succeeds().trim_end(), "Am Platz");
+}
+
+#[test]
+fn a_folder_that_is_gone_is_not_an_undeployment() {
+    let host = host_with_hello("1.0.0");
+    let aside = host.folder().join("aside");
+    fs::rename(host.plugins(), &aside).unwrap();
+    // Long enough for an undeployment, had the file alone been deleted.
+    let load = Load::start(host.process().ready().http, VERSION, 1, Duration::from_millis(100));
+    wait::until(PATIENCE, "five seconds of requests", || (load.answered() >= 50).then_some(()));
+    assert_eq!(load.stop().failures(), 0);
+    fs::rename(&aside, host.plugins()).unwrap();
+    hello("1.0.1").write(&host.plugins(), "hello.so");
+    until_answered_by(&host, "1.0.1");
+}
+
+#[test]
+fn a_disabled_plugin_serves_again_once_enabled() {
+    let host = host_with_hello("1.0.0");
+    host.command(&["plugin", "disable", "hello"]).succeeds();
+    wait::until(PATIENCE, "hello is disabled", || (host.http().get(VERSION).status != 200).then_some(()));
+    host.command(&["plugin", "enable", "hello"]).succeeds();
+    until_answered_by(&host, "1.0.0");
+}
+
+#[test]
+fn a_panic_costs_one_request() {
+    let host = Host::start();
+    host.drop_plugin(artefacts().fixture("panics_on_request"), "panics.so");
+    let path = |kind: &str, query: &str| host.http().get(&format!("/plugins/panics-on-request/{kind}{query}"));
+    wait::until(PATIENCE, "the plugin serves", || (path("inline", "").status == 200).then_some(()));
+    for kind in ["inline", "thread"] {
+        let answer = path(kind, "?panic");
+        assert_eq!(answer.status, 500, "{kind}");
+        assert!(!answer.text().contains("asked to panic"), "{kind}: detail leaks: {answer:?}");
+        assert_eq!(path(kind, "").text(), "fine\n", "{kind}");
+    }
+    let told = || host.process().log().contains("asked to panic").then_some(());
+    wait::until(PATIENCE, "the log tells of the panic", told);
+}
+
+#[test]
+fn an_answer_may_come_later_from_another_thread() {
+    let host = Host::start();
+    host.drop_plugin(artefacts().fixture("answers_later"), "later.so");
+    let target = "/plugins/answers-later/any/path";
+    wait::until(PATIENCE, "the plugin serves", || (host.http().get(target).status == 200).then_some(()));
+    assert_eq!(host.http().get(target).text(), "GET later: \n");
+    assert_eq!(host.http().post(target, "a=b").text(), "POST later: a=b\n");
+    assert_eq!(host.http().request("DELETE", target, &[]).status, 405);
+}
+
+#[test]
+fn a_streamed_answer_arrives_whole() {
+    let host = Host::start();
+    host.drop_plugin(artefacts().fixture("streams"), "streams.so");
+    let target = "/plugins/streams/megabyte";
+    let answer =
+        wait::until(PATIENCE, "the plugin serves", || Some(host.http().get(target)).filter(|a| a.status == 200));
+    let expected: Vec<u8> = (b'a'..=b'p').flat_map(|letter| [letter; 65536]).collect();
+    assert!(answer.body == expected, "{} bytes of {}", answer.body.len(), expected.len());
+}

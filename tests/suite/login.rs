@@ -1,0 +1,150 @@
+//! Logging in and the first stanzas (RFC 6120 sections 4 to 8).
+
+use tests::{
+    host::{DOMAIN, Host, password},
+    xmpp::{Connection, Error, Mechanism, Stream, ns, stanza_error},
+};
+
+/// A stream inside TLS, before authentication.
+fn secured(host: &Host) -> Stream {
+    Connection::open(host.xmpp()).unwrap().begin(DOMAIN).unwrap().starttls().unwrap()
+}
+
+#[test]
+fn every_mechanism_logs_in() {
+    let host = Host::start();
+    host.add_user("alice");
+    for mechanism in [Mechanism::ScramSha256, Mechanism::ScramSha1, Mechanism::Plain] {
+        let stream = secured(&host).authenticate(mechanism, "alice", &password("alice"));
+        let session =
+            stream.and_then(|stream| stream.bind(None)).unwrap_or_else(|error| panic!("{mechanism:?}: {error}"));
+        assert_eq!(session.bare_jid(), "alice@localhost");
+    }
+}
+
+#[test]
+fn tls_may_come_first() {
+    let host = Host::start();
+    host.add_user("alice");
+    let stream = Connection::open(host.xmpp()).unwrap().secure(DOMAIN).unwrap().begin(DOMAIN).unwrap();
+    stream.authenticate(Mechanism::ScramSha256, "alice", &password("alice")).unwrap().bind(None).unwrap();
+}
+
+#[test]
+fn nothing_but_tls_is_offered_in_the_clear() {
+    let host = Host::start();
+    let stream = Connection::open(host.xmpp()).unwrap().begin(DOMAIN).unwrap();
+    let starttls = stream.features().get_child("starttls", ns::TLS).expect("STARTTLS is offered");
+    assert!(starttls.has_child("required", ns::TLS));
+    assert_eq!(Mechanism::offered(stream.features()), [""; 0]);
+    for attribute in ["id", "from", "version"] {
+        assert!(
+            stream.header().attr(attribute).is_some_and(|value| !value.is_empty()),
+            "the header has no {attribute}"
+        );
+    }
+}
+
+#[test]
+fn a_password_is_not_taken_in_the_clear() {
+    let host = Host::start();
+    host.add_user("alice");
+    let mut stream = Connection::open(host.xmpp()).unwrap().begin(DOMAIN).unwrap();
+    let outcome = stream.try_password(Mechanism::Plain, "alice", &password("alice"));
+    assert!(matches!(outcome, Err(Error::Sasl(_) | Error::Stream(_))), "{outcome:?}");
+}
+
+#[test]
+fn a_wrong_password_and_an_unknown_user_get_the_same_answer() {
+    let host = Host::start();
+    host.add_user("alice");
+    for mechanism in [Mechanism::ScramSha256, Mechanism::ScramSha1, Mechanism::Plain] {
+        for user in ["alice", "nobody"] {
+            let outcome = secured(&host).try_password(mechanism, user, "wrong");
+            let Err(Error::Sasl(condition)) = outcome else { panic!("{mechanism:?} of {user}: {outcome:?}") };
+            assert_eq!(condition, "not-authorized", "{mechanism:?} of {user}");
+        }
+    }
+}
+
+#[test]
+fn the_third_wrong_password_ends_the_stream() {
+    let host = Host::start();
+    host.add_user("alice");
+    let mut stream = secured(&host);
+    for _ in 0..3 {
+        let outcome = stream.try_password(Mechanism::Plain, "alice", "wrong");
+        assert!(matches!(outcome, Err(Error::Sasl(_))), "{outcome:?}");
+    }
+    stream.connection().stream_error().expect("the server closes the connection");
+}
+
+#[test]
+fn a_second_try_may_succeed() {
+    let host = Host::start();
+    host.add_user("alice");
+    let mut stream = secured(&host);
+    stream.try_password(Mechanism::ScramSha256, "alice", "wrong").unwrap_err();
+    let session = stream.authenticate(Mechanism::ScramSha1, "alice", &password("alice")).unwrap().bind(None).unwrap();
+    assert_eq!(session.bare_jid(), "alice@localhost");
+}
+
+#[test]
+fn a_session_gets_the_resource_it_asks_for_or_one_of_its_own() {
+    let host = Host::start();
+    host.add_user("alice");
+    let bind = |resource| {
+        let stream = secured(&host).authenticate(Mechanism::ScramSha256, "alice", &password("alice"));
+        stream.unwrap().bind(resource).unwrap()
+    };
+    assert_eq!(bind(Some("desk & chair")).jid(), "alice@localhost/desk & chair");
+    let (one, other) = (bind(None), bind(None));
+    assert!(one.jid().len() > "alice@localhost/".len());
+    assert_ne!(one.jid(), other.jid());
+}
+
+#[test]
+fn ping_and_discovery_are_answered() {
+    let host = Host::start();
+    let mut alice = host.new_user("alice");
+    let pong = alice.request("get", DOMAIN, "<ping xmlns='urn:xmpp:ping'/>").unwrap();
+    assert_eq!(pong.attr("type"), Some("result"));
+    assert_eq!(pong.attr("from"), Some(DOMAIN));
+
+    let answer = alice.request("get", DOMAIN, "<query xmlns='http://jabber.org/protocol/disco#info'/>").unwrap();
+    let info = answer.get_child("query", ns::DISCO_INFO).expect("discovery tells something");
+    let is_server = |identity: &minidom::Element| {
+        identity.attr("category") == Some("server") && identity.attr("type") == Some("im")
+    };
+    assert!(info.children().any(is_server));
+    for feature in [ns::PING, ns::DISCO_INFO] {
+        assert!(info.children().any(|child| child.attr("var") == Some(feature)), "{feature} is not among the features");
+    }
+}
+
+#[test]
+fn an_unknown_request_is_refused_and_the_stream_goes_on() {
+    let host = Host::start();
+    let mut alice = host.new_user("alice");
+    let answer = alice.request("get", DOMAIN, "<query xmlns='urn:example:nothing'/>").unwrap();
+    assert_eq!(stanza_error(&answer).as_deref(), Some("service-unavailable"));
+    alice.settle().unwrap();
+}
+
+#[test]
+fn a_message_reaches_the_other_user() {
+    let host = Host::start();
+    let (mut alice, mut bob) = (host.new_user("alice"), host.new_user("bob"));
+    bob.available("", "").unwrap();
+    bob.settle().unwrap();
+    alice.message("bob@localhost", "1 < 2 & \"so\" on").unwrap();
+    let message = bob.expect(|stanza| stanza.name() == "message").unwrap();
+    assert_eq!(message.attr("from"), Some(alice.jid()));
+    assert_eq!(message.get_child("body", ns::CLIENT).unwrap().text(), "1 < 2 & \"so\" on");
+}
+
+#[test]
+fn a_stream_is_closed_from_both_ends() {
+    let host = Host::start();
+    host.new_user("alice").close().unwrap();
+}

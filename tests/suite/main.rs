@@ -1,0 +1,12 @@
+//! The black-box suite: each test has a host of its own and speaks only the wire, the file system and the command line.
+
+mod abuse;
+mod command_line;
+mod console;
+mod deploy;
+mod login;
+mod presence_http;
+mod refusals;
+mod restart;
+mod roster;
+mod slixmpp;

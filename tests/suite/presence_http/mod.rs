@@ -1,0 +1,64 @@
+//! The presence service as web pages see it: HTTP.md, sections 1 and 2, row by row.
+
+mod answers;
+mod redirects;
+mod states;
+mod visibility;
+
+use tests::{
+    host::Host,
+    http::{Answer, encode},
+    xmpp::Session,
+};
+
+/// Where the service is mounted.
+const STATUS: &str = "/plugins/presence/status";
+
+/// A host with the service, whose users anyone may see.
+fn open_host() -> Host {
+    let host = Host::with_presence();
+    host.set("presence.visibility", "anyone");
+    host
+}
+
+/// GET with this query.
+#[track_caller]
+fn ask(host: &Host, query: &str) -> Answer {
+    host.http().get(&format!("{STATUS}?{query}"))
+}
+
+/// The text about alice.
+#[track_caller]
+fn text_of_alice(host: &Host) -> String {
+    ask(host, "type=text&jid=alice@localhost").text().to_owned()
+}
+
+/// Asks for alice with an `images` template and returns the state in the redirection.
+#[track_caller]
+fn state_of_alice(host: &Host) -> String {
+    state(host, "jid=alice@localhost")
+}
+
+/// The state in the redirection of an `images` template.
+#[track_caller]
+fn state(host: &Host, query: &str) -> String {
+    let answer = ask(host, &format!("{query}&images={}", encode("http://icons.example/--IMAGE--")));
+    assert_eq!(answer.status, 302, "{answer:?}");
+    let location = answer.header("location").expect("a redirection has a target");
+    location.strip_prefix("http://icons.example/").expect("the target is the template's").to_owned()
+}
+
+/// Sends available presence and waits until the server has it.
+#[track_caller]
+fn show(session: &mut Session, show: &str, status: &str) {
+    session.available(show, status).unwrap();
+    session.settle().unwrap();
+}
+
+/// Sends available presence with a priority and waits until the server has it.
+#[track_caller]
+fn show_with_priority(session: &mut Session, show: &str, priority: i8) {
+    let show = if show.is_empty() { String::new() } else { format!("<show>{show}</show>") };
+    session.send(&format!("<presence>{show}<priority>{priority}</priority></presence>")).unwrap();
+    session.settle().unwrap();
+}

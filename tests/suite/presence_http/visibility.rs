@@ -1,0 +1,154 @@
+//! Who may see whom, and that every refusal is one and the same answer.
+
+use tests::{
+    host::Host,
+    http::{Answer, encode},
+    xmpp::befriend,
+};
+
+use super::{ask, open_host, show, state};
+
+/// The state of alice as `requester` sees it.
+#[track_caller]
+fn seen_by(host: &Host, requester: &str) -> String {
+    state(host, &format!("jid=alice@localhost&req_jid={}", encode(requester)))
+}
+
+#[test]
+fn subscribers_see_the_user_and_others_do_not() {
+    let host = Host::with_presence();
+    let (mut alice, mut bob, mut carol) = (host.new_user("alice"), host.new_user("bob"), host.new_user("carol"));
+    befriend(&mut alice, &mut bob).unwrap();
+    // Alice holds a subscription to carol's presence, not the other way round.
+    alice.subscription("subscribe", "carol@localhost").unwrap();
+    alice.settle().unwrap();
+    carol.subscription("subscribed", "alice@localhost").unwrap();
+    carol.settle().unwrap();
+    show(&mut alice, "dnd", "");
+
+    for friend in
+        ["bob@localhost", "bob@localhost/anywhere", "BOB@LocalHost", "alice@localhost", "alice@localhost/desk"]
+    {
+        assert_eq!(seen_by(&host, friend), "dnd", "{friend}");
+    }
+    for stranger in
+        ["carol@localhost", "nobody@localhost", "alice@elsewhere.example", "alice", "localhost", "@", "bob", ""]
+    {
+        assert_eq!(seen_by(&host, stranger), "forbidden", "{stranger:?}");
+    }
+    assert_eq!(state(&host, "jid=alice@localhost"), "forbidden");
+}
+
+#[test]
+fn a_subscription_from_the_requester_alone_is_enough() {
+    let host = Host::with_presence();
+    let (mut alice, mut bob) = (host.new_user("alice"), host.new_user("bob"));
+    bob.subscription("subscribe", "alice@localhost").unwrap();
+    bob.settle().unwrap();
+    show(&mut alice, "", "");
+    assert_eq!(seen_by(&host, "bob@localhost"), "forbidden", "asked for, not granted");
+    alice.subscription("subscribed", "bob@localhost").unwrap();
+    alice.settle().unwrap();
+    assert_eq!(seen_by(&host, "bob@localhost"), "available");
+    alice.subscription("unsubscribed", "bob@localhost").unwrap();
+    alice.settle().unwrap();
+    assert_eq!(seen_by(&host, "bob@localhost"), "forbidden");
+}
+
+#[test]
+fn anyone_sees_every_user_once_the_setting_says_so() {
+    let host = Host::with_presence();
+    let mut alice = host.new_user("alice");
+    show(&mut alice, "away", "");
+    assert_eq!(state(&host, "jid=alice@localhost"), "forbidden");
+    host.set("presence.visibility", "anyone");
+    assert_eq!(state(&host, "jid=alice@localhost"), "away");
+    assert_eq!(state(&host, "jid=nobody@localhost"), "forbidden");
+    host.set("presence.visibility", "subscribed");
+    assert_eq!(state(&host, "jid=alice@localhost"), "forbidden");
+}
+
+#[test]
+fn addresses_are_compared_in_their_normal_form() {
+    let host = open_host();
+    let mut alice = host.new_user("alice");
+    show(&mut alice, "xa", "");
+    for jid in ["ALICE@LOCALHOST", "alice@localhost/", "Alice@localhost/desk", "alice@localhost/a/b@c"] {
+        let answer = ask(&host, &format!("type=xml&jid={}", encode(jid)));
+        let expected = if jid.ends_with('/') { "type=\"error\"" } else { "<show>xa</show>" };
+        assert!(answer.text().contains(expected), "{jid}: {answer:?}");
+    }
+}
+
+/// Requests that must be refused: no address, none of an address, another server's, nobody's, and one of a user who does not
+/// want to be seen.
+fn refused(host: &Host) -> Vec<String> {
+    host.add_user("alice");
+    host.set("presence.visibility", "subscribed");
+    let jids = [
+        "",
+        "jid=",
+        "jid=%40",
+        "jid=a%40b%40c",
+        "jid=alice@elsewhere.example",
+        "jid=nobody@localhost",
+        "jid=alice@localhost",
+    ];
+    let long = format!("jid={}@localhost", "a".repeat(1100));
+    jids.into_iter().map(str::to_owned).chain([long]).collect()
+}
+
+#[test]
+fn refusals_cannot_be_told_apart() {
+    let host = Host::with_presence();
+    let queries = refused(&host);
+    for rest in ["", "&type=text", "&req_jid=bob@localhost", "&type=text&req_jid=bob@localhost"] {
+        let answers: Vec<Answer> =
+            queries.iter().map(|query| ask(&host, &format!("{query}{rest}")).comparable()).collect();
+        for (query, answer) in queries.iter().zip(&answers) {
+            assert_eq!(answer, &answers[0], "{query}{rest}");
+        }
+        assert_eq!(answers[0].status, 200);
+    }
+    assert_eq!(ask(&host, "type=text").text(), "Unavailable\n");
+}
+
+#[test]
+fn a_refusal_in_xml_repeats_the_addresses_and_no_more() {
+    let host = Host::with_presence();
+    refused(&host);
+    let refusal = |attributes: &str| {
+        format!(
+            "<presence type=\"error\"{attributes}><error code=\"403\" type=\"auth\">\
+             <forbidden xmlns=\"urn:ietf:params:xml:ns:xmpp-stanzas\"/></error></presence>"
+        )
+    };
+    let cases = [
+        ("", ""),
+        ("&jid=", ""),
+        ("&jid=%40&req_jid=%2F", ""),
+        ("&jid=alice@localhost", " from=\"alice@localhost\""),
+        ("&jid=nobody@localhost", " from=\"nobody@localhost\""),
+        ("&jid=alice@localhost&req_jid=bob@localhost", " from=\"alice@localhost\" to=\"bob@localhost\""),
+        ("&jid=a@elsewhere.example&req_jid=", " from=\"a@elsewhere.example\""),
+        ("&req_jid=bob@localhost", " to=\"bob@localhost\""),
+    ];
+    for (query, attributes) in cases {
+        let answer = ask(&host, &format!("type=xml{query}"));
+        assert_eq!((answer.status, answer.text().trim_end()), (200, refusal(attributes).as_str()), "{query}");
+    }
+    let known = ask(&host, "type=xml&jid=alice@localhost").comparable();
+    let unknown = ask(&host, "type=xml&jid=malice@localhost").comparable();
+    let names = |answer: &Answer| answer.headers.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&known), names(&unknown));
+}
+
+#[test]
+fn a_refusal_shows_the_forbidden_image() {
+    let host = Host::with_presence();
+    refused(&host);
+    assert_eq!(state(&host, "jid=alice@localhost"), "forbidden");
+    let own = "forbidden=https%3A%2F%2Ficons.example%2Fno.png&offline=https%3A%2F%2Ficons.example%2Foff.png";
+    let answer = ask(&host, &format!("jid=alice@localhost&{own}"));
+    assert_eq!((answer.status, answer.header("location")), (302, Some("https://icons.example/no.png")));
+}

@@ -1,0 +1,107 @@
+//! What survives: a kill in the middle of everything, and an orderly end.
+
+use std::fs;
+
+use tests::{
+    artefacts::artefacts,
+    host::{Host, PATIENCE},
+    http::load::Load,
+    plugin_file::PluginFile,
+    wait,
+    xmpp::{Error, befriend},
+};
+
+#[test]
+fn a_kill_loses_nothing_that_was_acknowledged() {
+    let mut host = Host::with_presence();
+    host.set("presence.visibility", "anyone");
+    host.set("presence.available_text", "Am Platz");
+    let (mut alice, mut bob) = (host.new_user("alice"), host.new_user("bob"));
+    befriend(&mut alice, &mut bob).unwrap();
+    alice.request("set", "", "<query xmlns='jabber:iq:roster'><item jid='bob@localhost' name='Bob'/></query>").unwrap();
+    let (roster_of_alice, roster_of_bob) = (alice.roster().unwrap(), bob.roster().unwrap());
+
+    let load =
+        Load::start(host.process().ready().http, "/plugins/presence/status?jid=alice@localhost", 8, Default::default());
+    wait::until(PATIENCE, "traffic flows", || (load.answered() > 100).then_some(()));
+    host.crash_and_restart();
+    drop(load);
+
+    assert_eq!(host.http().get("/plugins/presence/status?type=text&jid=alice@localhost").text(), "Unavailable\n");
+    assert_eq!(host.command(&["setting", "get", "presence.available_text"]).succeeds().trim_end(), "Am Platz");
+    assert_eq!(host.login("alice").roster().unwrap(), roster_of_alice);
+    assert_eq!(host.login("bob").roster().unwrap(), roster_of_bob);
+    assert_eq!(roster_of_alice[0].subscription, "both");
+    assert_eq!(roster_of_alice[0].name, "Bob");
+}
+
+#[test]
+fn the_last_status_survives_a_kill() {
+    let mut host = Host::with_presence();
+    host.set("presence.visibility", "anyone");
+    let mut alice = host.new_user("alice");
+    alice.available("", "").unwrap();
+    alice.unavailable("gone fishing").unwrap();
+    alice.settle().unwrap();
+    // The last status is written behind. A roster set that is acknowledged after it went through the same writer.
+    alice.request("set", "", "<query xmlns='jabber:iq:roster'><item jid='bob@localhost'/></query>").unwrap();
+    host.crash_and_restart();
+    let text = || host.http().get("/plugins/presence/status?type=text&jid=alice@localhost");
+    assert_eq!(text().text(), "gone fishing\n");
+}
+
+#[test]
+fn sigterm_ends_everything_in_order() {
+    let mut host = Host::with_presence();
+    let mut alice = host.new_user("alice");
+    alice.available("", "").unwrap();
+    assert_eq!(host.terminate(), Some(0));
+    let end = loop {
+        match alice.next_within(PATIENCE) {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("the stream is still open"),
+            Err(end) => break end,
+        }
+    };
+    assert!(matches!(&end, Error::Stream(condition) if condition == "system-shutdown"), "{end}");
+    host.run();
+    host.login("alice");
+}
+
+#[test]
+fn a_bad_file_at_the_start_leaves_the_last_good_version_serving() {
+    let mut host = Host::prepare();
+    let good = PluginFile::read(artefacts().fixture("hello"));
+    good.write(&host.plugins(), "hello.so");
+    host.run();
+    assert_eq!(host.http().get("/plugins/hello/version").status, 200);
+
+    good.truncated(1, 2).write(&host.plugins(), "hello.so");
+    host.until_refused("hello.so", "truncated");
+    host.crash_and_restart();
+    assert_eq!(host.http().get("/plugins/hello/version").text(), "this is build 1.0.0\n");
+    host.until_refused("hello.so", "truncated");
+}
+
+#[test]
+fn a_plugin_deleted_while_the_host_was_down_stays_gone() {
+    let mut host = Host::prepare();
+    host.drop_plugin(artefacts().fixture("hello"), "hello.so");
+    host.run();
+    assert_eq!(host.terminate(), Some(0));
+    fs::remove_file(host.plugins().join("hello.so")).unwrap();
+    host.run();
+    assert_eq!(host.http().get("/plugins/hello/version").status, 404);
+}
+
+#[test]
+fn a_disabled_plugin_stays_disabled() {
+    let mut host = Host::prepare();
+    host.drop_plugin(artefacts().fixture("hello"), "hello.so");
+    host.run();
+    host.command(&["plugin", "disable", "hello"]).succeeds();
+    host.crash_and_restart();
+    assert_ne!(host.http().get("/plugins/hello/version").status, 200);
+    host.command(&["plugin", "enable", "hello"]).succeeds();
+    wait::until(PATIENCE, "hello serves", || (host.http().get("/plugins/hello/version").status == 200).then_some(()));
+}
