@@ -143,7 +143,11 @@ impl Loaded {
 }
 
 fn open_root(staged: &Path) -> Result<RootRef, LoadError> {
-    let open = |error: libloading::Error| LoadError::Open(error.to_string());
+    // The error itself says only which call failed; what the loader said, with the symbol or file it lacks, is its source.
+    let open = |error: libloading::Error| {
+        let said = std::error::Error::source(&error).map(ToString::to_string);
+        LoadError::Open(said.unwrap_or_else(|| error.to_string()))
+    };
     // SAFETY: opening runs the initialisers of a foreign library, and nobody can promise what they do: the file was checked, and
     // a probe process has opened it before.
     let library = unsafe { Library::open(Some(staged), RTLD_NOW | RTLD_LOCAL) }.map_err(open)?;
