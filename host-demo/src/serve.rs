@@ -257,12 +257,15 @@ impl Running for Host {
         Box::pin(async { self.plugins.retry(id).await.map_err(reason) })
     }
 
-    fn setting_changed(&self, name: &str) {
+    fn setting_changed<'a>(&'a self, name: &'a str) -> Acting<'a> {
         let plugin = name.split_once('.').map_or(name, |(plugin, _)| plugin);
-        let table = self.routes.load();
-        if let Some(generation) = table.generations().find(|generation| generation.manifest().id == plugin) {
-            generation.settings_changed();
-        }
+        Box::pin(async move {
+            match self.plugins.setting_changed(plugin).await {
+                // It reads the setting when it comes.
+                Ok(()) | Err(CommandError::UnknownPlugin(_)) => Ok(()),
+                Err(error) => Err(reason(error)),
+            }
+        })
     }
 }
 

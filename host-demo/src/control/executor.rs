@@ -49,8 +49,9 @@ impl Executor {
             Request::Setting { name } => self.setting(&name).map(Answer::Value),
             Request::SetSetting { name, value } => self.set_setting(&name, &value).await,
             Request::SetAdminPassword { password } => {
+                let done = if self.store.admin_password()?.is_some() { "changed" } else { "set" };
                 self.store.set_admin_password(&password).await?;
-                Ok(Answer::done("the password of the console is set"))
+                Ok(Answer::done(format!("the password of the console is {done}")))
             }
         }
     }

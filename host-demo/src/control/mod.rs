@@ -139,8 +139,8 @@ pub trait Running: Send + Sync {
     fn enable<'a>(&'a self, id: &'a str) -> Acting<'a>;
     /// Tries the file of a plugin again, whatever became of it last time. Done when it is active or refused.
     fn retry<'a>(&'a self, id: &'a str) -> Acting<'a>;
-    /// A setting has a new value: tells its plugin.
-    fn setting_changed(&self, name: &str);
+    /// A setting has a new value: tells its plugin. Done when that has taken note.
+    fn setting_changed<'a>(&'a self, name: &'a str) -> Acting<'a>;
 }
 
 impl Refusal {

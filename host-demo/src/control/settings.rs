@@ -69,7 +69,7 @@ impl Executor {
             Answer::Done { text: format!("{name} = {value}"), note }
         };
         if let Some(host) = &self.running {
-            host.setting_changed(name);
+            host.setting_changed(name).await.map_err(|reason| refused(name, &reason))?;
         }
         Ok(answer)
     }

@@ -70,8 +70,8 @@ impl Running for Host {
     fn retry<'a>(&'a self, id: &'a str) -> Acting<'a> {
         self.note(format!("retry {id}"))
     }
-    fn setting_changed(&self, name: &str) {
-        self.told.lock().push(format!("setting {name}"));
+    fn setting_changed<'a>(&'a self, name: &'a str) -> Acting<'a> {
+        self.note(format!("setting {name}"))
     }
 }
 

@@ -45,10 +45,15 @@ pub struct Front {
     /// request, which could name any host.
     pub origin: String,
     /// Users of this server, as bare JIDs, for examples that everybody may see. None: a placeholder stands for them.
-    pub users: Box<dyn Fn() -> Vec<String> + Send + Sync>,
+    pub users: Box<Users>,
     /// Since when the plugin of this id has been active.
-    pub since: Box<dyn Fn(&str) -> Option<Timestamp> + Send + Sync>,
+    pub since: Box<Since>,
 }
+
+/// Asks for users.
+pub type Users = dyn Fn() -> Vec<String> + Send + Sync;
+/// Asks for a time by the id of a plugin.
+pub type Since = dyn Fn(&str) -> Option<Timestamp> + Send + Sync;
 
 /// A plugin's own part of the page.
 struct Example {

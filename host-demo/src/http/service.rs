@@ -48,7 +48,7 @@ impl Public {
         let response = if path.starts_with(MOUNT) {
             match self.enter(request.method(), &path) {
                 Ok(entered) => self.call(&request, payload, entered).await,
-                Err(response) => self.own(response),
+                Err(response) => self.own(*response),
             }
         } else {
             let response = self.front.answer(request.method(), &path, request.query_string(), &self.routes).await;
@@ -64,7 +64,7 @@ impl Public {
     }
 
     /// Finds the route of a request and keeps its generation from being stopped.
-    fn enter(&self, method: &Method, path: &str) -> Result<Entered, HttpResponse> {
+    fn enter(&self, method: &Method, path: &str) -> Result<Entered, Box<HttpResponse>> {
         loop {
             let table = self.routes.load();
             match table.find(method.as_str(), path) {
@@ -73,12 +73,12 @@ impl Public {
                         return Ok(Entered { call, index, parameters });
                     }
                 }
-                Found::OtherMethods(methods) => return Err(reply::other_methods(&methods)),
-                Found::Nothing => return Err(with_slash(&table, path).unwrap_or_else(reply::nothing)),
+                Found::OtherMethods(methods) => return Err(reply::other_methods(&methods).into()),
+                Found::Nothing => return Err(with_slash(&table, path).unwrap_or_else(reply::nothing).into()),
             }
             // A generation takes no more requests once another table is published, or when the host ends.
             if Arc::ptr_eq(&table, &self.routes.load()) {
-                return Err(reply::unavailable("The server is stopping.\n"));
+                return Err(reply::unavailable("The server is stopping.\n").into());
             }
         }
     }

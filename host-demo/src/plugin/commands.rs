@@ -35,7 +35,7 @@ impl Registry {
             Command::Enable(id) => return self.enable(&id, reply),
             Command::Retry(id) => return self.retry(&id, reply),
             Command::Disable(id) => self.disable(&id),
-            Command::SettingChanged(id) => self.setting_changed(&id),
+            Command::SettingChanged(id) => return self.setting_changed(&id, reply),
         };
         // Whoever asked may have gone.
         let _ = reply.send(result);
@@ -98,17 +98,23 @@ impl Registry {
         }
     }
 
-    fn setting_changed(&mut self, id: &str) -> Result<(), CommandError> {
-        let plugin = self.books.plugins.get(id).ok_or_else(|| unknown(id))?;
-        let Some(serving) = &plugin.serving else { return Ok(()) };
-        let (generation, subject) = (serving.generation.clone(), serving.subject());
+    /// Answered when the plugin has taken note: the next request goes by the new setting.
+    fn setting_changed(&mut self, id: &str, reply: Reply) {
+        let serving = match self.books.plugins.get(id) {
+            Some(plugin) => plugin.serving.as_ref(),
+            None => return refuse(reply, unknown(id)),
+        };
+        let told = serving.map(|serving| (serving.generation.clone(), serving.subject()));
         tokio::spawn(async move {
-            let told = within("plugin-settings", SETTING_LIMIT, move || generation.settings_changed(), |()| {}).await;
-            if told.is_err() {
-                log::warn!("{subject}: did not take note of a changed setting");
+            if let Some((generation, subject)) = told {
+                let told = within("plugin-settings", SETTING_LIMIT, move || generation.settings_changed(), |()| {});
+                if told.await.is_err() {
+                    log::warn!("{subject}: did not take note of a changed setting");
+                }
             }
+            // Whoever asked may have gone.
+            let _ = reply.send(Ok(()));
         });
-        Ok(())
     }
 
     fn shut_down(&mut self, reply: Reply) {

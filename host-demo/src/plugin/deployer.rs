@@ -141,11 +141,6 @@ impl Deployer {
         self.statuses.borrow().clone()
     }
 
-    /// The list, and whenever it changes.
-    pub fn statuses(&self) -> watch::Receiver<Arc<[PluginStatus]>> {
-        self.statuses.clone()
-    }
-
     /// What was counted since the start.
     pub fn counters(&self) -> &Counters {
         &self.counters

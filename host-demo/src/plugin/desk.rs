@@ -33,7 +33,7 @@ pub enum Message {
         /// Which.
         journey: u64,
         /// What it carries.
-        candidate: Candidate,
+        candidate: Box<Candidate>,
     },
     /// A journey wants to run the plugin's code.
     Turn {
@@ -105,7 +105,7 @@ impl Desk {
 
     /// Tells what is carried.
     pub async fn carries(&self, candidate: &Candidate) {
-        self.tell(Message::Carries { journey: self.journey, candidate: candidate.clone() }).await;
+        self.tell(Message::Carries { journey: self.journey, candidate: Box::new(candidate.clone()) }).await;
     }
 
     /// Waits until no other version of the plugin is between its trial and service.

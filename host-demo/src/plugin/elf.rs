@@ -64,7 +64,7 @@ impl<'data> Library<'data> {
         }
         for section in self.sections {
             if !matches!(section.sh_type(HERE), SHT_NOBITS | SHT_NULL) {
-                check_extent(self.bytes, "sections", section.sh_offset(HERE).into(), section.sh_size(HERE).into())?;
+                check_extent(self.bytes, "sections", section.sh_offset(HERE), section.sh_size(HERE))?;
             }
         }
         // The names of the sections come last in the file, with their headers: zeros are what a copy leaves that
@@ -83,8 +83,8 @@ impl<'data> Library<'data> {
         let starts_itself = self.segments.iter().any(|segment| {
             let says_so = |entries: &[<Header as FileHeader>::Dyn]| {
                 entries.iter().any(|entry| {
-                    let flags: u64 = entry.d_val(HERE).into();
-                    entry.d_tag(HERE) == DT_FLAGS_1 && flags & u64::from(DF_1_PIE.0) != 0
+                    let flags = entry.d_val(HERE);
+                    entry.d_tag(HERE) == DT_FLAGS_1 && flags & DF_1_PIE.0 != 0
                 })
             };
             segment.p_type(HERE) == PT_INTERP || segment.dynamic(HERE, self.bytes).ok().flatten().is_some_and(says_so)
@@ -179,13 +179,13 @@ fn check_type(header: &Header) -> Result<(), Refusal> {
 fn segments<'data>(header: &Header, bytes: &'data [u8]) -> Result<&'data [Segment], Refusal> {
     let count = u64::from(header.phnum(HERE, bytes).map_err(damaged)?);
     let size = count * size_of::<Segment>() as u64;
-    check_extent(bytes, "program headers", header.e_phoff(HERE).into(), size)?;
+    check_extent(bytes, "program headers", header.e_phoff(HERE), size)?;
     let segments = header.program_headers(HERE, bytes).map_err(damaged)?;
     if segments.is_empty() { Err(Refusal::Damaged("it has no program headers".into())) } else { Ok(segments) }
 }
 
 fn sections<'data>(header: &Header, bytes: &'data [u8]) -> Result<&'data [Section], Refusal> {
-    let offset: u64 = header.e_shoff(HERE).into();
+    let offset = header.e_shoff(HERE);
     if offset == 0 {
         // Stripped of them altogether: the loader needs none.
         return Ok(&[]);

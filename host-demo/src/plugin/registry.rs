@@ -108,7 +108,7 @@ impl Registry {
                     travel.reach(state);
                 }
             }
-            Message::Carries { journey, candidate } => self.carries(journey, candidate),
+            Message::Carries { journey, candidate } => self.carries(journey, *candidate),
             Message::Turn { journey, reply } => self.asked_for_turn(journey, reply),
             Message::Publish { journey, generation, reply } => {
                 let published = self.publish(journey, generation).await;

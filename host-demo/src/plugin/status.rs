@@ -199,11 +199,6 @@ impl Counters {
         self.refusals.load(Ordering::Relaxed)
     }
 
-    /// Versions that are out of service and still mapped.
-    pub fn retired(&self) -> u64 {
-        self.retired.load(Ordering::Relaxed)
-    }
-
     pub(super) fn count_load(&self) {
         self.loads.fetch_add(1, Ordering::Relaxed);
     }

@@ -77,11 +77,6 @@ impl Outbox {
         self.0.queue.lock().closed.get_or_insert(error);
         self.0.posted.notify_one();
     }
-
-    /// Whether the two outboxes belong to one session.
-    pub fn is(&self, other: &Outbox) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
 }
 
 impl Outgoing {
