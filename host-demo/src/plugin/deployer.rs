@@ -274,7 +274,7 @@ mod tests {
     }
 
     async fn until(deployer: &Deployer, condition: impl Fn(&[PluginStatus]) -> bool) -> Arc<[PluginStatus]> {
-        let mut statuses = deployer.statuses();
+        let mut statuses = deployer.statuses.clone();
         let found = tokio::time::timeout(Duration::from_secs(30), statuses.wait_for(|rows| condition(rows))).await;
         found.expect("the condition is met within 30 s").expect("the registry lives").clone()
     }
@@ -320,7 +320,7 @@ mod tests {
         let deployer = scene.start().await;
         deployer.first_scan_done().await;
         scene.drop_in("foreign.so", &foreign("hello"));
-        let mut seen = deployer.statuses();
+        let mut seen = deployer.statuses.clone();
         seen.wait_for(|rows| rows.iter().any(|row| row.state == State::Staged)).await.unwrap();
         seen.wait_for(|rows| rows.len() == 1 && rows[0].state == State::Refused).await.unwrap();
         assert_eq!(deployer.counters().refusals(), 1);
