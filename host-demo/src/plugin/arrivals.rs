@@ -159,9 +159,9 @@ impl Registry {
             Err(End::Refused(refusal)) => self.refuse(travel, refusal).await,
         }
         match next {
-            Some(stamp) => self.depart(travel.file.clone(), stamp),
+            Some(stamp) if self.ending.is_none() => self.depart(travel.file.clone(), stamp),
             None if settles_anew => {}
-            None => self.decided(&travel.file),
+            _ => self.decided(&travel.file),
         }
     }
 
@@ -187,10 +187,7 @@ impl Registry {
         let Some(file) = self.books.files.get_mut(&travel.file) else { return };
         file.claims = id.clone();
         let refused = travel.refused(refusal.clone());
-        let known = file
-            .refused
-            .replace(refused)
-            .is_some_and(|former| (former.digest, &former.refusal) == (travel.digest, &refusal));
+        let known = file.refused.replace(refused).is_some_and(|former| former.is_same(travel.digest, &refusal));
         // Once per content, however often it is looked at.
         if !known {
             travel.subject().refused(travel.state, &refusal, travel.actor);

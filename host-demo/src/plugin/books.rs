@@ -254,6 +254,20 @@ impl File {
     }
 }
 
+impl Refused {
+    /// Whether this is the same trouble with the same content, whatever words it is told in: what a crash leaves on
+    /// standard error need not be the same twice, and the second time it is a quarantine.
+    pub fn is_same(&self, digest: Option<Digest>, refusal: &Refusal) -> bool {
+        let same_kind = std::mem::discriminant(&self.refusal) == std::mem::discriminant(refusal);
+        let follows = matches!(refusal, Refusal::Quarantined { .. });
+        match (self.digest, digest) {
+            (Some(former), Some(digest)) => former == digest && (same_kind || follows),
+            (None, None) => self.refusal == *refusal,
+            _ => false,
+        }
+    }
+}
+
 impl Travel {
     /// A content that has just settled.
     pub fn new(file: FileName, actor: Actor) -> Travel {
@@ -305,5 +319,74 @@ impl Travel {
     pub fn refused(&self, refusal: Refusal) -> Refused {
         let version = self.candidate.as_ref().map(|candidate| candidate.manifest.version.clone());
         Refused { refusal, version, digest: self.digest, since: Timestamp::now() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> FileName {
+        FileName::parse(OsStr::new(text)).unwrap()
+    }
+
+    fn record(id: &str, file: &str) -> PluginRecord {
+        let sha256 = Digest::of(id.as_bytes()).to_string();
+        let staged = format!("staging/{id}.so");
+        PluginRecord { id: id.into(), file: file.into(), sha256, staged, ..PluginRecord::default() }
+    }
+
+    fn refused(refusal: Refusal, content: &[u8]) -> Refused {
+        Refused { refusal, version: None, digest: Some(Digest::of(content)), since: Timestamp::UNIX_EPOCH }
+    }
+
+    #[test]
+    fn an_earlier_run_is_restored() {
+        let disabled = PluginRecord { disabled: true, ..record("b", "b.so") };
+        let never_served = PluginRecord { staged: String::new(), ..record("c", "c.so") };
+        let quarantined = Quarantined {
+            sha256: Digest::of(b"bad").to_string(),
+            plugin: "a".into(),
+            reason: "crashed".into(),
+            since: 0,
+        };
+        let records = vec![record("a", "a.so"), disabled, never_served];
+        let books = Books::restore(records, vec![quarantined], Path::new("/state"));
+        let kept = books.plugins["a"].kept.as_ref().unwrap();
+        assert_eq!((kept.staged.path(), &kept.file), (Path::new("/state/staging/a.so"), &name("a.so")));
+        assert!(books.plugins["b"].disabled);
+        assert!(books.plugins["c"].kept.is_none());
+        assert_eq!(books.quarantine[&Digest::of(b"bad")], "crashed");
+    }
+
+    #[test]
+    fn a_file_is_its_plugins_by_what_it_holds_or_held() {
+        let mut books = Books::restore(vec![record("a", "x.so")], Vec::new(), Path::new("/state"));
+        assert_eq!(books.claimed_by(&name("x.so")), Some(&"a".to_owned()));
+        let file = File { claims: Some("b".into()), ..File::new(Actor::File) };
+        books.files.insert(name("x.so"), file);
+        assert_eq!(books.claimed_by(&name("x.so")), Some(&"b".to_owned()));
+        assert_eq!(books.files_of("b"), [name("x.so")]);
+        assert_eq!(books.claimed_by(&name("y.so")), None);
+    }
+
+    #[test]
+    fn the_same_trouble_is_told_once() {
+        let crash = |last: &str| Refusal::Crashed { how: "signal 6".into(), last_words: Some(last.into()) };
+        let former = refused(crash("at 0x1"), b"content");
+        let same = Some(Digest::of(b"content"));
+        assert!(former.is_same(same, &crash("at 0x2")));
+        assert!(former.is_same(same, &Refusal::Quarantined { reason: "crashed".into(), retry: "a".into() }));
+        assert!(!former.is_same(same, &Refusal::NoManifest));
+        assert!(!former.is_same(Some(Digest::of(b"other")), &crash("at 0x1")));
+    }
+
+    #[test]
+    fn a_turn_is_given_up_by_its_holder_only() {
+        let mut plugin = Plugin { turn: Some(7), ..Plugin::default() };
+        plugin.give_up_turn(6);
+        assert_eq!(plugin.turn, Some(7));
+        plugin.give_up_turn(7);
+        assert_eq!(plugin.turn, None);
     }
 }

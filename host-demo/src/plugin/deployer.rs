@@ -231,3 +231,158 @@ impl fmt::Display for DeployError {
 }
 
 impl std::error::Error for DeployError {}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::{
+        super::{check::DEFAULT_LIMIT, elf::tests::plugin_bytes, route::RouteTable, services::Nobody, status::State},
+        *,
+    };
+    use crate::store::PluginRecord;
+
+    /// A drop folder and a state folder. No content in these tests gets as far as its trial.
+    struct Scene {
+        root: tempfile::TempDir,
+        store: Store,
+    }
+
+    impl Scene {
+        fn new() -> Scene {
+            let root = tempfile::tempdir().unwrap();
+            fs::create_dir(root.path().join("plugins")).unwrap();
+            let store = Store::open(&root.path().join("state")).unwrap();
+            Scene { root, store }
+        }
+
+        fn drop_in(&self, name: &str, content: &[u8]) {
+            fs::write(self.root.path().join("plugins").join(name), content).unwrap();
+        }
+
+        async fn start(&self) -> Deployer {
+            let config = DeployConfig {
+                folder: self.root.path().join("plugins"),
+                state: self.root.path().join("state"),
+                limit: DEFAULT_LIMIT,
+                trust_everybody: false,
+            };
+            let routes = Arc::new(Routes::from_pointee(RouteTable::default()));
+            let services = Nobody::new(self.root.path().join("data"));
+            Deployer::start(config, self.store.clone(), services, routes).unwrap()
+        }
+    }
+
+    async fn until(deployer: &Deployer, condition: impl Fn(&[PluginStatus]) -> bool) -> Arc<[PluginStatus]> {
+        let mut statuses = deployer.statuses.clone();
+        let found = tokio::time::timeout(Duration::from_secs(30), statuses.wait_for(|rows| condition(rows))).await;
+        found.expect("the condition is met within 30 s").expect("the registry lives").clone()
+    }
+
+    fn foreign(id: &str) -> Vec<u8> {
+        plugin_bytes(&format!("id={id}\nversion=1.0.0\nabi=99.0\ntarget=t\n"))
+    }
+
+    #[tokio::test]
+    async fn what_is_found_at_the_start_is_decided_before_it_is_ready() {
+        let scene = Scene::new();
+        scene.drop_in("text.so", b"hello, world");
+        scene.drop_in("foreign.so", &foreign("hello"));
+        let deployer = scene.start().await;
+        deployer.first_scan_done().await;
+        let rows = deployer.list();
+        let shown: Vec<_> = rows.iter().map(|row| (row.id.as_deref(), row.file.as_deref(), row.state)).collect();
+        let expected = [(Some("hello"), Some("foreign.so"), State::Refused), (None, Some("text.so"), State::Refused)];
+        assert_eq!(shown, expected);
+        assert!(rows[0].reason.as_ref().unwrap().starts_with("built for plugin ABI 99.0, this host speaks"));
+        assert_eq!(scene.store.plugins().unwrap()[0].state, "refused");
+        let staged = fs::read_dir(scene.root.path().join("state/staging")).unwrap();
+        assert_eq!(staged.count(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_refusal_goes_with_its_file() {
+        let scene = Scene::new();
+        let deployer = scene.start().await;
+        deployer.first_scan_done().await;
+        scene.drop_in("foreign.so", &foreign("hello"));
+        until(&deployer, |rows| rows.iter().any(|row| row.state == State::Refused)).await;
+        fs::remove_file(scene.root.path().join("plugins/foreign.so")).unwrap();
+        until(&deployer, <[_]>::is_empty).await;
+        deployer.shutdown().await;
+        assert_eq!(scene.store.plugins().unwrap(), []);
+    }
+
+    #[tokio::test]
+    async fn the_same_content_is_refused_once() {
+        let scene = Scene::new();
+        scene.drop_in("foreign.so", &foreign("hello"));
+        let deployer = scene.start().await;
+        deployer.first_scan_done().await;
+        scene.drop_in("foreign.so", &foreign("hello"));
+        let mut seen = deployer.statuses.clone();
+        seen.wait_for(|rows| rows.iter().any(|row| row.state == State::Staged)).await.unwrap();
+        seen.wait_for(|rows| rows.len() == 1 && rows[0].state == State::Refused).await.unwrap();
+        assert_eq!(deployer.counters().refusals(), 1);
+        // The administrator's word has it looked at, and counted, again.
+        deployer.retry("hello").await.unwrap();
+        assert_eq!(deployer.counters().refusals(), 2);
+    }
+
+    async fn with_record(scene: &Scene) {
+        let record = PluginRecord {
+            id: "hello".into(),
+            version: "1.0.0".into(),
+            file: "hello.so".into(),
+            sha256: "00".repeat(32),
+            staged: "staging/hello-00-1.so".into(),
+            ..PluginRecord::default()
+        };
+        scene.store.save_plugin(&record).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_plugin_whose_file_went_while_nobody_looked_is_forgotten() {
+        let scene = Scene::new();
+        with_record(&scene).await;
+        scene.start().await.first_scan_done().await;
+        assert_eq!(scene.store.plugins().unwrap(), []);
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_is_gone_removes_nothing() {
+        let scene = Scene::new();
+        with_record(&scene).await;
+        fs::remove_dir(scene.root.path().join("plugins")).unwrap();
+        let deployer = scene.start().await;
+        deployer.first_scan_done().await;
+        assert_eq!(scene.store.plugins().unwrap().len(), 1);
+        let rows = deployer.list();
+        assert_eq!((rows.len(), rows[0].state), (1, State::Refused));
+        assert!(rows[0].reason.as_ref().unwrap().starts_with("can't be read: the kept copy"), "{rows:?}");
+    }
+
+    #[tokio::test]
+    async fn a_disabled_plugin_is_shown_and_left_alone() {
+        let scene = Scene::new();
+        with_record(&scene).await;
+        scene.store.disable_plugin("hello", true).await.unwrap();
+        scene.drop_in("hello.so", &plugin_bytes("id=hello\nversion=2.0.0\nabi=0.1\ntarget=t\n"));
+        let deployer = scene.start().await;
+        deployer.first_scan_done().await;
+        let rows = deployer.list();
+        assert_eq!((rows.len(), rows[0].state), (1, State::Disabled));
+        assert_eq!(deployer.counters().refusals(), 0);
+    }
+
+    #[tokio::test]
+    async fn commands_name_what_they_do_not_know_and_end_with_the_server() {
+        let scene = Scene::new();
+        let deployer = scene.start().await;
+        let unknown = deployer.disable("nobody").await.unwrap_err();
+        assert_eq!(unknown.to_string(), "plugin nobody: not known here");
+        assert!(matches!(deployer.retry("nobody").await, Err(CommandError::UnknownPlugin(_))));
+        deployer.shutdown().await;
+        assert!(matches!(deployer.enable("nobody").await, Err(CommandError::Ending)));
+    }
+}

@@ -143,17 +143,24 @@ impl Loaded {
 }
 
 fn open_root(staged: &Path) -> Result<RootRef, LoadError> {
-    let open = |error: libloading::Error| LoadError::Open(error.to_string());
     // SAFETY: opening runs the initialisers of a foreign library, and nobody can promise what they do: the file was checked, and
     // a probe process has opened it before.
-    let library = unsafe { Library::open(Some(staged), RTLD_NOW | RTLD_LOCAL) }.map_err(open)?;
+    let library = unsafe { Library::open(Some(staged), RTLD_NOW | RTLD_LOCAL) }
+        .map_err(|error| LoadError::Open(said_by_loader(&error, staged)))?;
     // SAFETY: a library that exports this symbol was made by `export_plugin!`, or says that it was.
     let header = unsafe { library.get::<AbiHeaderRef>(ROOT_MODULE_LOADER_NAME_WITH_NUL.as_bytes()) };
-    let header: AbiHeaderRef = *header.map_err(open)?;
+    let header: AbiHeaderRef = *header.map_err(|_| LoadError::Root("it has none: export_plugin! makes one".into()))?;
     // What the header points to must stay: the library is never closed.
     std::mem::forget(library);
     let root = |error: abi_stable::library::LibraryError| LoadError::Root(first_lines(&error.to_string()));
     header.upgrade().map_err(root)?.init_root_module().map_err(root)
+}
+
+/// The error names only the call that failed; the symbol or library that is missing is in its source, behind the path of the
+/// staged copy, which differs each time and tells nobody anything.
+fn said_by_loader(error: &libloading::Error, staged: &Path) -> String {
+    let said = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
+    said.replace(&format!("{}: ", staged.display()), "")
 }
 
 /// abi_stable describes every layout it met, on hundreds of lines.
