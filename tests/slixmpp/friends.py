@@ -4,11 +4,11 @@ from client import run
 
 
 async def friends(_http, alice, bob):
-    # slixmpp's default: every request is granted and returned.
-    seen = alice.expect("got_online")
     for user in (alice, bob):
         user.send_presence()
         await user.settle()
+    # slixmpp's default: every request is granted and returned.
+    seen = alice.expect("got_online")
     alice.send_presence_subscription(pto=bob.boundjid.bare)
     assert (await seen)["from"].bare == bob.boundjid.bare
 

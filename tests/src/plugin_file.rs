@@ -41,9 +41,10 @@ impl PluginFile {
         assert_eq!(old.len(), new.len(), "nothing may move");
         let mut bytes = self.0.clone();
         let mut from = 0;
-        while let Some(place) = find(&bytes[from..], old.as_bytes()) {
-            from += place;
-            bytes[from..from + new.len()].copy_from_slice(new.as_bytes());
+        while let Some(distance) = find(&bytes[from..], old.as_bytes()) {
+            let (place, end) = (from + distance, from + distance + new.len());
+            bytes[place..end].copy_from_slice(new.as_bytes());
+            from = end;
         }
         assert!(from > 0, "{old:?} is not in the file");
         PluginFile(bytes)

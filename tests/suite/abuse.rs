@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tests::{
     host::{DOMAIN, Host},
     http::exchange,
-    xmpp::{Connection, Incoming},
+    xmpp::{Connection, Error, Incoming},
 };
 
 const HEADER: &str = "<?xml version='1.0'?><stream:stream to='localhost' version='1.0' xmlns='jabber:client' \
@@ -128,7 +128,7 @@ fn a_silent_client_is_shown_out() {
             // A byte now and then does not prolong the time.
             let _ = connection.send(" ");
             match connection.receive_until(Instant::now() + Duration::from_secs(5)) {
-                Ok(_) | Err(tests::xmpp::Error::TimedOut) => {}
+                Ok(_) | Err(Error::TimedOut) => {}
                 Err(_) => break,
             }
             assert!(started.elapsed() < Duration::from_secs(45), "still open");
@@ -145,10 +145,17 @@ fn what_is_pipelined_behind_starttls_is_dropped() {
     let mut connection = Connection::open(host.xmpp()).unwrap();
     let injected = "<iq type='get' id='injected'><ping xmlns='urn:xmpp:ping'/></iq>";
     connection.send(format!("{HEADER}<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>{injected}")).unwrap();
-    while !matches!(connection.receive().unwrap(), Incoming::Child(child) if child.name() == "proceed") {}
-    // [X22] Either the handshake fails, or nothing of what came before it is answered inside it.
+    // [X22] Either the server ends it at once, or the handshake fails, or nothing of what came before it counts inside it.
+    loop {
+        match connection.receive() {
+            Ok(Incoming::Child(child)) if child.name() == "proceed" => break,
+            Ok(Incoming::Child(child)) => assert_ne!(child.attr("id"), Some("injected"), "answered in the clear"),
+            Ok(_) => {}
+            Err(end) => return assert!(matches!(end, Error::Closed), "{end}"),
+        }
+    }
     if let Ok(secured) = connection.secure(DOMAIN) {
-        let stream = secured.begin(DOMAIN).expect("the first thing inside TLS is our own header");
+        let stream = secured.begin(DOMAIN).expect("the first thing inside TLS is the server's own header");
         assert_eq!(stream.features().name(), "features");
     }
 }

@@ -121,7 +121,7 @@ fn other_methods_get_405() {
 #[test]
 fn unknown_paths_below_the_plugin_are_404() {
     let host = open_host();
-    for path in ["", "/", "/nothing", "/status/", "/status/more", "/Status", "/../presence", "/%2e%2e/x"] {
+    for path in ["/nothing", "/status/", "/status/more", "/Status", "/../presence", "/%2e%2e/x"] {
         assert_eq!(host.http().get(&format!("/plugins/presence{path}")).status, 404, "{path:?}");
     }
     assert_eq!(host.http().get("/plugins/nobody/status").status, 404);
@@ -129,11 +129,23 @@ fn unknown_paths_below_the_plugin_are_404() {
 }
 
 #[test]
+fn the_plugin_has_a_page_of_its_own() {
+    let host = open_host();
+    let page = host.http().get("/plugins/presence/");
+    assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
+    let policy = page.header("content-security-policy").expect("a policy");
+    assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe-inline"), "{policy}");
+    let bare = host.http().get("/plugins/presence");
+    assert_eq!((bare.status, bare.header("location")), (308, Some("/plugins/presence/")));
+}
+
+#[test]
 fn a_form_may_have_64_kib() {
     let host = open_host();
     let mut alice = host.new_user("alice");
     show(&mut alice, "", "here");
-    let form = |length: usize| format!("{:x<length$}", "jid=alice@localhost&type=text&filler=");
+    let start = "jid=alice@localhost&type=text&filler=";
+    let form = |length: usize| start.to_owned() + &"x".repeat(length - start.len());
     assert_eq!(host.http().post(STATUS, &form(65536)).text(), "here\n");
     let too_long = raw_post(&host, &form(65537));
     assert_eq!(too_long.status, 413);
