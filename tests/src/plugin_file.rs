@@ -106,6 +106,7 @@ impl DropStyle {
     }
 }
 
+/// Libraries have megabytes, and tests are not optimised: the search must not be naive.
 fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
-    bytes.windows(wanted.len()).position(|window| window == wanted)
+    memchr::memmem::find(bytes, wanted)
 }
