@@ -31,6 +31,9 @@ pub enum BodyError {
 /// # Errors
 /// It is longer than `limit`, too slow, or broken. One that says so is found too long before it is read.
 pub async fn read(headers: &HeaderMap, payload: &mut Payload, limit: usize) -> Result<Bytes, BodyError> {
+    if matches!(payload, Payload::None) {
+        return Ok(Bytes::new());
+    }
     let length = headers.get(CONTENT_LENGTH);
     if length.is_none() && !headers.contains_key(TRANSFER_ENCODING) {
         return Ok(Bytes::new());
