@@ -72,7 +72,9 @@ pub fn example(people: &[Person], placeholder: &str, base: Base<'_>, visibility:
         page.push_str("</tbody></table>");
     }
     let shown = people.iter().find(|person| person.state != "offline").or(people.first());
-    page.push_str(&embedding(shown.map_or(placeholder, |person| &person.jid), base));
+    let jid = shown.map_or(placeholder, |person| &person.jid);
+    page.push_str(&markup(jid, base));
+    page.push_str(&commands(jid, base));
     page.push_str(&form(""));
     page.push_str("<p class=\"hint\">");
     page.push_str(match visibility {
@@ -82,7 +84,7 @@ pub fn example(people: &[Person], placeholder: &str, base: Base<'_>, visibility:
              somebody offline."
         }
     });
-    let _ = write!(page, " <a href=\"{HOME}\">All about it</a></p>");
+    let _ = write!(page, " <a href=\"{HOME}\">More about it</a></p>");
     html(page)
 }
 
@@ -98,10 +100,8 @@ pub fn home(asked: Option<&str>, placeholder: &str, visibility: Visibility) -> R
          <section><h2>Try it</h2>",
     );
     page.push_str(&form(asked.unwrap_or_default()));
-    if let Some(jid) = asked {
-        let _ = write!(page, "<table><tbody><tr><th>{}{}</th></tr></tbody></table>", icon(jid), escape(jid));
-    }
-    page.push_str(&embedding(asked.unwrap_or(placeholder), Base("")));
+    page.push_str(&asked.map(answers).unwrap_or_default());
+    page.push_str(&markup(asked.unwrap_or(placeholder), Base("")));
     page.push_str("<p class=\"hint\">On another site, put the address of this server in front.</p></section>");
     page.push_str(&states());
     page.push_str(&rules(visibility));
@@ -120,9 +120,9 @@ fn html(page: String) -> Response {
 fn row(person: &Person) -> String {
     let Person { jid, state, line } = person;
     format!(
-        "<tr><th><a href=\"{HOME}?jid={}\">{}{}</a></th><td>{state}</td><td>{}</td></tr>",
-        Encoded(jid),
+        "<tr><th>{}<a href=\"{HOME}?jid={}\">{}</a></th><td>{state}</td><td>{}</td></tr>",
         icon(jid),
+        Encoded(jid),
         escape(jid),
         escape(line.as_str())
     )
@@ -130,19 +130,32 @@ fn row(person: &Person) -> String {
 
 /// The state stands beside it in words, or the page has no words for it: the icon alone needs none.
 fn icon(jid: &str) -> String {
-    format!("<img src=\"{STATUS}?jid={}\" alt=\"\" width=\"16\" height=\"16\"> ", Encoded(jid))
+    format!("<img src=\"{STATUS}?jid={}\" alt=\"\" width=\"16\" height=\"16\">", Encoded(jid))
 }
 
-/// What to copy.
-fn embedding(jid: &str, Base(base): Base<'_>) -> String {
-    let address = format!("{base}{STATUS}?jid={}", Encoded(jid));
-    let markup = format!("<img src=\"{address}\" alt=\"presence\">");
-    let curl = format!("curl '{address}&type=text'\ncurl '{address}&type=xml'");
+/// The answers of all types for one user.
+fn answers(jid: &str) -> String {
+    let as_type = |kind, name| format!("<a href=\"{STATUS}?jid={}&amp;type={kind}\">{name}</a>", Encoded(jid));
     format!(
-        "<h3>Put it on a page</h3><pre><code>{}</code></pre><h3>Or ask for text or XML</h3><pre><code>{}</code></pre>",
-        escape(markup.as_str()),
-        escape(curl.as_str())
+        "<table><tbody><tr><th>{}{}</th><td>{} {}</td></tr></tbody></table>",
+        icon(jid),
+        escape(jid),
+        as_type("text", "as text"),
+        as_type("xml", "as XML")
     )
+}
+
+/// Markup to copy.
+fn markup(jid: &str, Base(base): Base<'_>) -> String {
+    let markup = format!("<img src=\"{base}{STATUS}?jid={}\" alt=\"presence\">", Encoded(jid));
+    format!("<h3>Put it on a page</h3><pre><code>{}</code></pre>", escape(markup.as_str()))
+}
+
+/// Commands to copy.
+fn commands(jid: &str, Base(base): Base<'_>) -> String {
+    let address = format!("{base}{STATUS}?jid={}", Encoded(jid));
+    let curl = format!("curl '{address}&type=text'\ncurl '{address}&type=xml'");
+    format!("<h3>Or ask for text or XML</h3><pre><code>{}</code></pre>", escape(curl.as_str()))
 }
 
 fn form(jid: &str) -> String {

@@ -118,7 +118,7 @@ impl Console {
             _ => return reply::nothing(),
         };
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
-            return reply::other_methods(&["GET", "HEAD"]);
+            return reply::other_methods("GET, HEAD");
         }
         content(self)
     }

@@ -87,7 +87,7 @@ fn of_generation(generation: &Generation) -> Markup {
         @if !manifest.needs.is_empty() { dt { "Needs" } dd { (manifest.needs.join(", ")) } }
         @if !manifest.authors.is_empty() { dt { "By" } dd { (manifest.authors.replace(':', ", ")) } }
         @if !manifest.license.is_empty() { dt { "Licence" } dd { (manifest.license) } }
-        @if !manifest.rustc.is_empty() { dt { "Built with" } dd { (manifest.rustc) } }
+        @if !manifest.rustc.is_empty() { dt { "Built with" } dd { "rustc " (manifest.rustc) } }
     }
 }
 

@@ -30,7 +30,7 @@ pub enum BodyError {
 ///
 /// # Errors
 /// It is longer than `limit`, too slow, or broken. One that says so is found too long before it is read.
-pub async fn read(headers: &HeaderMap, payload: Payload, limit: usize) -> Result<Bytes, BodyError> {
+pub async fn read(headers: &HeaderMap, payload: &mut Payload, limit: usize) -> Result<Bytes, BodyError> {
     let length = headers.get(CONTENT_LENGTH);
     if length.is_none() && !headers.contains_key(TRANSFER_ENCODING) {
         return Ok(Bytes::new());
@@ -44,7 +44,7 @@ pub async fn read(headers: &HeaderMap, payload: Payload, limit: usize) -> Result
     collect(payload, limit).await
 }
 
-async fn collect(payload: Payload, limit: usize) -> Result<Bytes, BodyError> {
+async fn collect(payload: &mut Payload, limit: usize) -> Result<Bytes, BodyError> {
     let mut payload = BodyStream::new(payload);
     let start = Instant::now();
     let mut body = BytesMut::new();
@@ -57,5 +57,61 @@ async fn collect(payload: Payload, limit: usize) -> Result<Bytes, BodyError> {
             Some(Ok(chunk)) if body.len() + chunk.len() > limit => return Err(BodyError::TooLong),
             Some(Ok(chunk)) => body.extend_from_slice(&chunk),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::{HttpResponse, dev::ServiceResponse, http::StatusCode};
+
+    use super::*;
+    use crate::http::{
+        reply,
+        server::{
+            build,
+            tests::{Running, exchange, run},
+        },
+    };
+
+    /// Answers with the body, or 400 and the reason.
+    fn echo() -> Running {
+        run(|listener| {
+            build(listener, Some(1), |request| async move {
+                let (request, mut payload) = request.into_parts();
+                let response = match read(request.headers(), &mut payload, 8).await {
+                    Ok(body) => HttpResponse::Ok().body(body),
+                    Err(error) => {
+                        let response = HttpResponse::build(StatusCode::BAD_REQUEST).body(format!("{error:?}"));
+                        reply::without_reading(payload, response)
+                    }
+                };
+                ServiceResponse::new(request, response)
+            })
+        })
+    }
+
+    fn body_of(head: &str, body: &str) -> String {
+        let request = format!("POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{head}\r\n\r\n{body}");
+        let answer = exchange(echo().address, request);
+        answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or(answer)
+    }
+
+    #[test]
+    fn a_body_is_read_up_to_the_limit() {
+        assert_eq!(body_of("Content-Length: 8", "12345678"), "12345678");
+        assert_eq!(body_of("Transfer-Encoding: chunked", "3\r\n123\r\n5\r\n45678\r\n0\r\n\r\n"), "12345678");
+        assert_eq!(body_of("Accept: */*", ""), "");
+    }
+
+    #[test]
+    fn a_longer_one_is_refused_before_it_is_there() {
+        assert_eq!(body_of("Content-Length: 9", ""), "TooLong");
+        assert_eq!(body_of("Transfer-Encoding: chunked", "3\r\n123\r\n6\r\n456789\r\n"), "TooLong");
+    }
+
+    #[test]
+    fn one_that_stops_half_way_is_given_up() {
+        assert_eq!(body_of("Content-Length: 8", "123"), "TooSlow");
+        assert_eq!(body_of("Transfer-Encoding: chunked", "x\r\n"), "Broken");
     }
 }

@@ -39,21 +39,19 @@ const MOST_USERS: usize = 6;
 /// Seconds from one look to the next, while users are shown.
 const REFRESH: &str = "4";
 
+/// Tells since when the plugin of an id has been active.
+pub type Since = Box<dyn Fn(&str) -> Option<Timestamp> + Send + Sync>;
+
 /// What the page shows beside the plugins.
 pub struct Front {
     /// Where visitors reach this listener, without a slash at the end: `http://127.0.0.1:9090`. From the configuration, never from a
     /// request, which could name any host.
     pub origin: String,
     /// Users of this server, as bare JIDs, for examples that everybody may see. None: a placeholder stands for them.
-    pub users: Box<Users>,
+    pub users: Box<dyn Fn() -> Vec<String> + Send + Sync>,
     /// Since when the plugin of this id has been active.
-    pub since: Box<Since>,
+    pub since: Since,
 }
-
-/// Asks for users.
-pub type Users = dyn Fn() -> Vec<String> + Send + Sync;
-/// Asks for a time by the id of a plugin.
-pub type Since = dyn Fn(&str) -> Option<Timestamp> + Send + Sync;
 
 /// A plugin's own part of the page.
 struct Example {
@@ -68,7 +66,7 @@ impl Front {
             return reply::nothing();
         }
         if !matches!(*method, Method::GET | Method::HEAD) {
-            return reply::other_methods(&["GET", "HEAD"]);
+            return reply::other_methods("GET, HEAD");
         }
         if path == "/style.css" { style() } else { self.page(query, routes).await }
     }

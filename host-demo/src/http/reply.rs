@@ -10,9 +10,10 @@ use std::{
 use actix_web::{
     HttpRequest, HttpResponse,
     body::{self, BodySize, BoxBody, MessageBody},
+    dev::Payload,
     http::{
         ConnectionType, Method, StatusCode, Version,
-        header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS},
+        header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS},
     },
 };
 use bytes::Bytes;
@@ -87,6 +88,32 @@ impl MessageBody for Streamed {
     }
 }
 
+/// Keeps what was not read of a request's body until its response has been sent: actix then closes the connection. Were it
+/// dropped before, actix would wait for the rest of a chunked body, if need be for ever.
+pub fn without_reading(payload: Payload, response: HttpResponse) -> HttpResponse {
+    match payload {
+        Payload::None => response,
+        unread => response.map_body(|_, body| BoxBody::new(Refusal { body, _unread: unread })),
+    }
+}
+
+struct Refusal {
+    body: BoxBody,
+    _unread: Payload,
+}
+
+impl MessageBody for Refusal {
+    type Error = Box<dyn Error>;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        Pin::new(&mut self.body).poll_next(cx)
+    }
+}
+
 /// One line of text to say what is wrong.
 pub fn refusal(status: StatusCode, line: &'static str) -> HttpResponse {
     HttpResponse::build(status)
@@ -100,18 +127,25 @@ pub fn nothing() -> HttpResponse {
     refusal(StatusCode::NOT_FOUND, "There is nothing here.\n")
 }
 
-/// 405: the path answers to these methods only.
-pub fn other_methods(methods: &[&str]) -> HttpResponse {
-    let mut response = refusal(StatusCode::METHOD_NOT_ALLOWED, "This address does not answer to that method.\n");
-    if let Ok(methods) = HeaderValue::from_str(&methods.join(", ")) {
-        response.headers_mut().insert(ALLOW, methods);
-    }
-    response
+/// 405: the path answers to these methods only, separated by commas.
+pub fn other_methods(allowed: &str) -> HttpResponse {
+    let response = refusal(StatusCode::METHOD_NOT_ALLOWED, "This address does not answer to that method.\n");
+    with(response, ALLOW, allowed)
+}
+
+/// 308: it is at this path.
+pub fn moved(path: &str) -> HttpResponse {
+    with(refusal(StatusCode::PERMANENT_REDIRECT, "This page has another address.\n"), LOCATION, path)
 }
 
 /// 503: it may work again in a moment.
 pub fn unavailable(line: &'static str) -> HttpResponse {
-    let mut response = refusal(StatusCode::SERVICE_UNAVAILABLE, line);
-    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+    with(refusal(StatusCode::SERVICE_UNAVAILABLE, line), RETRY_AFTER, "5")
+}
+
+fn with(mut response: HttpResponse, name: HeaderName, value: &str) -> HttpResponse {
+    let value = HeaderValue::from_str(value)
+        .expect("methods are words of capitals, and a mount is made of a-z, 0-9, '-' and '/'");
+    response.headers_mut().insert(name, value);
     response
 }

@@ -1,8 +1,8 @@
 //! What both listeners have in common: an actix server around one function, with limits on time.
 //!
 //! A client has [`HEAD_PATIENCE`] to send the head of its first request, so that one that never sends a byte is gone soon. One that does
-//! not take what it is sent is the kernel's to cut (`TCP_USER_TIMEOUT`, tcp(7)): actix has no limit for that. Limits on the
-//! size of a head are actix's: 128 KiB, 96 header fields.
+//! not take what it is sent, or is gone without a word, is the kernel's to find (tcp(7), `TCP_USER_TIMEOUT` and `TCP_KEEPIDLE`): actix has no
+//! limit for that. Limits on the size of a head are actix's: 128 KiB, 96 header fields.
 
 use std::{any::Any, io, net::TcpListener, time::Duration};
 
@@ -11,6 +11,7 @@ use actix_web::{
     dev::{Extensions, Server, ServiceRequest, ServiceResponse, fn_service},
     rt::net::TcpStream,
 };
+use rustix::net::sockopt;
 
 /// How long a new connection may take to send the head of a request; then it gets 408.
 pub const HEAD_PATIENCE: Duration = Duration::from_secs(5);
@@ -18,6 +19,8 @@ pub const HEAD_PATIENCE: Duration = Duration::from_secs(5);
 pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How long a client may leave untaken what it was sent.
 pub const WRITE_PATIENCE: Duration = Duration::from_secs(10);
+/// How long a connection may be silent before the kernel asks whether the client is still there.
+pub const SILENCE: Duration = Duration::from_secs(60);
 /// How long requests may go on after the server was told to stop.
 pub const END_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a client may take to close its side.
@@ -35,6 +38,7 @@ where
     F: Fn(ServiceRequest) -> A + Clone + Send + 'static,
     A: Future<Output = ServiceResponse> + 'static,
 {
+    limit(&listener)?;
     let app = move || {
         let serve = serve.clone();
         App::new().default_service(fn_service(move |request| {
@@ -57,13 +61,18 @@ where
     Ok(server.listen(listener)?.run())
 }
 
-/// Prepares a new connection. What it learns here is not asked for at each request.
+/// Sets the kernel's limits, which connections inherit from their listener.
+fn limit(listener: &TcpListener) -> io::Result<()> {
+    sockopt::set_tcp_user_timeout(listener, WRITE_PATIENCE.as_millis() as u32)?;
+    sockopt::set_socket_keepalive(listener, true)?;
+    sockopt::set_tcp_keepidle(listener, SILENCE)?;
+    sockopt::set_tcp_keepintvl(listener, WRITE_PATIENCE)?;
+    Ok(())
+}
+
+/// Learns about a new connection what would else be asked for at each request.
 fn connected(connection: &dyn Any, data: &mut Extensions) {
     let Some(connection) = connection.downcast_ref::<TcpStream>() else { return };
-    let patience = u32::try_from(WRITE_PATIENCE.as_millis()).unwrap_or(u32::MAX);
-    if let Err(error) = rustix::net::sockopt::set_tcp_user_timeout(connection, patience) {
-        log::debug!("http: a connection stays without a limit on writing: {error}");
-    }
     // A client that is gone already has no address any more.
     if let Ok(address) = connection.peer_addr() {
         data.insert(Peer(address.ip().to_canonical().to_string()));
@@ -73,12 +82,21 @@ fn connected(connection: &dyn Any, data: &mut Extensions) {
 #[cfg(test)]
 pub mod tests {
     use std::{
+        convert::Infallible,
         io::{Read, Write},
         net::{SocketAddr, TcpStream},
+        pin::Pin,
+        sync::mpsc,
+        task::{Context, Poll},
         time::Instant,
     };
 
-    use actix_web::{HttpResponse, dev::ServerHandle};
+    use actix_web::{
+        HttpResponse,
+        body::{BodySize, MessageBody},
+        dev::ServerHandle,
+    };
+    use bytes::Bytes;
 
     use super::*;
 
@@ -100,7 +118,7 @@ pub mod tests {
     pub fn run(build: impl FnOnce(TcpListener) -> io::Result<Server> + Send + 'static) -> Running {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let (started, handle) = std::sync::mpsc::channel();
+        let (started, handle) = mpsc::channel();
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
@@ -152,6 +170,42 @@ pub mod tests {
         }
         assert!(started.elapsed() < Duration::from_secs(10), "closed after {:?}", started.elapsed());
         assert!(started.elapsed() >= HEAD_PATIENCE - Duration::from_secs(1), "others have time to send a head");
+    }
+
+    /// A body without end, which tells when it is dropped.
+    struct Endless(mpsc::Sender<()>);
+
+    impl MessageBody for Endless {
+        type Error = Infallible;
+
+        fn size(&self) -> BodySize {
+            BodySize::Stream
+        }
+
+        fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, Infallible>>> {
+            Poll::Ready(Some(Ok(Bytes::from_static(&[b'x'; 4096]))))
+        }
+    }
+
+    impl Drop for Endless {
+        fn drop(&mut self) {
+            self.0.send(()).unwrap();
+        }
+    }
+
+    /// Row H20, "write stall".
+    #[test]
+    fn a_client_that_takes_nothing_is_cut() {
+        let (dropped, is_dropped) = mpsc::channel();
+        let server = run(move |listener| {
+            build(listener, Some(1), move |request| {
+                let body = Endless(dropped.clone());
+                async move { request.into_response(HttpResponse::Ok().body(body)) }
+            })
+        });
+        let mut client = TcpStream::connect(server.address).unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        is_dropped.recv_timeout(WRITE_PATIENCE * 3).expect("the stalled connection is cut");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix_web::{
     HttpRequest, HttpResponse,
     dev::{Payload, ServiceRequest, ServiceResponse},
-    http::{Method, StatusCode, header::LOCATION},
+    http::{Method, StatusCode},
 };
 
 use super::{
@@ -35,6 +35,18 @@ struct Entered {
     parameters: Vec<(String, String)>,
 }
 
+/// Why a request reaches no route.
+enum Missed {
+    /// There is none at its path.
+    Path,
+    /// There is one, for these methods.
+    Method { allowed: String },
+    /// There is one with a slash behind the path.
+    Slash,
+    /// The host is ending.
+    Moment,
+}
+
 impl Public {
     /// The service over the route table of each moment.
     pub fn new(routes: Arc<Routes>, front: Front, metrics: Arc<Metrics>) -> Public {
@@ -44,27 +56,26 @@ impl Public {
     /// Answers one request.
     pub async fn serve(&self, request: ServiceRequest) -> ServiceResponse {
         let (request, payload) = request.into_parts();
-        let path = path::normalise(request.uri().path());
-        let response = if path.starts_with(MOUNT) {
-            match self.enter(request.method(), &path) {
-                Ok(entered) => self.call(&request, payload, entered).await,
-                Err(response) => self.own(*response),
-            }
-        } else {
-            let response = self.front.answer(request.method(), &path, request.query_string(), &self.routes).await;
-            self.own(response)
-        };
-        drop(path);
+        let response = self.answer(&request, payload).await;
         ServiceResponse::new(request, response)
     }
 
-    fn own(&self, response: HttpResponse) -> HttpResponse {
-        self.metrics.count_own(response.status());
-        response
+    async fn answer(&self, request: &HttpRequest, payload: Payload) -> HttpResponse {
+        let path = path::normalise(request.uri().path());
+        let own = if path.starts_with(MOUNT) {
+            match self.enter(request.method(), &path) {
+                Ok(entered) => return self.call(request, payload, entered).await,
+                Err(why) => missed(&why, &path),
+            }
+        } else {
+            self.front.answer(request.method(), &path, request.query_string(), &self.routes).await
+        };
+        self.metrics.count_own(own.status());
+        reply::without_reading(payload, own)
     }
 
     /// Finds the route of a request and keeps its generation from being stopped.
-    fn enter(&self, method: &Method, path: &str) -> Result<Entered, Box<HttpResponse>> {
+    fn enter(&self, method: &Method, path: &str) -> Result<Entered, Missed> {
         loop {
             let table = self.routes.load();
             match table.find(method.as_str(), path) {
@@ -73,27 +84,28 @@ impl Public {
                         return Ok(Entered { call, index, parameters });
                     }
                 }
-                Found::OtherMethods(methods) => return Err(reply::other_methods(&methods).into()),
-                Found::Nothing => return Err(with_slash(&table, path).unwrap_or_else(reply::nothing).into()),
+                Found::OtherMethods(methods) => return Err(Missed::Method { allowed: methods.join(", ") }),
+                Found::Nothing if is_home(&table, path) => return Err(Missed::Slash),
+                Found::Nothing => return Err(Missed::Path),
             }
             // A generation takes no more requests once another table is published, or when the host ends.
             if Arc::ptr_eq(&table, &self.routes.load()) {
-                return Err(reply::unavailable("The server is stopping.\n").into());
+                return Err(Missed::Moment);
             }
         }
     }
 
-    async fn call(&self, request: &HttpRequest, payload: Payload, entered: Entered) -> HttpResponse {
+    async fn call(&self, request: &HttpRequest, mut payload: Payload, entered: Entered) -> HttpResponse {
         let Entered { call, index, parameters } = entered;
         let (manifest, number) = (call.generation().manifest(), call.generation().number());
         let limit = call.generation().routes()[index].body_limit();
         let count = |status| self.metrics.count(&manifest.id, status);
-        let body = match body::read(request.headers(), payload, limit).await {
+        let body = match body::read(request.headers(), &mut payload, limit).await {
             Ok(body) => body,
             Err(error) => {
                 let response = refused(error);
                 count(response.status());
-                return response;
+                return reply::without_reading(payload, response);
             }
         };
         let shown = Request {
@@ -121,20 +133,19 @@ impl Public {
     }
 }
 
-/// A way to a plugin's own page, which stands at its mount with the slash.
-fn with_slash(table: &RouteTable, path: &str) -> Option<HttpResponse> {
-    let slashed = format!("{path}/");
+/// Whether a plugin has a page of its own at this path with a slash behind it.
+fn is_home(table: &RouteTable, path: &str) -> bool {
     let is_mount = path.strip_prefix(MOUNT).is_some_and(|id| !id.contains('/'));
-    let answers = is_mount && matches!(table.find("GET", &slashed), Found::Route { .. });
-    answers.then(|| {
-        let mut response =
-            reply::refusal(StatusCode::PERMANENT_REDIRECT, "This page has moved: its address ends with a slash.\n");
-        // The path is `/plugins/` and the id of a plugin: there is nothing in it that a field can't hold.
-        if let Ok(location) = slashed.parse() {
-            response.headers_mut().insert(LOCATION, location);
-        }
-        response
-    })
+    is_mount && matches!(table.find("GET", &format!("{path}/")), Found::Route { .. })
+}
+
+fn missed(why: &Missed, path: &str) -> HttpResponse {
+    match why {
+        Missed::Path => reply::nothing(),
+        Missed::Method { allowed } => reply::other_methods(allowed),
+        Missed::Slash => reply::moved(&format!("{path}/")),
+        Missed::Moment => reply::unavailable("The server is stopping.\n"),
+    }
 }
 
 fn refused(error: BodyError) -> HttpResponse {
@@ -153,5 +164,123 @@ fn failed(error: &CallError) -> HttpResponse {
         CallError::Abandoned(_) => reply::refusal(StatusCode::INTERNAL_SERVER_ERROR, "The plugin failed to answer.\n"),
         CallError::Busy => reply::unavailable("The plugin is busy.\n"),
         CallError::TimedOut => reply::unavailable("The plugin took too long.\n"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        net::{SocketAddr, TcpStream},
+        time::Duration,
+    };
+
+    use super::*;
+    use crate::http::{
+        front::tests::front,
+        listen,
+        server::tests::{Running, exchange, get, run},
+    };
+
+    fn public(users: &'static [&'static str], metrics: &Arc<Metrics>) -> Running {
+        let metrics = metrics.clone();
+        run(move |listener| listen(listener, Arc::default(), front(users), metrics))
+    }
+
+    fn status(answer: &str) -> &str {
+        answer.split(' ').nth(1).unwrap_or("none")
+    }
+
+    #[test]
+    fn without_plugins_there_is_the_page_and_nothing_else() {
+        let metrics = Arc::default();
+        let host = public(&[], &metrics);
+        let page = get(host.address, "/", "Host: x\r\n");
+        assert!(status(&page) == "200" && page.contains("Nothing yet."), "{page}");
+        assert!(page.contains("default-src 'none'") && !page.contains("unsafe"), "{page}");
+        for target in
+            ["/nothing", "/plugins", "/plugins/", "/plugins/a", "/plugins/a/b", "/%2e%2e/etc/passwd", "/../style.css"]
+        {
+            let answer = get(host.address, target, "Host: x\r\n");
+            assert_eq!(status(&answer), "404", "{target}: {answer}");
+            assert!(answer.contains("x-content-type-options: nosniff\r\n"), "{answer}");
+            assert!(!answer.to_lowercase().contains("set-cookie"), "{answer}");
+        }
+        let counted = metrics.responses();
+        assert_eq!(counted, [(String::new(), [0, 1, 0, 7, 0])]);
+    }
+
+    #[test]
+    fn the_page_answers_to_get_and_head_only() {
+        let host = public(&[], &Arc::default());
+        let ask = |method: &str| {
+            exchange(host.address, format!("{method} / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"))
+        };
+        let head = ask("HEAD");
+        assert!(head.ends_with("\r\n\r\n") && !head.contains("content-length: 0\r\n"), "{head}");
+        let post = ask("POST");
+        assert!(status(&post) == "405" && post.contains("allow: GET, HEAD\r\n"), "{post}");
+    }
+
+    /// Row H28.
+    #[test]
+    fn a_host_that_the_client_made_up_is_nowhere_in_the_page() {
+        let host = public(&["alice@localhost"], &Arc::default());
+        let page =
+            get(host.address, "/?live=0&evil.example", "Host: evil.example\r\nX-Forwarded-Host: evil.example\r\n");
+        assert!(status(&page) == "200" && !page.contains("evil"), "{page}");
+    }
+
+    #[test]
+    fn a_page_with_users_looks_again_until_it_is_told_not_to() {
+        let host = public(&["alice@localhost"], &Arc::default());
+        assert!(get(host.address, "/", "Host: x\r\n").contains("http-equiv=\"refresh\""));
+        assert!(!get(host.address, "/?live=0", "Host: x\r\n").contains("http-equiv=\"refresh\""));
+        let nobody = public(&[], &Arc::default());
+        assert!(!get(nobody.address, "/", "Host: x\r\n").contains("http-equiv=\"refresh\""));
+    }
+
+    /// Rows H22 and H23: refused by actix, and the server goes on.
+    #[test]
+    fn what_is_no_request_is_refused() {
+        let host = public(&[], &Arc::default());
+        let many: String = (0..97).map(|number| format!("X-{number}: y\r\n")).collect();
+        let twice = "Content-Length: 5\r\nContent-Length: 6\r\n";
+        let both = "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n";
+        for (target, fields) in
+            [("a".repeat(64 << 10), ""), (String::new(), &many), (String::new(), twice), (String::new(), both)]
+        {
+            let answer = get(host.address, &format!("/{target}"), &format!("Host: x\r\n{fields}"));
+            assert!(answer.is_empty() || status(&answer).starts_with('4'), "{answer}");
+            assert_eq!(answer.matches("HTTP/1.1 ").count(), answer.len().min(1), "{answer}");
+        }
+        assert_eq!(status(&get(host.address, "/", "Host: x\r\n")), "200");
+    }
+
+    #[test]
+    fn a_body_that_nobody_wants_does_not_keep_the_connection() {
+        let host = public(&[], &Arc::default());
+        for head in ["Transfer-Encoding: chunked", "Content-Length: 1000"] {
+            let answer = exchange(host.address, format!("POST /nothing HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\n1\r\n"));
+            assert!(status(&answer) == "404" && answer.ends_with("There is nothing here.\n"), "{answer}");
+        }
+    }
+
+    fn is_closed(address: SocketAddr) -> bool {
+        TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_err()
+    }
+
+    #[test]
+    fn the_caller_ends_it() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let server = listen(listener, Arc::default(), front(&[]), Arc::default()).unwrap();
+            let handle = server.handle();
+            let running = tokio::spawn(server);
+            handle.stop(true).await;
+            running.await.unwrap().unwrap();
+        });
+        assert!(is_closed(address));
     }
 }
