@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use crate::{control::Refusal, plugin::probe};
+use crate::{control::Refusal, plugin::verdict};
 
 /// Tries one staged file.
 pub(super) fn run(file: &Path) -> Result<(), Refusal> {
-    probe::run_probe(file).map_err(|cause| Refusal::failed(format!("probe: {}: {cause}", file.display())))
+    verdict::run_probe(file).map_err(|cause| Refusal::failed(format!("probe: {}: {cause}", file.display())))
 }

@@ -14,11 +14,12 @@ use tokio::sync::oneshot;
 
 use super::{
     desk::Turn,
+    digest::Digest,
     folder::{FileName, Stamp},
     generation::Generation,
     journey::{Candidate, End},
     refusal::Refusal,
-    stage::{Digest, StagedFile},
+    stage::StagedFile,
     status::{Actor, State, Subject},
 };
 use crate::store::{PluginRecord, Quarantined};

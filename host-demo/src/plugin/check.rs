@@ -5,7 +5,7 @@ use std::{fs::File, io::Read, os::unix::fs::OpenOptionsExt, path::Path};
 
 use plugin_api::manifest::Manifest;
 
-use super::{callbacks, elf::Library, folder::Stamp, refusal::Refusal, stage::Digest};
+use super::{callbacks, digest::Digest, elf::Library, folder::Stamp, refusal::Refusal};
 
 /// The largest file that is taken, if the configuration names no other: 64 MiB.
 pub const DEFAULT_LIMIT: u64 = 64 << 20;

@@ -7,10 +7,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{
     deployer::{Command, CommandError},
+    digest::Digest,
     folder::FileName,
     generation::Generation,
     journey::{Candidate, End},
-    stage::Digest,
     status::State,
     watch::Report,
 };

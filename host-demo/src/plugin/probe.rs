@@ -1,13 +1,12 @@
 //! The trial: a child process opens a staged file, checks the interface, starts the plugin against a host that offers
 //! nothing, and stops it. What would take this server down takes the child down instead.
 //!
-//! The child is this program again, `host-demo probe FILE`, in a process group of its own. It answers with one line of
-//! JSON on standard output; what it dies of, or five seconds without an answer, is an answer too.
+//! The child is this program again, `host-demo probe FILE`, in a process group of its own. It answers with a
+//! [`verdict`](super::verdict) on standard output; what it dies of, or five seconds without an answer, is one too.
 
 use std::{
     ffi::OsString,
-    fs,
-    io::{self, Write},
+    fs, io,
     os::{
         fd::{AsFd, BorrowedFd},
         unix::process::{CommandExt, ExitStatusExt},
@@ -19,11 +18,13 @@ use std::{
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    process::{Pid, Resource, Rlimit, Signal, kill_process_group, set_parent_process_death_signal, setrlimit},
+    process::{Pid, Signal, kill_process_group},
 };
-use serde::{Deserialize, Serialize};
 
-use super::{check, generation::Loaded, refusal::Refusal, services::Nobody};
+use super::{
+    refusal::Refusal,
+    verdict::{Verdict, data_folder},
+};
 
 /// How long a trial may take.
 const LIMIT: Duration = Duration::from_secs(5);
@@ -33,23 +34,6 @@ const KEPT_ENVIRONMENT: [&str; 5] = ["LD_LIBRARY_PATH", "PATH", "LANG", "LC_ALL"
 const KEPT_OUTPUT: usize = 64 << 10;
 /// How much of its last line is shown.
 const SHOWN: usize = 1_024;
-
-/// The child's answer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    /// Loaded, started and stopped.
-    Good {
-        /// The full patterns of its routes.
-        routes: Vec<String>,
-    },
-    /// The loader or the check of the interface refused it.
-    Load(String),
-    /// Its start failed or panicked.
-    Start(String),
-    /// One of its routes can't be mounted.
-    Route(String),
-}
 
 /// Makes trials.
 #[derive(Clone, Debug)]
@@ -78,62 +62,6 @@ impl Prober {
             log::warn!("what a trial left behind can't be deleted: {cause}");
         }
         result
-    }
-}
-
-/// The child's side: tries a staged file as this server would serve it, and writes the verdict to standard output.
-///
-/// # Errors
-/// The verdict could not be written.
-pub fn run_probe(staged: &Path) -> io::Result<()> {
-    // The parent gone, nobody wants to know; and what crashes here is no accident worth a core file.
-    let _ = set_parent_process_death_signal(Some(Signal::KILL));
-    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
-    let verdict = try_out(staged).map_or_else(Verdict::of_refusal, |routes| Verdict::Good { routes });
-    // In one write, so that a thread of the plugin's can't come in between.
-    let line = format!("{}\n", serde_json::json!(verdict));
-    let mut output = io::stdout().lock();
-    output.write_all(line.as_bytes())?;
-    output.flush()
-}
-
-fn try_out(staged: &Path) -> Result<Vec<String>, Refusal> {
-    let bytes = fs::read(staged).map_err(|cause| Refusal::Load(cause.to_string()))?;
-    let manifest = check::manifest(&bytes)?;
-    let generation = Loaded::open(staged, manifest, 0, Nobody::new(data_folder(staged)))?.start()?;
-    let routes = generation.routes().iter().map(|route| route.pattern().to_owned()).collect();
-    generation.stop();
-    Ok(routes)
-}
-
-/// Where a plugin on trial may keep its data until the trial is over.
-fn data_folder(staged: &Path) -> PathBuf {
-    staged.with_extension("trial")
-}
-
-impl Verdict {
-    fn of_refusal(refusal: Refusal) -> Verdict {
-        match refusal {
-            Refusal::Start(cause) => Verdict::Start(cause),
-            Refusal::Route(cause) => Verdict::Route(cause),
-            Refusal::Load(cause) => Verdict::Load(cause),
-            other => Verdict::Load(other.to_string()),
-        }
-    }
-
-    fn of(output: &[u8]) -> Option<Verdict> {
-        // A plugin may write to standard output too: the verdict is the last line that is one.
-        let whole = &output[..output.iter().rposition(|byte| *byte == b'\n')?];
-        whole.split(|byte| *byte == b'\n').rev().find_map(|line| serde_json::from_slice(line).ok())
-    }
-
-    fn into_result(self) -> Result<(), Refusal> {
-        match self {
-            Verdict::Good { .. } => Ok(()),
-            Verdict::Load(cause) => Err(Refusal::Load(shown(&cause))),
-            Verdict::Start(cause) => Err(Refusal::Start(shown(&cause))),
-            Verdict::Route(cause) => Err(Refusal::Route(shown(&cause))),
-        }
     }
 }
 
@@ -281,7 +209,7 @@ impl<S: io::Read + AsFd> Captured<S> {
 }
 
 /// A line of foreign text made fit for a log: bounded, and nothing in it moves a cursor.
-fn shown(text: &str) -> String {
+pub fn shown(text: &str) -> String {
     let line = text.chars().map(|c| if c.is_control() { ' ' } else { c });
     line.scan(0, |length, c| {
         *length += c.len_utf8();

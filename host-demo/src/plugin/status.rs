@@ -8,7 +8,7 @@ use std::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{refusal::Refusal, stage::Digest};
+use super::{digest::Digest, refusal::Refusal};
 
 /// Where a version is on its way. In logs these names are in capitals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
