@@ -75,9 +75,10 @@ impl Store {
         self.inner.memory.blocklists.pin().get(user.as_str()).cloned().unwrap_or_default()
     }
 
-    /// Whether `user` blocks `other`, both as the normalised text of a JID. Nobody blocks the own resources, whatever the
-    /// list says (section 5 of the XEP). Costs no I/O and no lock.
+    /// Whether a user blocks `other`, both given as the normalised text of a JID; that of the user may have a resource.
+    /// Nobody blocks the own resources, whatever the list says (section 5 of the XEP). Costs no I/O and no lock.
     pub fn blocks(&self, user: &str, other: &str) -> bool {
+        let user = bare(user);
         self.inner.memory.blocklists.pin().get(user).is_some_and(|list| list.blocks(other) && bare(other) != user)
     }
 

@@ -28,7 +28,8 @@ impl View {
         }
     }
 
-    /// Compares with what the server knows. `shows` is the contact's presence, if it is available.
+    /// Compares with what the server knows. `shows` is the contact's presence, if it is available and neither user blocks
+    /// the other.
     fn check(&self, own: &Roster, contact: &str, contact_jid: &str, shows: Option<&str>) {
         let item = own.items.get(&BareJid::new(contact).unwrap()).cloned().unwrap_or_default();
         let subscription = ["none", "to", "from", "both"][usize::from(item.to) + 2 * usize::from(item.from)];
@@ -42,27 +43,38 @@ impl View {
     }
 }
 
-/// Whether two rosters agree on what their owners are to each other.
-fn assert_agreement(ann: &Roster, bob: &Roster) {
+/// Whether two rosters agree on what their owners are to each other. A request may have been lost if one was blocked.
+fn assert_agreement(ann: &Roster, bob: &Roster, may_lose_requests: bool) {
     let ann_of_bob = ann.items.get(&account("bob")).cloned().unwrap_or_default();
     let bob_of_ann = bob.items.get(&account("ann")).cloned().unwrap_or_default();
     for (one, other) in [(&ann_of_bob, &bob_of_ann), (&bob_of_ann, &ann_of_bob)] {
         assert_eq!(one.to, other.from, "{one:?} {other:?}");
-        assert_eq!(one.ask, other.request.is_some(), "{one:?} {other:?}");
+        assert!(one.ask || other.request.is_none(), "{one:?} {other:?}");
+        assert!(!one.ask || other.request.is_some() || may_lose_requests, "{one:?} {other:?}");
     }
 }
 
 #[tokio::test]
 async fn whatever_two_users_send_their_rosters_agree_and_their_clients_know() {
+    send_anything(false).await;
+}
+
+#[tokio::test]
+async fn whomever_they_block_their_rosters_agree_and_their_clients_know() {
+    send_anything(true).await;
+}
+
+async fn send_anything(and_block: bool) {
     let server = Server::start().await;
     let mut clients = [server.login("ann", "1").await, server.login("bob", "1").await];
     let (users, jids) = (["ann@here", "bob@here"], ["ann@here/1", "bob@here/1"]);
     let mut views = [View::default(), View::default()];
     let mut shows = [Some("presence:plain"); 2];
+    let mut blocks = [false; 2];
     let mut random = 20_260_101_u64;
     for step in 0..600 {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let (actor, choice) = ((random >> 40) as usize % 2, (random >> 50) % 10);
+        let (actor, choice) = ((random >> 40) as usize % 2, (random >> 50) % if and_block { 12 } else { 10 });
         let contact = users[1 - actor];
         let roster_set =
             |item| format!("<iq type='set' id='{step}'><query xmlns='jabber:iq:roster'>{item}</query></iq>");
@@ -74,21 +86,27 @@ async fn whatever_two_users_send_their_rosters_agree_and_their_clients_know() {
             6 => roster_set(format!("<item jid='{contact}' subscription='remove'/>")),
             7 => roster_set(format!("<item jid='{contact}' name='{step}'/>")),
             8 => "<presence type='unavailable'/>".to_owned(),
+            10 => format!(
+                "<iq type='set' id='{step}'><block xmlns='urn:xmpp:blocking'><item jid='{contact}'/></block></iq>"
+            ),
+            11 => format!("<iq type='set' id='{step}'><unblock xmlns='urn:xmpp:blocking'/></iq>"),
             _ => "<presence><show>away</show></presence>".to_owned(),
         };
         match choice {
             8 => shows[actor] = None,
             9 => shows[actor] = Some("presence:away"),
+            10 | 11 => blocks[actor] = choice == 10,
             _ => {}
         }
         clients[actor].sends(&stanza).await;
         let rosters = [account("ann"), account("bob")].map(|user| server.store.roster(&user).unwrap());
-        assert_agreement(&rosters[0], &rosters[1]);
+        assert_agreement(&rosters[0], &rosters[1], and_block);
         for (at, view) in views.iter_mut().enumerate() {
             view.update(&mut clients[at]).await;
             // Who is unavailable himself hears of no presence until the next login.
             if shows[at].is_some() {
-                view.check(&rosters[at], users[1 - at], jids[1 - at], shows[1 - at]);
+                let shown = shows[1 - at].filter(|_| blocks == [false; 2]);
+                view.check(&rosters[at], users[1 - at], jids[1 - at], shown);
             } else {
                 view.presence.clear();
             }

@@ -78,12 +78,16 @@ async fn what_disco_announces_is_answered() {
     let read = ann.reads_xml().await;
     let info = read[0].get_child("query", ns::DISCO_INFO).unwrap();
     let features: Vec<_> = info.children().filter_map(|child| child.attr("var")).collect();
-    assert!(features.len() >= 5);
+    assert!(features.len() >= 6);
     for feature in features {
-        let to = if feature == ns::ROSTER { "" } else { "to='here'" };
-        let name = if feature == ns::PING { "ping" } else { "query" };
+        let (to, name, answer) = match feature {
+            ns::ROSTER => ("", "query", "iq:result"),
+            ns::BLOCKING => ("", "blocklist", "blocklist"),
+            ns::PING => ("to='here'", "ping", "iq:result"),
+            _ => ("to='here'", "query", "iq:result"),
+        };
         ann.sends(&format!("<iq type='get' id='2' {to}><{name} xmlns='{feature}'/></iq>")).await;
-        assert_eq!(ann.reads().await, ["iq:result"], "{feature}");
+        assert_eq!(ann.reads().await, [answer], "{feature}");
     }
 }
 
