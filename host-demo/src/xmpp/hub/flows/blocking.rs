@@ -137,6 +137,23 @@ async fn blocking_hides_presence_in_both_directions_and_unblocking_shows_it() {
 }
 
 #[tokio::test]
+async fn two_who_block_each_other_meet_again_when_both_unblock() {
+    let server = Server::start().await;
+    let (mut ann, mut bob) = (server.login("ann", "desk").await, server.login("bob", "phone").await);
+    server.befriend(&mut ann, &mut bob).await;
+    ann.asks_to("block", &["bob@here"]).await;
+    bob.asks_to("block", &["ann@here"]).await;
+    assert_eq!(ann.reads().await, ["presence:unavailable bob@here/phone", "iq:result"]);
+    assert_eq!(bob.reads().await, ["presence:unavailable ann@here/desk", "iq:result"]);
+    ann.asks_to("unblock", &["bob@here"]).await;
+    assert_eq!(ann.reads().await, ["iq:result"]);
+    assert_eq!(bob.reads().await, [""; 0]);
+    bob.asks_to("unblock", &["ann@here"]).await;
+    assert_eq!(ann.reads().await, ["presence:plain bob@here/phone"]);
+    assert_eq!(bob.reads().await, ["presence:plain ann@here/desk", "iq:result"]);
+}
+
+#[tokio::test]
 async fn who_blocks_looks_offline() {
     let server = Server::start().await;
     let (mut ann, mut bob) = (server.login("ann", "desk").await, server.login("bob", "phone").await);
