@@ -13,38 +13,39 @@ use minidom::Element;
 use super::{ConnectedResource, Hub, presence::unavailable, registry::Broadcast, stanza::serialise_to};
 use crate::store::{Blocklist, roster::Roster};
 
-/// To whom a user shows presence, by the lists of one moment. The user's own resources see it anyway.
+/// To whom a user shows presence, by the lists of one moment.
 #[derive(Clone, PartialEq)]
 pub(super) struct Audience {
+    owner: BareJid,
     roster: Arc<Roster>,
     blocklist: Arc<Blocklist>,
 }
 
 impl Audience {
-    /// The contacts who are subscribed, those among them who are blocked too.
-    pub fn contacts(&self) -> impl Iterator<Item = &BareJid> {
-        self.roster.items.iter().filter(|(_, item)| item.from).map(|(contact, _)| contact)
+    /// The user and the contacts who are subscribed, those among them who are blocked too.
+    pub fn members(&self) -> impl Iterator<Item = &BareJid> {
+        let contacts = self.roster.items.iter().filter(|(_, item)| item.from);
+        contacts.map(|(contact, _)| contact).chain([&self.owner])
     }
 
-    /// Whether a resource of somebody else may see the presence.
+    /// Whether a resource of a member may see the presence: each of the user's own may (RFC 6121 section 4.2.2).
     pub fn includes(&self, viewer: &ConnectedResource) -> bool {
-        self.roster.items.get(viewer.user()).is_some_and(|item| item.from)
-            && !self.blocklist.blocks(viewer.jid().as_str())
+        let is_subscriber = || self.roster.items.get(viewer.user()).is_some_and(|item| item.from);
+        *viewer.user() == self.owner || (is_subscriber() && !self.blocklist.blocks(viewer.jid().as_str()))
     }
 }
 
 impl Hub {
     /// To whom a user shows presence now.
     pub(super) fn audience(&self, user: &BareJid) -> Audience {
-        Audience { roster: self.known_roster(user), blocklist: self.store.blocklist(user) }
+        Audience { owner: user.clone(), roster: self.known_roster(user), blocklist: self.store.blocklist(user) }
     }
 
     /// Shows one resource to another, if it may see it. Asked under the lock: a subscription that ends meanwhile hides
     /// what is shown here.
     pub(super) fn show(&self, resource: &ConnectedResource, to: &ConnectedResource) {
         if let Some(current) = &resource.presence.lock().current {
-            let owner = resource.user();
-            if owner == to.user() || self.audience(owner).includes(to) {
+            if self.audience(resource.user()).includes(to) {
                 self.tell(to, resource, &current.stanza);
             }
         }
@@ -84,7 +85,7 @@ impl Hub {
             let mut leaving = BTreeMap::new();
             if let Some(current) = &mut presence.current {
                 let last = mem::replace(&mut current.audience, audience.clone());
-                for viewer in audience.contacts().flat_map(|contact| self.registry.available(contact)) {
+                for viewer in audience.members().flat_map(|member| self.registry.available(member)) {
                     match (last.includes(&viewer), audience.includes(&viewer)) {
                         (true, false) => drop(leaving.insert(viewer.jid().clone(), viewer)),
                         (false, true) => self.tell(&viewer, &resource, &current.stanza),

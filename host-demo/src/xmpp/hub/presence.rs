@@ -71,8 +71,8 @@ impl Hub {
         let last = presence.current.replace(current);
         let initial = last.is_none();
         self.publish(from, availability, initial);
-        for contact in audience.contacts().chain([from.user()]) {
-            self.send_presence(from, contact, stanza, |viewer| audience.includes(viewer));
+        for member in audience.members() {
+            self.send_presence(from, member, stanza, |viewer| audience.includes(viewer));
         }
         if let Some(last) = last.filter(|last| last.audience != audience) {
             self.hide_from_former(from, &last.audience, &audience);
@@ -107,50 +107,52 @@ impl Hub {
 
     fn withdraw(&self, from: &ConnectedResource, presence: &mut Presence, goodbye: &Element) {
         let mut told = BTreeSet::new();
+        let mut tell = |to: &Jid, saw: &dyn Fn(&ConnectedResource) -> bool| {
+            let seen = self.send_presence(from, to, goodbye, |viewer| saw(viewer) && !told.contains(viewer.jid()));
+            told.extend(seen.iter().map(|viewer| viewer.jid().clone()));
+        };
         if let Some(Broadcast { audience: last, .. }) = presence.current.take() {
             let now = self.audience(from.user());
-            told.extend(now.contacts().chain(last.contacts()).cloned());
             let last_status = status(goodbye);
             self.presence.clear(from.user().as_str(), from.jid().resource(), last_status.as_deref());
             self.store.record_last_status(from.user(), last_status.as_deref());
-            for contact in told.iter().chain([from.user()]) {
-                self.send_presence(from, contact, goodbye, |viewer| now.includes(viewer) || last.includes(viewer));
+            for member in now.members().chain(last.members()).collect::<BTreeSet<_>>() {
+                tell(member, &|viewer| now.includes(viewer) || last.includes(viewer));
             }
             from.set_priority(None);
         }
         // Section 4.6.3: whoever was told of the presence is told of its end, once.
         for jid in mem::take(&mut presence.directed) {
-            if !told.contains(&jid.to_bare()) {
-                self.send_presence(from, &jid, goodbye, |_| true);
-            }
+            tell(&jid, &|viewer| !self.blocks(from, viewer));
         }
     }
 
     /// Whoever saw the last broadcast and sees this one no more sees its end.
     fn hide_from_former(&self, from: &ConnectedResource, last: &Audience, now: &Audience) {
         let goodbye = unavailable(from.jid());
-        for contact in last.contacts() {
-            self.send_presence(from, contact, &goodbye, |viewer| last.includes(viewer) && !now.includes(viewer));
+        for member in last.members() {
+            self.send_presence(from, member, &goodbye, |viewer| last.includes(viewer) && !now.includes(viewer));
         }
     }
 
     /// Sends a presence to where it is addressed, or nowhere without an error (sections 8.5.2.1.2 and 8.5.3.2.2): to those
-    /// resources that `may_see` it, with the user's own, and whose users don't block the sender.
+    /// resources that `may_see` it and whose users don't block the sender. Returns these.
     pub(super) fn send_presence(
         &self,
         from: &ConnectedResource,
         to: &Jid,
         stanza: &Element,
         may_see: impl Fn(&ConnectedResource) -> bool,
-    ) {
+    ) -> Vec<Arc<ConnectedResource>> {
         let mut viewers = self.registry.addressed(to);
-        viewers.retain(|viewer| (viewer.user() == from.user() || may_see(viewer)) && !self.blocks(viewer, from));
+        viewers.retain(|viewer| may_see(viewer) && !self.blocks(viewer, from));
         if !viewers.is_empty() {
             let stanza = serialise_to(stanza, to);
-            for viewer in viewers {
+            for viewer in &viewers {
                 viewer.post(stanza.clone());
             }
         }
+        viewers
     }
 
     /// What a new available resource has to know: its user's other resources, the contacts' presence, and the requests
