@@ -38,7 +38,7 @@ impl Services for Server {
         let roster = self.store.roster_of(user).map_err(|error| error.to_string())?;
         let item = BareJid::new(viewer).ok().and_then(|viewer| roster.items.get(&viewer));
         let (from, to) = item.map_or((false, false), |item| (item.from, item.to));
-        Ok(Relation { account: true, from, to, blocked: false })
+        Ok(Relation { account: true, from, to, blocked: self.store.blocks(user, viewer) })
     }
 
     fn setting(&self, name: &str) -> Option<String> {
@@ -49,5 +49,29 @@ impl Services for Server {
         let folder = self.data.join(plugin);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         Ok(folder)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{BlocklistChange, Credentials, Keys};
+
+    #[tokio::test]
+    async fn a_viewer_is_blocked_by_jid_or_by_domain_and_a_stranger_never() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        let keys = Keys { salt: vec![1], iterations: 4096, stored_key: vec![2], server_key: vec![3] };
+        let ann = BareJid::new("ann@here").unwrap();
+        let credentials = Credentials { scram_sha_1: keys.clone(), scram_sha_256: keys };
+        store.add_account(&ann, &credentials).await.unwrap();
+        let blocked = ["bob@here", "away", "cat@here/pc"].map(|jid| jid.parse().unwrap()).to_vec();
+        store.change_blocklist(&ann, BlocklistChange::Block(blocked)).await.unwrap();
+        let server = Server { domain: "here".into(), store, presence: Arc::default(), data: folder.path().into() };
+
+        let blocked = |viewer| server.relation("ann@here", viewer).unwrap().blocked;
+        assert!(blocked("bob@here") && blocked("tim@away") && blocked("away"));
+        assert!(!blocked("cat@here") && !blocked("") && !blocked("ann@here"));
+        assert_eq!(server.relation("nobody@here", "bob@here"), Ok(Relation::default()));
     }
 }

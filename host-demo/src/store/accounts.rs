@@ -93,9 +93,9 @@ impl Store {
         self.inner.writer.change(work, |_, ()| {}).await
     }
 
-    /// Removes an account with its roster and last status, in one transaction with what others keep about it: in their
+    /// Removes an account with its roster, blocklist and last status, in one transaction with what others keep about it: in their
     /// rosters the contact stays with its name and groups but without any subscription, request or pre-approval, so that
-    /// a later owner of the name inherits nothing; a contact known only by its request goes.
+    /// a later owner of the name inherits nothing; a contact known only by its request goes. Who blocks the user still blocks the name.
     ///
     /// Returns the users whose rosters changed thereby, to be told by a roster push.
     ///
@@ -113,6 +113,7 @@ impl Store {
             .writer
             .change(work, move |memory, owners: &Vec<BareJid>| {
                 memory.accounts.pin().remove(published.as_str());
+                memory.blocklists.pin().remove(published.as_str());
                 memory.statuses.forget(published.as_str());
                 memory.rosters.forget(owners.iter().chain([&published]));
             })

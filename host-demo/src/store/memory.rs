@@ -12,6 +12,7 @@ use rusqlite::Connection;
 
 use super::{
     StoreError, accounts,
+    blocking::{self, Blocklist},
     roster::{Roster, RosterChange},
     settings::{self, Settings},
     status::Statuses,
@@ -22,6 +23,8 @@ use super::{
 pub(super) struct Memory {
     /// Every account, by the text of its JID.
     pub(super) accounts: papaya::HashMap<Box<str>, BareJid>,
+    /// Every blocklist that is not empty, by the text of its owner's JID.
+    pub(super) blocklists: papaya::HashMap<Box<str>, Arc<Blocklist>>,
     /// The rosters that were read since the start.
     pub(super) rosters: Rosters,
     /// All settings and what plugins declared about them.
@@ -34,12 +37,19 @@ impl Memory {
     /// Reads all of it again.
     pub(super) fn load(&self, db: &Connection) -> Result<(), StoreError> {
         let accounts = accounts::read_all(db)?;
+        let blocklists = blocking::read_all(db)?;
         self.settings.store(Arc::new(settings::read_all(db)?));
         self.rosters.forget_all();
         let known = self.accounts.pin();
         known.retain(|_, user| accounts.binary_search(user).is_ok());
         for user in accounts {
             known.insert(user.as_str().into(), user);
+        }
+        // Never cleared first: nobody gets through meanwhile.
+        let known = self.blocklists.pin();
+        known.retain(|user, _| blocklists.contains_key(user));
+        for (user, list) in blocklists {
+            known.insert(user, Arc::new(list));
         }
         Ok(())
     }

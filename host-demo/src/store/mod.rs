@@ -1,4 +1,4 @@
-//! What survives a restart: accounts, rosters, last status, settings and plugin records, in SQLite.
+//! What survives a restart: accounts, rosters, blocklists, last status, settings and plugin records, in SQLite.
 //!
 //! # Layout
 //! Changes go to one [`writer`] thread, which commits them in groups and answers when they are on the disk. Reads of
@@ -9,6 +9,7 @@
 
 mod about;
 mod accounts;
+mod blocking;
 mod error;
 mod lock;
 mod memory;
@@ -25,6 +26,7 @@ use std::{path::Path, sync::Arc};
 pub use self::{
     about::PasswordHash,
     accounts::{Credentials, Keys},
+    blocking::{Blocklist, BlocklistChange},
     error::StoreError,
     lock::{Lock, LockError},
     plugins::{PluginRecord, Quarantined},

@@ -52,6 +52,11 @@ const STEPS: [&str; 1] = ["
         PRIMARY KEY (user, contact)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX roster_items_by_contact ON roster_items (contact);
+    CREATE TABLE blocked_jids (
+        user TEXT NOT NULL REFERENCES accounts ON DELETE CASCADE,
+        jid TEXT NOT NULL,
+        PRIMARY KEY (user, jid)
+    ) STRICT, WITHOUT ROWID;
     CREATE TABLE last_statuses (
         user TEXT PRIMARY KEY REFERENCES accounts ON DELETE CASCADE,
         status TEXT NOT NULL

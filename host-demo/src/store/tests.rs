@@ -30,6 +30,10 @@ fn both() -> Item {
     Item { to: true, from: true, listed: true, ..Item::default() }
 }
 
+fn block(jids: &[&str]) -> BlocklistChange {
+    BlocklistChange::Block(jids.iter().map(|jid| jid.parse().unwrap()).collect())
+}
+
 async fn with_users(folder: &Path, users: &[&str]) -> Store {
     let store = Store::open(folder).unwrap();
     for user in users {
@@ -54,6 +58,7 @@ async fn everything_is_there_after_a_clean_end() {
     let store = with_users(folder.path(), &["ann@x", "bob@x"]).await;
     let item = Item { name: Some("Bob".into()), groups: vec!["a".into(), "b \"c\"".into()], ..both() };
     store.change_rosters(vec![change("ann@x", "bob@x", item.clone())]).await.unwrap();
+    store.change_blocklist(&jid("ann@x"), block(&["eve@x/phone", "y"])).await.unwrap();
     store.record_last_status(&jid("ann@x"), Some("gone"));
     store.set_setting("presence.visibility", "anyone").await.unwrap();
     store.claim_domain("x").await.unwrap();
@@ -68,6 +73,7 @@ async fn everything_is_there_after_a_clean_end() {
     assert_eq!(store.accounts(), [jid("ann@x"), jid("bob@x")]);
     assert_eq!(store.credentials("bob@x").unwrap(), Some(credentials(7)));
     assert_eq!(store.roster_of("ann@x").unwrap().items[&jid("bob@x")], item);
+    assert_eq!(store.blocklist(&jid("ann@x")).iter().collect::<Vec<_>>(), ["eve@x/phone", "y"]);
     assert_eq!(store.last_statuses().unwrap(), [("ann@x".into(), "gone".into())]);
     assert_eq!(store.setting("presence.visibility").as_deref(), Some("anyone"));
     assert_eq!(store.domain().unwrap().as_deref(), Some("x"));
@@ -123,6 +129,7 @@ async fn a_failing_change_does_not_fail_its_neighbours() {
 async fn a_full_disk_acknowledges_nothing_and_heals() {
     let folder = tempfile::tempdir().unwrap();
     let store = with_users(folder.path(), &["ann@x"]).await;
+    store.change_blocklist(&jid("ann@x"), block(&["y"])).await.unwrap();
     // The limit lives as long as the connection: it is gone when the store opened the file again.
     let pages = |db: &Connection| Ok(db.pragma_update(None, "max_page_count", 1)?);
     store.write(pages).await.unwrap();
@@ -135,6 +142,7 @@ async fn a_full_disk_acknowledges_nothing_and_heals() {
     assert!(store.roster_of("ann@x").unwrap().items.is_empty());
 
     store.change_rosters(vec![big]).await.unwrap();
+    assert!(store.blocks("ann@x", "y"), "still there after the memory was read again");
     let copy = killed(folder.path());
     let after = Store::open(copy.path()).unwrap();
     assert_eq!(after.account_exists("eve@x"), beside.is_ok());
@@ -185,6 +193,37 @@ async fn a_removed_account_leaves_no_subscription_behind() {
     store.claim_domain("x").await.unwrap();
     assert_eq!(store.last_statuses().unwrap(), []);
     assert!(matches!(store.remove_account(&jid("tim@x")).await, Err(StoreError::UnknownAccount(_))));
+}
+
+#[tokio::test]
+async fn a_blocklist_is_in_force_once_acknowledged_and_goes_with_its_account() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = with_users(folder.path(), &["ann@x", "bob@x"]).await;
+    let (ann, bob) = (jid("ann@x"), jid("bob@x"));
+    store.change_blocklist(&ann, block(&["bob@x", "cat@y/pc"])).await.unwrap();
+    store.change_blocklist(&ann, block(&["bob@x"])).await.unwrap();
+    store.change_blocklist(&bob, block(&["x"])).await.unwrap();
+    assert!(store.blocks("ann@x", "bob@x") && store.blocks("ann@x", "bob@x/phone") && !store.blocks("ann@x", "eve@x"));
+    assert!(store.blocks("bob@x", "ann@x") && !store.blocks("bob@x", "bob@x/phone"), "the own resources");
+
+    let unblock = BlocklistChange::Unblock(vec![bob.clone().into()]);
+    store.change_blocklist(&ann, unblock).await.unwrap();
+    assert!(!store.blocks("ann@x", "bob@x") && store.blocks("ann@x", "cat@y/pc"));
+    let copy = killed(folder.path());
+    let after = Store::open(copy.path()).unwrap();
+    assert_eq!((after.blocklist(&ann), after.blocklist(&bob)), (store.blocklist(&ann), store.blocklist(&bob)));
+
+    store.remove_account(&bob).await.unwrap();
+    store.change_blocklist(&ann, BlocklistChange::UnblockAll).await.unwrap();
+    for user in [&ann, &bob] {
+        assert_eq!(*store.blocklist(user), Blocklist::default());
+    }
+    let unknown = store.change_blocklist(&bob, block(&["x"])).await;
+    assert!(matches!(unknown, Err(StoreError::UnknownAccount(user)) if user == "bob@x"));
+    assert!(!store.blocks("bob@x", "ann@x"));
+    store.add_account(&bob, &credentials(1)).await.unwrap();
+    drop(store);
+    assert!(!Store::open(folder.path()).unwrap().blocks("bob@x", "ann@x"));
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use minidom::Element;
 
 use super::stanza::{Condition, element, ns};
 
-const SERVER_FEATURES: [&str; 5] = [ns::DISCO_INFO, ns::DISCO_ITEMS, ns::VERSION, ns::PING, ns::ROSTER];
+const SERVER_FEATURES: [&str; 6] = [ns::DISCO_INFO, ns::DISCO_ITEMS, ns::VERSION, ns::PING, ns::ROSTER, ns::BLOCKING];
 const ACCOUNT_FEATURES: [&str; 2] = [ns::DISCO_INFO, ns::DISCO_ITEMS];
 
 /// The server.

@@ -134,6 +134,8 @@ impl<'a> Draft<'a> {
     }
 
     /// The contact's side: `request` of `sender` arrives at `owner`. Of an unknown user nothing is heard (section 8.5.1).
+    /// Nor of one who blocks the sender (XEP-0191 section 3.3): a request is dropped, and of what ends or answers one only
+    /// the effect stays, so that the two rosters agree.
     pub fn arrive(
         &mut self,
         request: Request,
@@ -142,6 +144,10 @@ impl<'a> Draft<'a> {
         stanza: Element,
     ) -> Result<(), Condition> {
         if !self.hub.store.account_exists(owner.as_str()) {
+            return Ok(());
+        }
+        let parted = self.hub.are_parted(owner, sender);
+        if parted && request == Request::Subscribe {
             return Ok(());
         }
         let before = self.item(owner, sender)?;
@@ -155,7 +161,7 @@ impl<'a> Draft<'a> {
         let row = inbound(request, state);
         let mut item = before.clone();
         row.next.write(&mut item, Some(&String::from(&stanza)));
-        if row.passes {
+        if row.passes && !parted {
             // Section 3.1.6: the stanza goes out before the push that it explains.
             let to = owner.clone();
             self.deliveries.push(match request {

@@ -31,7 +31,7 @@ impl Hub {
                 return Err(Condition::RemoteServerNotFound);
             }
             if let Ok(full) = to.try_as_full() {
-                return self.forward(full, &stanza.element);
+                return self.forward(from, full, &stanza.element);
             }
         }
         // An answer to the server, such as that to a roster push, ends here.
@@ -44,9 +44,11 @@ impl Hub {
         }
     }
 
-    /// Section 8.5.3: to a resource, answered by its client.
-    fn forward(&self, to: &FullJid, stanza: &Element) -> Result<Option<Element>, Condition> {
-        let delivered = self.registry.find(to).is_some_and(|resource| resource.post(serialise(stanza)));
+    /// Section 8.5.3: to a resource, answered by its client. One whose user blocks the sender is not there (XEP-0191
+    /// section 3.3).
+    fn forward(&self, from: &ConnectedResource, to: &FullJid, stanza: &Element) -> Result<Option<Element>, Condition> {
+        let found = self.registry.find(to).filter(|_| !self.are_parted(from.jid(), to));
+        let delivered = found.is_some_and(|resource| resource.post(serialise(stanza)));
         if delivered { Ok(None) } else { Err(Condition::ServiceUnavailable) }
     }
 
@@ -64,6 +66,14 @@ impl Hub {
             }
             (true, "query", ns::ROSTER) => {
                 self.roster_set(from, payload).await?;
+                Ok(request.result(None))
+            }
+            (false, "blocklist", ns::BLOCKING) => {
+                self.blocklist_get(from, request.stanza).await;
+                Ok(None)
+            }
+            (true, "block" | "unblock", ns::BLOCKING) => {
+                self.blocklist_set(from, payload).await?;
                 Ok(request.result(None))
             }
             (false, "query", ns::DISCO_INFO) => Ok(request.result(Some(disco::account_info(payload)?))),
@@ -87,7 +97,9 @@ impl Hub {
             return Err(Condition::Forbidden);
         }
         let roster = self.store.roster(&to.to_bare())?;
-        let is_subscriber = roster.items.get(from.user()).is_some_and(|item| item.from);
+        // A request about the roster came back forbidden even so: whoever is blocked learns nothing from a difference.
+        let is_subscriber = roster.items.get(from.user()).is_some_and(|item| item.from)
+            && !self.store.blocks(to.as_str(), from.jid().as_str());
         match (request.is_set, payload.name(), payload.ns().as_str()) {
             (false, "query", ns::DISCO_INFO) if is_subscriber => {
                 Ok(request.result(Some(disco::account_info(payload)?)))

@@ -27,20 +27,28 @@ impl Hub {
         let Some(to) = &stanza.to else {
             let mut message = stanza.element.clone();
             set(&mut message, "to", from.user().as_str());
-            return self.message_to_account(kind, from.user(), &message);
+            return self.message_to_account(from, kind, from.user(), &message);
         };
         if !self.serves(to) {
             return Err(Condition::RemoteServerNotFound);
         }
         match to.try_as_full() {
-            Ok(full) => self.message_to_resource(kind, full, &stanza.element),
-            Err(account) => self.message_to_account(kind, account, &stanza.element),
+            Ok(full) => self.message_to_resource(from, kind, full, &stanza.element),
+            Err(account) => self.message_to_account(from, kind, account, &stanza.element),
         }
     }
 
-    /// Section 8.5.2. The server itself and unknown users have no resources: they answer as a user who is offline does.
-    fn message_to_account(&self, kind: Type, account: &BareJid, message: &Element) -> Result<(), Condition> {
+    /// Section 8.5.2. The server itself and unknown users have no resources: they answer as a user who is offline does,
+    /// and so does one who blocks the sender (XEP-0191 section 3.3).
+    fn message_to_account(
+        &self,
+        from: &ConnectedResource,
+        kind: Type,
+        account: &BareJid,
+        message: &Element,
+    ) -> Result<(), Condition> {
         let mut resources = self.registry.available(account);
+        resources.retain(|resource| !self.are_parted(from.jid(), resource.jid()));
         let best = resources.iter().filter_map(|resource| resource.priority()).max();
         // A negative priority says: nothing that is not addressed to this very resource.
         let least = match kind {
@@ -60,11 +68,17 @@ impl Hub {
     }
 
     /// Section 8.5.3. A resource need not be available for what is addressed to it.
-    fn message_to_resource(&self, kind: Type, to: &FullJid, message: &Element) -> Result<(), Condition> {
-        let found = self.registry.find(to);
+    fn message_to_resource(
+        &self,
+        from: &ConnectedResource,
+        kind: Type,
+        to: &FullJid,
+        message: &Element,
+    ) -> Result<(), Condition> {
+        let found = self.registry.find(to).filter(|_| !self.are_parted(from.jid(), to));
         match kind {
             _ if found.is_some_and(|resource| resource.send(message)) => Ok(()),
-            Type::Chat => self.message_to_account(kind, &Jid::from(to.clone()).into_bare(), message),
+            Type::Chat => self.message_to_account(from, kind, &Jid::from(to.clone()).into_bare(), message),
             Type::Normal | Type::Groupchat => Err(Condition::ServiceUnavailable),
             Type::Headline | Type::Error => Ok(()),
         }

@@ -5,12 +5,14 @@
 //! A stream that has authenticated a user binds a resource and receives a [`Session`]. It hands every stanza it reads to
 //! [`Session::receive`]; what is sent back, and what others send, arrives in the session's outbox. [`stanza`] parses and
 //! answers, then [`presence`], [`message`] or [`iq`] takes over; [`roster`] and [`handshake`] change rosters, by the
-//! tables of [`subscription`]. [`registry`] knows who is connected, [`locks`] keeps changes of one roster in order.
+//! tables of [`subscription`]. [`audience`] says who sees a presence, [`blocking`] whom a user keeps away. [`registry`] knows who is connected, [`locks`] keeps changes of one roster in order.
 //!
 //! Assumed: all users are of one domain. Other domains are answered with `<remote-server-not-found/>`: there are no
 //! streams between servers yet.
 
+mod audience;
 mod availability;
+mod blocking;
 mod disco;
 #[cfg(test)]
 mod flows;

@@ -2,12 +2,12 @@
 
 use std::{collections::BTreeSet, mem, sync::Arc};
 
-use bytes::Bytes;
-use jid::{BareJid, FullJid, Jid};
+use jid::{BareJid, Jid};
 use minidom::Element;
 
 use super::{
     ConnectedResource, Hub,
+    audience::Audience,
     availability::{Availability, status},
     registry::{Broadcast, Presence},
     stanza::{Condition, Stanza, element, ns, serialise, serialise_to},
@@ -42,7 +42,7 @@ impl Hub {
             Some("error") => {
                 // To the resource whose presence it answers; an account has no use for it.
                 if to.is_full() {
-                    self.deliver_presence(to, &serialise(presence));
+                    self.send_presence(from, to, presence, |_| true);
                 }
                 Ok(())
             }
@@ -66,14 +66,16 @@ impl Hub {
             return Ok(());
         }
         from.set_priority(Some(availability.priority));
-        let roster = self.known_roster(from.user());
-        let current = Broadcast { stanza: stanza.clone(), roster: roster.clone() };
+        let audience = self.audience(from.user());
+        let current = Broadcast { stanza: stanza.clone(), audience: audience.clone() };
         let last = presence.current.replace(current);
         let initial = last.is_none();
         self.publish(from, availability, initial);
-        self.broadcast(from, subscribers(&roster), stanza);
-        if let Some(last) = last {
-            self.hide_from_former(from, &last, &roster);
+        for member in audience.members() {
+            self.send_presence(from, member, stanza, |viewer| audience.includes(viewer));
+        }
+        if let Some(last) = last.filter(|last| last.audience != audience) {
+            self.hide_from_former(from, &last.audience, &audience);
         }
         drop(presence);
         if initial {
@@ -104,52 +106,53 @@ impl Hub {
     }
 
     fn withdraw(&self, from: &ConnectedResource, presence: &mut Presence, goodbye: &Element) {
-        let roster = self.known_roster(from.user());
         let mut told = BTreeSet::new();
-        if let Some(last) = &presence.current.take() {
-            told.extend(subscribers(&roster).chain(subscribers(&last.roster)).cloned());
+        let mut tell = |to: &Jid, saw: &dyn Fn(&ConnectedResource) -> bool| {
+            let seen = self.send_presence(from, to, goodbye, |viewer| saw(viewer) && !told.contains(viewer.jid()));
+            told.extend(seen.iter().map(|viewer| viewer.jid().clone()));
+        };
+        if let Some(Broadcast { audience: last, .. }) = presence.current.take() {
+            let now = self.audience(from.user());
             let last_status = status(goodbye);
             self.presence.clear(from.user().as_str(), from.jid().resource(), last_status.as_deref());
             self.store.record_last_status(from.user(), last_status.as_deref());
-            self.broadcast(from, &told, goodbye);
+            for member in now.members().chain(last.members()).collect::<BTreeSet<_>>() {
+                tell(member, &|viewer| now.includes(viewer) || last.includes(viewer));
+            }
             from.set_priority(None);
         }
         // Section 4.6.3: whoever was told of the presence is told of its end, once.
         for jid in mem::take(&mut presence.directed) {
-            if !told.contains(&jid.to_bare()) {
-                self.deliver_presence(&jid, &serialise_to(goodbye, &jid));
-            }
+            tell(&jid, &|viewer| !self.blocks(from, viewer));
         }
     }
 
-    /// Sends a presence to all who are subscribed to it: contacts, and the user's own resources.
-    fn broadcast<'a>(
+    /// Whoever saw the last broadcast and sees this one no more sees its end.
+    fn hide_from_former(&self, from: &ConnectedResource, last: &Audience, now: &Audience) {
+        let goodbye = unavailable(from.jid());
+        for member in last.members() {
+            self.send_presence(from, member, &goodbye, |viewer| last.includes(viewer) && !now.includes(viewer));
+        }
+    }
+
+    /// Sends a presence to where it is addressed, or nowhere without an error (sections 8.5.2.1.2 and 8.5.3.2.2): to those
+    /// resources that `may_see` it and whose users don't block the sender. Returns these.
+    pub(super) fn send_presence(
         &self,
-        from: &'a ConnectedResource,
-        subscribers: impl IntoIterator<Item = &'a BareJid>,
+        from: &ConnectedResource,
+        to: &Jid,
         stanza: &Element,
-    ) {
-        for subscriber in subscribers.into_iter().chain([from.user()]) {
-            self.send_presence(stanza, subscriber);
-        }
-    }
-
-    /// Whoever saw the last broadcast and is no subscriber any more sees its end.
-    fn hide_from_former(&self, from: &ConnectedResource, last: &Broadcast, roster: &Roster) {
-        for former in subscribers(&last.roster).filter(|contact| !is_subscriber(roster, contact)) {
-            self.send_presence(&unavailable(from.jid()), former);
-        }
-    }
-
-    /// Sends a presence to the available resources of a user of this server; there is no way to those of others.
-    fn send_presence(&self, stanza: &Element, to: &BareJid) {
-        let resources = self.registry.available(to);
-        if !resources.is_empty() {
+        may_see: impl Fn(&ConnectedResource) -> bool,
+    ) -> Vec<Arc<ConnectedResource>> {
+        let mut viewers = self.registry.addressed(to);
+        viewers.retain(|viewer| may_see(viewer) && !self.blocks(viewer, from));
+        if !viewers.is_empty() {
             let stanza = serialise_to(stanza, to);
-            for resource in resources {
-                resource.post(stanza.clone());
+            for viewer in &viewers {
+                viewer.post(stanza.clone());
             }
         }
+        viewers
     }
 
     /// What a new available resource has to know: its user's other resources, the contacts' presence, and the requests
@@ -165,14 +168,20 @@ impl Hub {
                 self.show(&resource, newcomer);
             }
         }
-        for request in roster.items.values().filter_map(|item| item.request.clone()) {
-            newcomer.post(request.into());
+        for (contact, item) in &roster.items {
+            if let Some(request) = item.request.clone().filter(|_| !self.are_parted(newcomer.user(), contact)) {
+                newcomer.post(request.into());
+            }
         }
     }
 
-    /// A probe sent by a client (section 4.3.2). Unknown users and those who don't share their presence answer alike.
+    /// A probe sent by a client (section 4.3.2). Unknown users and those who don't share their presence answer alike; who
+    /// blocks the sender must not answer (XEP-0191 section 3.3).
     fn probe(&self, from: &Arc<ConnectedResource>, to: &Jid) -> Result<(), Condition> {
         let contact = to.to_bare();
+        if self.store.blocks(contact.as_str(), from.jid().as_str()) {
+            return Ok(());
+        }
         if contact != *from.user() && !is_subscriber(&*self.store.roster(&contact)?, from.user()) {
             let [contact, prober] = [contact.as_str(), from.jid().as_str()];
             from.send(&element("presence", ns::CLIENT, [("type", "unsubscribed"), ("from", contact), ("to", prober)]));
@@ -200,50 +209,9 @@ impl Hub {
         } else {
             return Err(Condition::ResourceConstraint);
         }
-        self.deliver_presence(to, &serialise(stanza));
+        // Of an account that is not blocked, one resource may be.
+        self.send_presence(from, to, stanza, |viewer| !self.blocks(from, viewer));
         Ok(())
-    }
-
-    /// Delivers to where a presence stanza is addressed, or nowhere without an error (sections 8.5.2.1.2 and 8.5.3.2.2).
-    fn deliver_presence(&self, to: &Jid, stanza: &Bytes) {
-        let resources = match to.try_as_full() {
-            Ok(full) => self.registry.find(full).into_iter().collect(),
-            Err(bare) => self.registry.available(bare),
-        };
-        for resource in resources {
-            resource.post(stanza.clone());
-        }
-    }
-
-    /// Shows one resource to another, if it may see it. Asked under the lock: a subscription that ends meanwhile hides
-    /// what is shown here.
-    fn show(&self, resource: &ConnectedResource, to: &ConnectedResource) {
-        if let Some(current) = &resource.presence.lock().current {
-            let (owner, viewer) = (resource.user(), to.user());
-            if owner == viewer || is_subscriber(&self.known_roster(owner), viewer) {
-                to.post(serialise_to(&current.stanza, to.jid()));
-            }
-        }
-    }
-
-    /// Shows the presence of all resources of a user to a contact who was just approved (section 3.1.5).
-    pub(super) fn show_presence(&self, of: &BareJid, to: &BareJid) {
-        self.for_each_broadcast(of, |_, current| self.send_presence(&current.stanza, to));
-    }
-
-    /// Hides all resources of a user from a contact whose subscription just ended (sections 3.2.2 and 3.3.3).
-    pub(super) fn hide_presence(&self, of: &BareJid, to: &BareJid) {
-        self.for_each_broadcast(of, |jid, _| self.send_presence(&unavailable(jid), to));
-    }
-
-    /// Tells of the broadcasts of a user, each under its lock, after which they hold by the roster of now.
-    fn for_each_broadcast(&self, user: &BareJid, tell: impl Fn(&FullJid, &Broadcast)) {
-        for resource in self.registry.available(user) {
-            if let Some(current) = &mut resource.presence.lock().current {
-                tell(resource.jid(), current);
-                current.roster = self.known_roster(user);
-            }
-        }
     }
 
     /// Writes a presence into the table that plugins read.
@@ -263,7 +231,7 @@ impl Hub {
 
     /// The roster of a user, empty if it can't be read. That of a user with an available resource has been read before
     /// and is in memory.
-    fn known_roster(&self, user: &BareJid) -> Arc<Roster> {
+    pub(super) fn known_roster(&self, user: &BareJid) -> Arc<Roster> {
         self.store.roster(user).unwrap_or_else(|cause| {
             log::error!("the roster of {user} can't be read, nobody is told of presence: {cause}");
             Arc::default()
@@ -271,16 +239,12 @@ impl Hub {
     }
 }
 
-fn unavailable(from: &Jid) -> Element {
+/// The end of a presence of which the client says nothing itself.
+pub(super) fn unavailable(from: &Jid) -> Element {
     element("presence", ns::CLIENT, [("type", "unavailable"), ("from", from.as_str())])
 }
 
-/// The contacts with whom the owner of a roster shares presence.
-fn subscribers(roster: &Roster) -> impl Iterator<Item = &BareJid> {
-    roster.items.iter().filter(|(_, item)| item.from).map(|(contact, _)| contact)
-}
-
-/// Whether a contact is one of them.
+/// Whether the owner of a roster shares presence with a contact.
 fn is_subscriber(roster: &Roster, contact: &BareJid) -> bool {
     roster.items.get(contact).is_some_and(|item| item.from)
 }

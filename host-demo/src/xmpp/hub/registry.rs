@@ -13,8 +13,8 @@ use jid::{BareJid, FullJid, Jid, ResourcePart, ResourceRef};
 use minidom::Element;
 use parking_lot::{Mutex, RwLock};
 
-use super::{BindError, MAX_SESSIONS, stanza::serialise};
-use crate::{store::roster::Roster, xmpp::outbox::Outbox};
+use super::{BindError, MAX_SESSIONS, audience::Audience, stanza::serialise};
+use crate::xmpp::outbox::Outbox;
 
 /// A greeting is posted in pieces of about this size.
 const BATCH: usize = 64 << 10;
@@ -31,7 +31,7 @@ pub(super) struct Registry {
 ///
 /// Its presence is guarded by a lock that is held while that presence is sent to anybody: so whoever receives it twice
 /// (a broadcast, the answer to a probe, the end of a subscription) receives the latest last. Under this lock only the
-/// parts of *other* resources that need no such lock are touched: `reach`, `interested`, `batch` and the outbox.
+/// parts of *other* resources that need no such lock are touched: `reach`, `interested`, `follows_blocklist`, `batch` and the outbox.
 pub(super) struct ConnectedResource {
     jid: FullJid,
     user: BareJid,
@@ -41,6 +41,7 @@ pub(super) struct ConnectedResource {
     /// The priority, or [`UNAVAILABLE`].
     reach: AtomicI16,
     interested: AtomicBool,
+    follows_blocklist: AtomicBool,
     pub presence: Mutex<Presence>,
 }
 
@@ -59,9 +60,8 @@ pub(super) struct Presence {
 pub(super) struct Broadcast {
     /// As stamped, without `to`.
     pub stanza: Element,
-    /// By which it was sent. Whoever is a subscriber in it has seen the presence and must see its end, even if the
-    /// subscription ends at the same moment.
-    pub roster: Arc<Roster>,
+    /// To whom it was shown. They must see its end, even if the subscription ends at the same moment.
+    pub audience: Audience,
 }
 
 impl Registry {
@@ -119,6 +119,19 @@ impl Registry {
         self.filtered(user, |resource| resource.interested.load(SeqCst))
     }
 
+    /// The resources of a user that asked for the blocklist (XEP-0191 section 3.2).
+    pub fn blocklist_followers(&self, user: &BareJid) -> Vec<Arc<ConnectedResource>> {
+        self.filtered(user, |resource| resource.follows_blocklist.load(SeqCst))
+    }
+
+    /// Where a presence with this `to` goes: to that resource, available or not, or to the available ones of the account.
+    pub fn addressed(&self, to: &Jid) -> Vec<Arc<ConnectedResource>> {
+        match to.try_as_full() {
+            Ok(full) => self.find(full).into_iter().collect(),
+            Err(bare) => self.available(bare),
+        }
+    }
+
     /// The full JIDs of all connected resources.
     pub fn jids(&self) -> Vec<FullJid> {
         self.users.read().values().flatten().map(|resource| resource.jid.clone()).collect()
@@ -140,6 +153,7 @@ impl ConnectedResource {
             batch: Mutex::default(),
             reach: AtomicI16::new(UNAVAILABLE),
             interested: AtomicBool::new(false),
+            follows_blocklist: AtomicBool::new(false),
             presence: Mutex::default(),
         }
     }
@@ -170,6 +184,11 @@ impl ConnectedResource {
     /// From now on the resource receives roster pushes.
     pub fn become_interested(&self) {
         self.interested.store(true, SeqCst);
+    }
+
+    /// From now on the resource receives pushes of the blocklist.
+    pub fn follow_blocklist(&self) {
+        self.follows_blocklist.store(true, SeqCst);
     }
 
     /// Sends a stanza. `false`: it will not arrive.

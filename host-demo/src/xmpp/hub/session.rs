@@ -7,7 +7,7 @@ use minidom::Element;
 
 use super::{
     ConnectedResource, Hub,
-    stanza::{Kind, Refusal, Stanza, error_reply},
+    stanza::{Condition, Kind, Refusal, Stanza, error_reply},
 };
 use crate::xmpp::error::StreamError;
 
@@ -49,13 +49,18 @@ impl Session {
     pub async fn close(self) {}
 
     async fn route(&self, stanza: Stanza) {
-        let (hub, from) = (&self.hub, &self.resource);
-        let reply = match stanza.kind {
-            Kind::Message => hub.message(from, &stanza).map(|()| None),
-            Kind::Presence => hub.presence(from, &stanza).await.map(|()| None),
-            Kind::Iq => hub.iq(from, &stanza).await,
-        };
+        let reply = self.handle(&stanza).await;
         self.answer(reply.unwrap_or_else(|condition| error_reply(&stanza.element, condition)));
+    }
+
+    async fn handle(&self, stanza: &Stanza) -> Result<Option<Element>, Condition> {
+        let (hub, from) = (&self.hub, &self.resource);
+        hub.refuse_blocked(from, stanza)?;
+        match stanza.kind {
+            Kind::Message => hub.message(from, stanza).map(|()| None),
+            Kind::Presence => hub.presence(from, stanza).await.map(|()| None),
+            Kind::Iq => hub.iq(from, stanza).await,
+        }
     }
 
     fn answer(&self, reply: Option<Element>) {

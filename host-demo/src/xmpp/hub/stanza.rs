@@ -11,6 +11,8 @@ use crate::xmpp::error::StreamError;
 
 /// The namespaces that the hub itself understands.
 pub(super) mod ns {
+    pub const BLOCKING: &str = "urn:xmpp:blocking";
+    pub const BLOCKING_ERRORS: &str = "urn:xmpp:blocking:errors";
     pub const CLIENT: &str = "jabber:client";
     pub const DISCO_INFO: &str = "http://jabber.org/protocol/disco#info";
     pub const DISCO_ITEMS: &str = "http://jabber.org/protocol/disco#items";
@@ -48,6 +50,8 @@ pub(super) enum Refusal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Condition {
     BadRequest,
+    /// `<not-acceptable/>` to a user who writes to whom the user blocks (XEP-0191 section 3.3).
+    Blocked,
     Forbidden,
     InternalServerError,
     ItemNotFound,
@@ -98,7 +102,7 @@ impl Condition {
             Condition::InternalServerError => "internal-server-error",
             Condition::ItemNotFound => "item-not-found",
             Condition::JidMalformed => "jid-malformed",
-            Condition::NotAcceptable => "not-acceptable",
+            Condition::NotAcceptable | Condition::Blocked => "not-acceptable",
             Condition::NotAllowed => "not-allowed",
             Condition::PolicyViolation => "policy-violation",
             Condition::RemoteServerNotFound => "remote-server-not-found",
@@ -115,7 +119,8 @@ impl Condition {
             }
             Condition::Forbidden => "auth",
             Condition::ResourceConstraint => "wait",
-            Condition::InternalServerError
+            Condition::Blocked
+            | Condition::InternalServerError
             | Condition::ItemNotFound
             | Condition::NotAllowed
             | Condition::RemoteServerNotFound
@@ -136,6 +141,9 @@ pub(super) fn error_reply(stanza: &Element, condition: Condition) -> Option<Elem
         let mut reply = reply(stanza, "error");
         let mut error = element("error", ns::CLIENT, [("type", condition.error_type())]);
         error.append_child(Element::bare(condition.name(), ns::STANZAS));
+        if condition == Condition::Blocked {
+            error.append_child(Element::bare("blocked", ns::BLOCKING_ERRORS));
+        }
         reply.append_child(error);
         reply
     })

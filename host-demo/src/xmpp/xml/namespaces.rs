@@ -1,6 +1,6 @@
 //! Namespaces in XML 1.0: which namespace a prefix stands for at this place of the document.
 
-use rxml::{Namespace, NcName, RawQName, XMLNS_XML};
+use rxml::{Namespace, NcName, RawQName, XMLNS_XML, XMLNS_XMLNS};
 
 use crate::xmpp::error::StreamError;
 
@@ -40,6 +40,7 @@ impl Namespaces {
         if value.len() > MAX_NAME || self.declared.len() >= MAX_DECLARATIONS {
             return Err(StreamError::PolicyViolation);
         }
+        check_reserved(prefix.as_ref(), &value)?;
         let own = &self.declared[self.outside.last().copied().unwrap_or(0)..];
         if own.iter().any(|(declared, _)| *declared == prefix) {
             return Err(StreamError::NotWellFormed);
@@ -65,6 +66,50 @@ impl Namespaces {
         match prefix {
             None => Ok(Namespace::NONE),
             Some(_) => self.of_element(prefix),
+        }
+    }
+}
+
+/// Section 3, reserved prefixes and namespace names: `xml` stands for its own namespace, which has no other prefix and is
+/// never the default; `xmlns` and its namespace are not declared at all.
+///
+/// A tree is written with prefixes of the writer's choice. For these two namespaces there is no choice: what a client puts
+/// into that of `xmlns` would be written as declarations, and the recipient would read another tree.
+fn check_reserved(prefix: Option<&NcName>, name: &str) -> Result<(), StreamError> {
+    let prefix = prefix.map(|prefix| prefix.as_str());
+    let is_allowed = prefix != Some("xmlns") && name != XMLNS_XMLNS && (prefix == Some("xml")) == (name == XMLNS_XML);
+    if is_allowed { Ok(()) } else { Err(StreamError::NotWellFormed) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What comes of `xmlns:prefix='name'`, or of `xmlns='name'`.
+    fn declare(prefix: Option<&str>, name: &str) -> Result<(), StreamError> {
+        let ncname = |text: &str| NcName::try_from(text).unwrap();
+        let attribute = match prefix {
+            Some(prefix) => (Some(ncname("xmlns")), ncname(prefix)),
+            None => (None, ncname("xmlns")),
+        };
+        let mut namespaces = Namespaces::default();
+        namespaces.enter();
+        namespaces.declare(attribute, name.into()).map(|left| assert!(left.is_none()))
+    }
+
+    #[test]
+    fn reserved_prefixes_and_namespaces_belong_together() {
+        let refused = Err(StreamError::NotWellFormed);
+        for name in [XMLNS_XML, XMLNS_XMLNS] {
+            for prefix in [None, Some("p"), Some("xmlns")] {
+                assert_eq!(declare(prefix, name), refused, "{prefix:?} for {name}");
+            }
+        }
+        for (prefix, name) in [("xml", XMLNS_XMLNS), ("xml", "u"), ("xmlns", "u")] {
+            assert_eq!(declare(Some(prefix), name), refused, "{prefix} for {name}");
+        }
+        for (prefix, name) in [(Some("xml"), XMLNS_XML), (Some("xmlx"), "u"), (None, "u"), (None, "")] {
+            assert_eq!(declare(prefix, name), Ok(()), "{prefix:?} for {name}");
         }
     }
 }

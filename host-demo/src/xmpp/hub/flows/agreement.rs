@@ -28,7 +28,8 @@ impl View {
         }
     }
 
-    /// Compares with what the server knows. `shows` is the contact's presence, if it is available.
+    /// Compares with what the server knows. `shows` is the contact's presence, if it is available and neither user blocks
+    /// the other.
     fn check(&self, own: &Roster, contact: &str, contact_jid: &str, shows: Option<&str>) {
         let item = own.items.get(&BareJid::new(contact).unwrap()).cloned().unwrap_or_default();
         let subscription = ["none", "to", "from", "both"][usize::from(item.to) + 2 * usize::from(item.from)];
@@ -42,53 +43,93 @@ impl View {
     }
 }
 
-/// Whether two rosters agree on what their owners are to each other.
-fn assert_agreement(ann: &Roster, bob: &Roster) {
+/// Whether two rosters agree on what their owners are to each other. A request may have been lost if one was blocked.
+fn assert_agreement(ann: &Roster, bob: &Roster, may_lose_requests: bool) {
     let ann_of_bob = ann.items.get(&account("bob")).cloned().unwrap_or_default();
     let bob_of_ann = bob.items.get(&account("ann")).cloned().unwrap_or_default();
     for (one, other) in [(&ann_of_bob, &bob_of_ann), (&bob_of_ann, &ann_of_bob)] {
         assert_eq!(one.to, other.from, "{one:?} {other:?}");
-        assert_eq!(one.ask, other.request.is_some(), "{one:?} {other:?}");
+        assert!(one.ask || other.request.is_none(), "{one:?} {other:?}");
+        assert!(!one.ask || other.request.is_some() || may_lose_requests, "{one:?} {other:?}");
+    }
+}
+
+/// Something that a user does to the other one.
+#[derive(Clone, Copy, PartialEq)]
+enum Act {
+    Subscribe,
+    Subscribed,
+    Unsubscribe,
+    Unsubscribed,
+    Remove,
+    Rename,
+    Leave,
+    Away,
+    Block,
+    Unblock,
+}
+use Act::*;
+
+impl Act {
+    fn stanza(self, contact: &str, step: usize) -> String {
+        let set = |payload: String| format!("<iq type='set' id='{step}'>{payload}</iq>");
+        let roster = |item: &str| set(format!("<query xmlns='jabber:iq:roster'>{item}</query>"));
+        let request = |kind| format!("<presence type='{kind}' to='{contact}'/>");
+        match self {
+            Subscribe => request("subscribe"),
+            Subscribed => request("subscribed"),
+            Unsubscribe => request("unsubscribe"),
+            Unsubscribed => request("unsubscribed"),
+            Remove => roster(&format!("<item jid='{contact}' subscription='remove'/>")),
+            Rename => roster(&format!("<item jid='{contact}' name='{step}'/>")),
+            Leave => "<presence type='unavailable'/>".to_owned(),
+            Away => "<presence><show>away</show></presence>".to_owned(),
+            Block => set(format!("<block xmlns='urn:xmpp:blocking'><item jid='{contact}'/></block>")),
+            Unblock => set("<unblock xmlns='urn:xmpp:blocking'/>".to_owned()),
+        }
     }
 }
 
 #[tokio::test]
 async fn whatever_two_users_send_their_rosters_agree_and_their_clients_know() {
+    let acts = [Subscribe, Subscribe, Subscribed, Subscribed, Unsubscribe, Unsubscribed, Remove, Rename, Leave, Away];
+    check_agreement(&acts).await;
+}
+
+#[tokio::test]
+async fn whomever_they_block_their_rosters_agree_and_their_clients_know() {
+    let often = [Subscribe, Subscribed, Away, Unblock];
+    let rarely = [Unsubscribe, Unsubscribed, Remove, Leave, Block];
+    check_agreement(&[&often[..], &often, &often, &rarely].concat()).await;
+}
+
+/// Has two users do any of these.
+async fn check_agreement(acts: &[Act]) {
     let server = Server::start().await;
     let mut clients = [server.login("ann", "1").await, server.login("bob", "1").await];
     let (users, jids) = (["ann@here", "bob@here"], ["ann@here/1", "bob@here/1"]);
     let mut views = [View::default(), View::default()];
     let mut shows = [Some("presence:plain"); 2];
+    let mut blocks = [false; 2];
     let mut random = 20_260_101_u64;
     for step in 0..600 {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let (actor, choice) = ((random >> 40) as usize % 2, (random >> 50) % 10);
-        let contact = users[1 - actor];
-        let roster_set =
-            |item| format!("<iq type='set' id='{step}'><query xmlns='jabber:iq:roster'>{item}</query></iq>");
-        let stanza = match choice {
-            0 | 1 => format!("<presence type='subscribe' to='{contact}'/>"),
-            2 | 3 => format!("<presence type='subscribed' to='{contact}'/>"),
-            4 => format!("<presence type='unsubscribe' to='{contact}'/>"),
-            5 => format!("<presence type='unsubscribed' to='{contact}'/>"),
-            6 => roster_set(format!("<item jid='{contact}' subscription='remove'/>")),
-            7 => roster_set(format!("<item jid='{contact}' name='{step}'/>")),
-            8 => "<presence type='unavailable'/>".to_owned(),
-            _ => "<presence><show>away</show></presence>".to_owned(),
-        };
-        match choice {
-            8 => shows[actor] = None,
-            9 => shows[actor] = Some("presence:away"),
+        let (actor, act) = ((random >> 40) as usize % 2, acts[(random >> 50) as usize % acts.len()]);
+        match act {
+            Leave => shows[actor] = None,
+            Away => shows[actor] = Some("presence:away"),
+            Block | Unblock => blocks[actor] = act == Block,
             _ => {}
         }
-        clients[actor].sends(&stanza).await;
+        clients[actor].sends(&act.stanza(users[1 - actor], step)).await;
         let rosters = [account("ann"), account("bob")].map(|user| server.store.roster(&user).unwrap());
-        assert_agreement(&rosters[0], &rosters[1]);
+        assert_agreement(&rosters[0], &rosters[1], acts.contains(&Block));
         for (at, view) in views.iter_mut().enumerate() {
             view.update(&mut clients[at]).await;
             // Who is unavailable himself hears of no presence until the next login.
             if shows[at].is_some() {
-                view.check(&rosters[at], users[1 - at], jids[1 - at], shows[1 - at]);
+                let shown = shows[1 - at].filter(|_| blocks == [false; 2]);
+                view.check(&rosters[at], users[1 - at], jids[1 - at], shown);
             } else {
                 view.presence.clear();
             }

@@ -43,6 +43,62 @@ async fn a_chat_message_goes_to_the_highest_priority_and_never_to_a_negative_one
     );
 }
 
+/// What becomes of a message (section 8.5, summed up in its table 8.5.4): the resources of ann that are connected, where
+/// it is sent, and what is done with one of each type: who gets it, `E` for an error, `-` for nothing.
+const MESSAGES: [(&str, &str, [&str; 5]); 17] = [
+    // normal, chat, groupchat, headline, error
+    ("", "nobody@here", ["E", "E", "E", "-", "-"]),
+    ("", "nobody@here/x", ["E", "E", "E", "-", "-"]),
+    ("", "here", ["E", "E", "E", "-", "-"]),
+    ("", "ann@here", ["E", "E", "E", "-", "-"]),
+    ("", "ann@here/gone", ["E", "E", "E", "-", "-"]),
+    ("mute", "ann@here", ["E", "E", "E", "-", "-"]),
+    ("mute", "ann@here/mute", ["mute", "mute", "mute", "mute", "mute"]),
+    ("mute", "ann@here/gone", ["E", "E", "E", "-", "-"]),
+    ("-1", "ann@here", ["E", "E", "E", "-", "-"]),
+    ("-1", "ann@here/-1", ["-1", "-1", "-1", "-1", "-1"]),
+    ("-1", "ann@here/gone", ["E", "E", "E", "-", "-"]),
+    ("mute -1 0", "ann@here", ["0", "0", "E", "0", "-"]),
+    ("mute -1 0", "ann@here/0", ["0", "0", "0", "0", "0"]),
+    ("mute -1 0", "ann@here/gone", ["E", "0", "E", "-", "-"]),
+    ("-1 0 5", "ann@here", ["5", "5", "E", "0 5", "-"]),
+    ("-1 0 5", "ann@here/0", ["0", "0", "0", "0", "0"]),
+    ("-1 0 5", "ann@here/gone", ["E", "5", "E", "-", "-"]),
+];
+
+#[tokio::test]
+async fn each_type_of_message_goes_where_the_table_says() {
+    for (resources, to, outcomes) in MESSAGES {
+        let server = Server::start().await;
+        let mut bob = server.login("bob", "phone").await;
+        let mut ann = Vec::new();
+        for resource in resources.split_terminator(' ') {
+            let mut client = server.connect("ann", resource).await;
+            if resource != "mute" {
+                client.sends(&format!("<presence><priority>{resource}</priority></presence>")).await;
+            }
+            ann.push(client);
+        }
+        for (kind, outcome) in ["normal", "chat", "groupchat", "headline", "error"].into_iter().zip(outcomes) {
+            for client in &mut ann {
+                client.reads().await;
+            }
+            bob.sends(&format!("<message type='{kind}' to='{to}'/>")).await;
+            let mut outcomes = Vec::new();
+            for client in &mut ann {
+                for message in client.reads_xml().await {
+                    assert_eq!(message.attr("to"), Some(to), "the address is left alone");
+                    outcomes.push(client.session.jid().resource().to_string());
+                }
+            }
+            outcomes
+                .extend(bob.reads().await.iter().map(|line| line.replace("message:error service-unavailable", "E")));
+            let outcome = if outcome == "-" { "" } else { outcome };
+            assert_eq!(outcomes.join(" "), outcome, "{kind} to {to}, connected: {resources:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn every_request_is_answered() {
     let server = Server::start().await;
@@ -78,12 +134,16 @@ async fn what_disco_announces_is_answered() {
     let read = ann.reads_xml().await;
     let info = read[0].get_child("query", ns::DISCO_INFO).unwrap();
     let features: Vec<_> = info.children().filter_map(|child| child.attr("var")).collect();
-    assert!(features.len() >= 5);
+    assert!(features.len() >= 6);
     for feature in features {
-        let to = if feature == ns::ROSTER { "" } else { "to='here'" };
-        let name = if feature == ns::PING { "ping" } else { "query" };
+        let (to, name, answer) = match feature {
+            ns::ROSTER => ("", "query", "iq:result"),
+            ns::BLOCKING => ("", "blocklist", "blocklist"),
+            ns::PING => ("to='here'", "ping", "iq:result"),
+            _ => ("to='here'", "query", "iq:result"),
+        };
         ann.sends(&format!("<iq type='get' id='2' {to}><{name} xmlns='{feature}'/></iq>")).await;
-        assert_eq!(ann.reads().await, ["iq:result"], "{feature}");
+        assert_eq!(ann.reads().await, [answer], "{feature}");
     }
 }
 

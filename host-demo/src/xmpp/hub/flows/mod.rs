@@ -4,6 +4,7 @@
 //! is complete: the hub posts everything before it returns from a stanza.
 
 mod agreement;
+mod blocking;
 mod delivery;
 mod presence;
 mod rosters;
@@ -149,7 +150,8 @@ impl Client {
     }
 }
 
-/// `presence:away ann@here/desk`, `message:chat ann@here/desk`, `push bob@here both`, `iq:error service-unavailable`.
+/// `presence:away ann@here/desk`, `message:chat ann@here/desk`, `push bob@here both`, `block bob@here`,
+/// `iq:error service-unavailable`.
 fn summary(stanza: &Element) -> String {
     let kind = stanza.attr("type").map(str::to_owned);
     let from = stanza.attr("from").unwrap_or("-");
@@ -163,6 +165,11 @@ fn summary(stanza: &Element) -> String {
             Some(if name == "approved" { "approved" } else { value })
         });
         return format!("push {}", attributes.collect::<Vec<_>>().join(" "));
+    }
+    if let Some(command) = stanza.children().find(|child| child.has_ns(ns::BLOCKING)).filter(|_| stanza.name() == "iq")
+    {
+        let jids = command.children().filter_map(|item| item.attr("jid"));
+        return [command.name()].into_iter().chain(jids).collect::<Vec<_>>().join(" ");
     }
     let show = stanza.get_child("show", ns::CLIENT).map(Element::text);
     let kind = kind.or(show).unwrap_or_else(|| "plain".into());

@@ -144,3 +144,21 @@ async fn directed_presence_is_taken_back_at_the_end() {
     assert_eq!(bob.reads().await, ["presence:unavailable ann@here/desk"]);
     assert_eq!(cat.reads().await, [""; 0]);
 }
+
+#[tokio::test]
+async fn the_end_of_a_presence_comes_once_by_whatever_way_it_was_seen() {
+    let server = Server::start().await;
+    let (mut ann, mut bob) = (server.login("ann", "desk").await, server.login("bob", "phone").await);
+    server.befriend(&mut ann, &mut bob).await;
+    let (mut sofa, mut bot) = (server.login("ann", "sofa").await, server.connect("bob", "bot").await);
+    for to in ["ann@here", "ann@here/sofa", "bob@here", "bob@here/phone", "bob@here/bot"] {
+        ann.sends(&format!("<presence to='{to}'/>")).await;
+    }
+    for client in [&mut sofa, &mut bob, &mut bot] {
+        client.reads().await;
+    }
+    drop(ann);
+    for client in [&mut sofa, &mut bob, &mut bot] {
+        assert_eq!(client.reads().await, ["presence:unavailable ann@here/desk"], "{}", client.session.jid());
+    }
+}
