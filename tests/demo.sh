@@ -46,7 +46,7 @@ add_users() {
 serve() {
     rm -f "$state/ready"
     mkfifo "$state/ready"
-    "$built/host-demo" serve --state "$state" --xmpp "$xmpp" --http "$http" --console "$console" >"$state/ready" &
+    "$built/host-demo" serve --config tests/demo.toml --state "$state" --xmpp "$xmpp" --http "$http" --console "$console" >"$state/ready" &
     host=$!
     exec 3<"$state/ready"
     rm "$state/ready"
