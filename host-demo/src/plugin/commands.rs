@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use tokio::sync::oneshot;
 
 use super::{
+    books::Serving,
     deployer::{Command, CommandError},
     folder::FileName,
     registry::Registry,
@@ -104,13 +105,10 @@ impl Registry {
             Some(plugin) => plugin.serving.as_ref(),
             None => return refuse(reply, unknown(id)),
         };
-        let told = serving.map(|serving| (serving.generation.clone(), serving.subject()));
+        let told = serving.map(tell_of_settings);
         tokio::spawn(async move {
-            if let Some((generation, subject)) = told {
-                let told = within("plugin-settings", SETTING_LIMIT, move || generation.settings_changed(), |()| {});
-                if told.await.is_err() {
-                    log::warn!("{subject}: did not take note of a changed setting");
-                }
+            if let Some(told) = told {
+                told.await;
             }
             // Whoever asked may have gone.
             let _ = reply.send(Ok(()));
@@ -124,6 +122,17 @@ impl Registry {
         self.ending = Some(reply);
         for id in self.books.plugins.keys().cloned().collect::<Vec<_>>() {
             self.take_out(&id, Actor::Shutdown);
+        }
+    }
+}
+
+/// Tells a plugin in service that a setting may have changed. Done when it has taken note.
+pub(super) fn tell_of_settings(serving: &Serving) -> impl Future<Output = ()> + Send + 'static {
+    let (generation, subject) = (serving.generation.clone(), serving.subject());
+    async move {
+        let told = within("plugin-settings", SETTING_LIMIT, move || generation.settings_changed(), |()| {});
+        if told.await.is_err() {
+            log::warn!("{subject}: did not take note of a changed setting");
         }
     }
 }

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     books::{Books, Kept, Leaving, Serving},
-    commands::{Reply, Vigil},
+    commands::{Reply, Vigil, tell_of_settings},
     desk::{Message, Retirement, Turn},
     folder::FileName,
     generation::Generation,
@@ -195,8 +195,11 @@ impl Registry {
         let (file, actor, since) = (travel.file.clone(), travel.actor, Timestamp::now());
         let serving = Serving { generation: generation.clone(), file: file.clone(), staged, since, orphan: false };
         let plugin = self.books.plugins.entry(id.clone()).or_default();
+        // A setting that was changed after its start had read it was told to the version before.
+        let settings = tell_of_settings(&serving);
         let former = plugin.serving.replace(serving);
         self.publish_routes();
+        tokio::spawn(settings);
         if let Some(travel) = self.books.travels.get_mut(&journey) {
             travel.reach(State::Active);
         }
