@@ -44,10 +44,9 @@ impl Hub {
     /// Shows one resource to another, if it may see it. Asked under the lock: a subscription that ends meanwhile hides
     /// what is shown here.
     pub(super) fn show(&self, resource: &ConnectedResource, to: &ConnectedResource) {
-        if let Some(current) = &resource.presence.lock().current {
-            if self.audience(resource.user()).includes(to) {
-                self.tell(to, resource, &current.stanza);
-            }
+        let presence = resource.presence.lock();
+        if let Some(current) = presence.current.as_ref().filter(|_| self.audience(resource.user()).includes(to)) {
+            self.tell(to, resource, &current.stanza);
         }
     }
 

@@ -8,7 +8,7 @@ use minidom::Element;
 
 use super::{
     ConnectedResource, Hub, disco,
-    stanza::{Condition, Stanza, element, ns, result, serialise},
+    stanza::{Condition, Stanza, element, ns, result, serialise_within_limit},
 };
 
 /// A well-formed request: `get` or `set` with exactly one child.
@@ -47,8 +47,9 @@ impl Hub {
     /// Section 8.5.3: to a resource, answered by its client. One whose user blocks the sender is not there (XEP-0191
     /// section 3.3).
     fn forward(&self, from: &ConnectedResource, to: &FullJid, stanza: &Element) -> Result<Option<Element>, Condition> {
+        let stanza = serialise_within_limit(stanza)?;
         let found = self.registry.find(to).filter(|_| !self.are_parted(from.jid(), to));
-        let delivered = found.is_some_and(|resource| resource.post(serialise(stanza)));
+        let delivered = found.is_some_and(|resource| resource.post(stanza));
         if delivered { Ok(None) } else { Err(Condition::ServiceUnavailable) }
     }
 

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use jid::{BareJid, FullJid, Jid};
-use minidom::Element;
 
 use super::{
     ConnectedResource, Hub,
-    stanza::{Condition, Stanza, serialise, set},
+    stanza::{Condition, Stanza, serialise_within_limit, set},
 };
 
 /// The type of a message (section 5.2.2).
@@ -27,14 +27,15 @@ impl Hub {
         let Some(to) = &stanza.to else {
             let mut message = stanza.element.clone();
             set(&mut message, "to", from.user().as_str());
-            return self.message_to_account(from, kind, from.user(), &message);
+            return self.message_to_account(from, kind, from.user(), &serialise_within_limit(&message)?);
         };
         if !self.serves(to) {
             return Err(Condition::RemoteServerNotFound);
         }
+        let message = serialise_within_limit(&stanza.element)?;
         match to.try_as_full() {
-            Ok(full) => self.message_to_resource(from, kind, full, &stanza.element),
-            Err(account) => self.message_to_account(from, kind, account, &stanza.element),
+            Ok(full) => self.message_to_resource(from, kind, full, &message),
+            Err(account) => self.message_to_account(from, kind, account, &message),
         }
     }
 
@@ -45,7 +46,7 @@ impl Hub {
         from: &ConnectedResource,
         kind: Type,
         account: &BareJid,
-        message: &Element,
+        message: &Bytes,
     ) -> Result<(), Condition> {
         let mut resources = self.registry.available(account);
         resources.retain(|resource| !self.are_parted(from.jid(), resource.jid()));
@@ -58,7 +59,6 @@ impl Hub {
             Type::Error => return Ok(()),
         };
         resources.retain(|resource| resource.priority() >= Some(least));
-        let message = serialise(message);
         let delivered = resources.iter().filter(|resource| resource.post(message.clone())).count();
         match kind {
             Type::Headline => Ok(()),
@@ -73,11 +73,11 @@ impl Hub {
         from: &ConnectedResource,
         kind: Type,
         to: &FullJid,
-        message: &Element,
+        message: &Bytes,
     ) -> Result<(), Condition> {
         let found = self.registry.find(to).filter(|_| !self.are_parted(from.jid(), to));
         match kind {
-            _ if found.is_some_and(|resource| resource.send(message)) => Ok(()),
+            _ if found.is_some_and(|resource| resource.post(message.clone())) => Ok(()),
             Type::Chat => self.message_to_account(from, kind, &Jid::from(to.clone()).into_bare(), message),
             Type::Normal | Type::Groupchat => Err(Condition::ServiceUnavailable),
             Type::Headline | Type::Error => Ok(()),

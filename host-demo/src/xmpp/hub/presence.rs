@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{presence::Resource, store::roster::Roster};
 
-/// The largest presence stanza that is kept or sent to many. What a client says of itself is small; whatever is large
+/// The largest presence stanza that is kept or sent to others. What a client says of itself is small; whatever is large
 /// here would be multiplied by the contacts of the user and by their logins.
 const MAX_PRESENCE: usize = 16 << 10;
 /// The most addresses that one session may send directed presence to.
@@ -36,6 +36,7 @@ impl Hub {
         if !self.serves(to) {
             return Err(Condition::RemoteServerNotFound);
         }
+        within_limit(presence)?;
         match stanza.kind_attribute() {
             None | Some("unavailable") => self.direct(from, to, presence),
             Some("probe") => self.probe(from, to),
@@ -48,7 +49,6 @@ impl Hub {
             }
             Some(kind) => {
                 let request = Request::parse(kind).ok_or(Condition::BadRequest)?;
-                within_limit(presence)?;
                 self.subscription(from, request, &to.to_bare(), presence).await
             }
         }

@@ -7,7 +7,7 @@ use minidom::{
     rxml::{Namespace, NcName},
 };
 
-use crate::xmpp::error::StreamError;
+use crate::xmpp::{error::StreamError, xml::Limits};
 
 /// The namespaces that the hub itself understands.
 pub(super) mod ns {
@@ -192,6 +192,16 @@ pub(super) fn serialise(element: &Element) -> Bytes {
     let mut bytes = Vec::with_capacity(256);
     element.write_to(&mut bytes).expect("a parsed tree can be written to memory");
     bytes.into()
+}
+
+/// The bytes of a stanza on its way from one client to another.
+///
+/// # Errors
+/// They are more than a client may send. What is read may grow forty times when it is written, because a namespace that
+/// was declared once is declared anew for each element: it would fill the outbox of a recipient, whose session then ends.
+pub(super) fn serialise_within_limit(element: &Element) -> Result<Bytes, Condition> {
+    let bytes = serialise(element);
+    if bytes.len() <= Limits::SESSION.bytes { Ok(bytes) } else { Err(Condition::PolicyViolation) }
 }
 
 /// The bytes of a stanza as sent to `to`.

@@ -7,6 +7,8 @@
 mod header;
 mod namespaces;
 mod reader;
+#[cfg(test)]
+mod rewriting;
 
 pub use header::Header;
 pub use reader::{Event, Limits, Reader};

@@ -158,3 +158,34 @@ async fn a_request_between_clients_is_answered_by_the_client() {
     bob.sends("<iq type='result' id='8' to='ann@here/gone'/>").await;
     assert_eq!(bob.reads().await, [""; 0]);
 }
+
+#[tokio::test]
+async fn a_stanza_that_grows_when_it_is_written_harms_nobody_else() {
+    let server = Server::start().await;
+    let (mut ann, mut bob) = (server.login("ann", "desk").await, server.login("bob", "phone").await);
+    // Declared once by the sender, but by the writer for each element.
+    let grows = format!("<p xmlns:p='{}'>{}</p>", "u".repeat(256), "<p:a/>".repeat(4_000));
+    for (stanza, answer) in [
+        (format!("<message to='ann@here/desk'>{grows}</message>"), "message:error policy-violation"),
+        (format!("<message to='ann@here' type='chat'>{grows}</message>"), "message:error policy-violation"),
+        (format!("<message to='nobody@here'>{grows}</message>"), "message:error policy-violation"),
+        (format!("<iq type='get' id='1' to='ann@here/desk'>{grows}</iq>"), "iq:error policy-violation"),
+        (format!("<presence to='ann@here'>{grows}</presence>"), "presence:error policy-violation"),
+        (format!("<presence to='ann@here' type='subscribe'>{grows}</presence>"), "presence:error policy-violation"),
+    ] {
+        bob.sends(&stanza).await;
+        assert_eq!(bob.reads().await, [answer], "{}", &stanza[..40]);
+    }
+    for stanza in [
+        format!("<presence to='ann@here/desk' type='error'>{grows}</presence>"),
+        format!("<iq type='result' id='1' to='ann@here/desk'>{grows}</iq>"),
+    ] {
+        bob.sends(&stanza).await;
+        assert_eq!(bob.reads().await, [""; 0]);
+    }
+    assert_eq!(ann.reads().await, [""; 0]);
+    assert_eq!(ann.is_closed().await, None);
+    let long = "x".repeat(255 << 10);
+    bob.sends(&format!("<message to='ann@here/desk'><body>{long}</body></message>")).await;
+    assert_eq!(ann.reads().await, ["message:plain bob@here/phone"]);
+}
