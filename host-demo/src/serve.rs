@@ -4,11 +4,12 @@ use std::{fmt, net::SocketAddr, sync::Arc};
 
 use actix_web::dev::ServerHandle;
 use jid::BareJid;
+use parking_lot::Mutex;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
     sync::watch,
-    task::JoinHandle,
+    task::{AbortHandle, JoinHandle},
 };
 
 use crate::{
@@ -74,9 +75,11 @@ fn start_logging(level: log::LevelFilter) {
     let mut logger = env_logger::Builder::new();
     logger.filter_level(level);
     // What the libraries below us say is for their authors, unless it is bad.
-    for library in ["actix_server", "actix_http", "rustls", "tokio_rustls"] {
+    for library in ["actix_server", "rustls", "tokio_rustls"] {
         logger.filter_module(library, level.min(log::LevelFilter::Warn));
     }
+    // It calls every malformed request an error: any client could fill the log.
+    logger.filter_module("actix_http", log::LevelFilter::Off);
     logger.format_timestamp_millis().init();
 }
 
@@ -123,17 +126,21 @@ impl Serving {
         let metrics = Arc::new(http::Metrics::default());
         let front = front(config, &host, &listeners.http)?;
         let http = http::listen(listeners.http, host.routes.clone(), front, metrics.clone()).map_err(failed("http"))?;
-        let console = console::listen(listeners.console, host.clone(), host.routes.clone(), metrics, Vec::new())
+        let names = vec![config.domain.to_string()];
+        let console = console::listen(listeners.console, host.clone(), host.routes.clone(), metrics, names)
             .map_err(failed("console"))?;
         let control = control::Server::bind(&config.state).map_err(failed("control.sock"))?;
         let executor = Executor::beside(store, host.clone());
-        Ok(Serving {
+        let serving = Serving {
             http: spawn("http", http),
             console: spawn("console", console),
             xmpp,
             control: tokio::spawn(control.run(executor)),
             host,
-        })
+        };
+        let parts = [("xmpp", &serving.xmpp.1), ("http", &serving.http.1), ("the control socket", &serving.control)];
+        *serving.host.parts.lock() = parts.map(|(name, part)| (name, part.abort_handle())).into();
+        Ok(serving)
     }
 
     /// Ends what brings work in before what does it: listeners, then sessions, then plugins.
@@ -183,7 +190,7 @@ fn spawn(part: &'static str, server: actix_web::dev::Server) -> (ServerHandle, J
 fn front(config: &Config, host: &Arc<Host>, listener: &std::net::TcpListener) -> Result<http::Front, Refusal> {
     let origin = match &config.public_url {
         Some(url) => url.clone(),
-        None => format!("http://{}", listener.local_addr().map_err(failed("http"))?),
+        None => own_url(listener.local_addr().map_err(failed("http"))?, config.domain.as_str()),
     };
     let (store, plugins) = (host.store.clone(), host.plugins.clone());
     let shown = config.front_page_users;
@@ -201,6 +208,15 @@ fn front(config: &Config, host: &Arc<Host>, listener: &std::net::TcpListener) ->
     })
 }
 
+/// What to copy from pages where nothing else is configured. An address that stands for all is none to visit.
+fn own_url(address: SocketAddr, domain: &str) -> String {
+    if address.ip().is_unspecified() {
+        format!("http://{domain}:{}", address.port())
+    } else {
+        format!("http://{address}")
+    }
+}
+
 /// The server as commands and the console see it.
 struct Host {
     store: Store,
@@ -208,6 +224,8 @@ struct Host {
     hub: Arc<Hub>,
     plugins: Deployer,
     routes: Arc<Routes>,
+    /// What must run for this server to be healthy.
+    parts: Mutex<Vec<(&'static str, AbortHandle)>>,
 }
 
 impl Host {
@@ -232,7 +250,7 @@ impl Host {
         };
         let plugins =
             Deployer::start(deploy, store.clone(), Arc::new(services), routes.clone()).map_err(failed("plugins"))?;
-        Ok(Host { store, presence, hub, plugins, routes })
+        Ok(Host { store, presence, hub, plugins, routes, parts: Mutex::default() })
     }
 }
 
@@ -279,7 +297,11 @@ impl Facts for Host {
     }
 
     fn faults(&self) -> Vec<String> {
-        Vec::new()
+        let parts = self.parts.lock();
+        let ended = parts.iter().filter(|(_, part)| part.is_finished()).map(|(name, _)| format!("{name} has ended"));
+        let deployer = self.plugins.has_ended().then(|| "the deployment of plugins has ended".into());
+        let store = self.store.trouble().map(|trouble| format!("the database does not take changes: {trouble}"));
+        ended.chain(deployer).chain(store).collect()
     }
 
     fn numbers(&self) -> Numbers {

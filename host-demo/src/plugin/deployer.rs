@@ -141,6 +141,11 @@ impl Deployer {
         self.statuses.borrow().clone()
     }
 
+    /// Whether nobody looks after plugins any more: by order, or by a fault.
+    pub fn has_ended(&self) -> bool {
+        self.messages.is_closed()
+    }
+
     /// What was counted since the start.
     pub fn counters(&self) -> &Counters {
         &self.counters

@@ -31,6 +31,8 @@ pub(super) struct Memory {
     pub(super) settings: ArcSwap<Settings>,
     /// The last statuses that wait to be written.
     pub(super) statuses: Statuses,
+    /// Why the last commit failed, if it did.
+    pub(super) trouble: Mutex<Option<String>>,
 }
 
 impl Memory {

@@ -62,6 +62,11 @@ impl Store {
         Ok(Store { inner: Arc::new(Inner { memory, readers: Readers::new(path), writer }) })
     }
 
+    /// Why the last change could not be committed; `None` when it was.
+    pub fn trouble(&self) -> Option<String> {
+        self.inner.memory.trouble.lock().clone()
+    }
+
     /// Writes what waits, empties the log into the database and ends the writer; later changes fail with
     /// [`StoreError::Closed`]. Blocks until done. Dropping the last clone does the same.
     pub fn close(&self) {

@@ -140,8 +140,10 @@ async fn a_full_disk_acknowledges_nothing_and_heals() {
     assert!(matches!(&full, Err(error @ StoreError::Database(_)) if error.is_of_the_disk()), "{full:?}");
     assert_eq!(store.account_exists("eve@x"), beside.is_ok(), "an answer and the memory differ");
     assert!(store.roster_of("ann@x").unwrap().items.is_empty());
+    assert!(store.trouble().is_some());
 
     store.change_rosters(vec![big]).await.unwrap();
+    assert_eq!(store.trouble(), None);
     assert!(store.blocks("ann@x", "y"), "still there after the memory was read again");
     let copy = killed(folder.path());
     let after = Store::open(copy.path()).unwrap();

@@ -188,6 +188,7 @@ impl Writing {
         self.status_due = None;
         let statuses = self.memory.statuses.take();
         let outcome = self.connected().and_then(|db| transaction(db, &statuses, jobs));
+        *self.memory.trouble.lock() = outcome.as_ref().err().map(ToString::to_string);
         if let Err(cause) = &outcome {
             log::error!("{cause}");
             self.db = None;
