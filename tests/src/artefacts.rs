@@ -30,7 +30,15 @@ pub fn artefacts() -> &'static Artefacts {
 
 /// Builds the whole workspace: built alone, a package may get other features of its dependencies, and compile them again.
 fn build() -> Artefacts {
-    let output = Command::new(env!("CARGO"))
+    let mut cargo = Command::new(env!("CARGO"));
+    // What cargo says of this package to its tests is no business of the build: build scripts that look at it would
+    // run again, and their packages compile again.
+    let of_package =
+        |name: &str| ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_"].iter().any(|own| name.starts_with(own));
+    for (name, _) in std::env::vars().filter(|(name, _)| of_package(name)) {
+        cargo.env_remove(name);
+    }
+    let output = cargo
         .args(["build", "--workspace", "--lib", "--bins", "--examples", "--quiet"])
         .args(["--message-format", "json-render-diagnostics"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
