@@ -86,7 +86,7 @@ The server is up; Ctrl-C ends it. Carol changes her presence every few seconds.
              (kept in $users; carol is in the rosters of both)
 
   log in     profanity, then:  /connect alice@localhost server ${xmpp%:*} port ${xmpp##*:} tls trust
-             and:              /away Lunch
+             and:              /status set away Lunch
 
   ask        curl '$status&type=text'
              curl '$status&type=xml'
