@@ -18,10 +18,12 @@ use crate::{
     control::{self, Acting, Executor, Refusal, Running},
     http,
     plugin::{
-        check::DEFAULT_LIMIT,
-        deployer::{CommandError, DeployConfig, Deployer},
+        deploy::{
+            check::DEFAULT_LIMIT,
+            deployer::{CommandError, DeployConfig, Deployer},
+            status::PluginStatus,
+        },
         route::{RouteTable, Routes},
-        status::PluginStatus,
     },
     presence::Table,
     services,

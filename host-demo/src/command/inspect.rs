@@ -5,7 +5,7 @@ use std::path::Path;
 use super::{print, table::table};
 use crate::{
     control::Refusal,
-    plugin::check::{self, Inspection},
+    plugin::deploy::check::{self, Inspection},
 };
 
 /// Says what a plugin file is, and whether this host would take it.

@@ -7,7 +7,7 @@ use clap::Subcommand;
 use super::{Server, inspect, misunderstood, print, print_json, table::table};
 use crate::{
     control::{Answer, Refusal, Request},
-    plugin::status::PluginStatus,
+    plugin::deploy::status::PluginStatus,
 };
 
 const EXAMPLES: &str = "\

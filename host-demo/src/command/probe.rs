@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::{control::Refusal, plugin::verdict};
+use crate::{control::Refusal, plugin::deploy::verdict};
 
 /// Tries one staged file.
 pub(super) fn run(file: &Path) -> Result<(), Refusal> {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{Numbers, process::Process};
 use crate::http::metrics::CLASSES;
-use crate::plugin::status::{PluginStatus, State};
+use crate::plugin::deploy::status::{PluginStatus, State};
 
 /// All that is written. As text it is the exposition.
 pub struct Snapshot<'a> {

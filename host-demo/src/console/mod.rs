@@ -28,7 +28,7 @@ use jiff::Timestamp;
 use self::authority::Authorities;
 use crate::{
     http::{self, Metrics, reply, server},
-    plugin::{route::Routes, status::PluginStatus},
+    plugin::{deploy::status::PluginStatus, route::Routes},
 };
 
 /// On every response, refusals too: nothing of the console is kept, framed, guessed at, or told to other sites.
@@ -165,7 +165,7 @@ fn text(kind: &'static str, body: impl Into<String>) -> HttpResponse {
 mod tests {
     use super::*;
     use crate::http::server::tests::{Running, exchange, get, run};
-    use crate::plugin::status::State;
+    use crate::plugin::deploy::status::State;
 
     struct Few(Vec<String>);
 

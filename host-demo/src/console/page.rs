@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, html};
 
-use crate::plugin::status::{PluginStatus, State};
+use crate::plugin::deploy::status::{PluginStatus, State};
 use crate::plugin::{generation::Generation, route::RouteTable};
 
 /// The characters of a hash that tell versions apart well enough; the whole stands in the title.

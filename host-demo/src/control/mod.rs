@@ -23,7 +23,7 @@ pub use self::{
     socket::Server,
 };
 use crate::{
-    plugin::status::PluginStatus,
+    plugin::deploy::status::PluginStatus,
     store::{Credentials, PasswordHash, StoreError},
 };
 

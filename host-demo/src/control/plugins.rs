@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::{Acting, Answer, Executor, Refusal, Reply, Running};
 use crate::{
-    plugin::status::{PluginStatus, State},
+    plugin::deploy::status::{PluginStatus, State},
     store::{PluginRecord, StoreError},
 };
 

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use tempfile::TempDir;
 
 use super::*;
-use crate::plugin::status::State;
+use crate::plugin::deploy::status::State;
 use crate::store::{Keys, Lock, PluginRecord, SettingKind, SettingSchema, Store};
 
 fn credentials() -> Credentials {

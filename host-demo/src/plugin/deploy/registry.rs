@@ -14,16 +14,20 @@ use super::{
     commands::{Reply, Vigil, tell_of_settings},
     desk::{Message, Retirement, Turn},
     folder::FileName,
-    generation::Generation,
     journey::{Candidate, End, Workshop},
     refusal::Refusal,
     retire::{DRAIN_LIMIT, Retiree, SHUTDOWN_DRAIN_LIMIT},
-    route::{RouteTable, Routes},
     stage::StagedFile,
     status::{Actor, Counters, PluginStatus, State},
     watch::{Report, Watch},
 };
-use crate::store::{Store, StoreError};
+use crate::{
+    plugin::{
+        generation::Generation,
+        route::{RouteTable, Routes},
+    },
+    store::{Store, StoreError},
+};
 
 /// From here on every further mapped version is worth a warning.
 const MANY_RETIRED: u64 = 200;

@@ -9,11 +9,11 @@ use super::{
     deployer::{Command, CommandError},
     digest::Digest,
     folder::FileName,
-    generation::Generation,
     journey::{Candidate, End},
     status::State,
     watch::Report,
 };
+use crate::plugin::generation::Generation;
 
 /// What the task that owns the plugins is told and asked.
 pub enum Message {

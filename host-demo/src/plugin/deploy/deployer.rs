@@ -12,14 +12,15 @@ use super::{
     journey::Workshop,
     probe::Prober,
     registry::Registry,
-    route::Routes,
-    services::Services,
     stage::Staging,
     status::{Counters, PluginStatus},
     trust::Trust,
     watch::Watch,
 };
-use crate::store::{Store, StoreError};
+use crate::{
+    plugin::{route::Routes, services::Services},
+    store::{Store, StoreError},
+};
 
 /// How many messages may wait. Whoever sends one more waits.
 const MESSAGES: usize = 256;
@@ -242,10 +243,13 @@ mod tests {
     use std::fs;
 
     use super::{
-        super::{check::DEFAULT_LIMIT, elf::tests::plugin_bytes, route::RouteTable, services::Nobody, status::State},
+        super::{check::DEFAULT_LIMIT, elf::tests::plugin_bytes, status::State},
         *,
     };
-    use crate::store::PluginRecord;
+    use crate::{
+        plugin::{route::RouteTable, services::Nobody},
+        store::PluginRecord,
+    };
 
     /// A drop folder and a state folder. No content in these tests gets as far as its trial.
     struct Scene {

@@ -5,10 +5,10 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     desk::Retirement,
-    generation::Generation,
     status::{Actor, State, Subject},
     within::{Overdue, within},
 };
+use crate::plugin::generation::Generation;
 
 /// How long requests and streams have to come to their end.
 pub const DRAIN_LIMIT: Duration = Duration::from_secs(30);

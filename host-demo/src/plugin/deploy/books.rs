@@ -16,13 +16,15 @@ use super::{
     desk::Turn,
     digest::Digest,
     folder::{FileName, Stamp},
-    generation::Generation,
     journey::{Candidate, End},
     refusal::Refusal,
     stage::StagedFile,
     status::{Actor, State, Subject},
 };
-use crate::store::{PluginRecord, Quarantined};
+use crate::{
+    plugin::generation::Generation,
+    store::{PluginRecord, Quarantined},
+};
 
 /// All that is known at this moment.
 #[derive(Default)]

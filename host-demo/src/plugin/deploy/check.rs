@@ -5,7 +5,8 @@ use std::{fs::File, io::Read, os::unix::fs::OpenOptionsExt, path::Path};
 
 use plugin_api::manifest::Manifest;
 
-use super::{callbacks, digest::Digest, elf::Library, folder::Stamp, refusal::Refusal};
+use super::{digest::Digest, elf::Library, folder::Stamp, refusal::Refusal};
+use crate::plugin::callbacks;
 
 /// The largest file that is taken, if the configuration names no other: 64 MiB.
 pub const DEFAULT_LIMIT: u64 = 64 << 20;

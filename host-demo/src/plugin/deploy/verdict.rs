@@ -9,7 +9,8 @@ use std::{
 use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
 use serde::{Deserialize, Serialize};
 
-use super::{check, generation::Loaded, probe::shown, refusal::Refusal, services::Nobody};
+use super::{check, probe::shown, refusal::Refusal};
+use crate::plugin::{generation::Loaded, services::Nobody};
 
 /// The child's answer, one line of JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -15,14 +15,16 @@ use super::{
     desk::{Desk, Turn},
     digest::Digest,
     folder::{DropFolder, FileName, Stamp},
-    generation::{Generation, LoadError, Loaded, StartError},
     probe::Prober,
     refusal::Refusal,
     retire,
-    services::Services,
     stage::{NotCopied, Part, StagedFile, Staging},
     status::State,
     within::{Overdue, within},
+};
+use crate::plugin::{
+    generation::{Generation, LoadError, Loaded, StartError},
+    services::Services,
 };
 
 /// How long loading and starting may take.

@@ -1,0 +1,33 @@
+//! The way of a file: from the drop folder into service, and out of it.
+//!
+//! # Layout
+//! [`watch`] looks at the [`folder`] and lets files [`settle`]; a [`journey`] takes each content the whole way, through
+//! [`stage`], [`check`] (with [`elf`]), [`probe`] and [`budget`], or ends in a [`refusal`]. The [`registry`] decides about all
+//! plugins by its [`books`], publishes them, and sends them into [`retire`]; what comes to it through the [`desk`] it handles in
+//! [`arrivals`] and [`commands`]. [`deployer`] is the handle on all of it, [`status`] what the administrator sees of it.
+
+mod arrivals;
+mod books;
+mod budget;
+pub mod check;
+mod commands;
+pub mod deployer;
+mod desk;
+pub mod digest;
+mod elf;
+mod folder;
+mod journey;
+mod probe;
+pub mod refusal;
+mod registry;
+mod retire;
+mod rows;
+mod settle;
+mod stage;
+pub mod status;
+#[allow(unsafe_code, reason = "calls of the C library that no safe crate offers")]
+mod sys;
+mod trust;
+pub mod verdict;
+mod watch;
+mod within;
