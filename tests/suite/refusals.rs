@@ -98,6 +98,19 @@ fn a_bad_file_alone_is_refused_too() {
 }
 
 #[test]
+fn a_retry_that_fails_again_says_so_again() {
+    let host = Host::start();
+    host.drop_plugin(artefacts().fixture("start_fails"), "bad.so");
+    let first = host.until_refused("bad.so", "no coffee");
+    host.command(&["plugin", "retry", "hello"]).succeeds();
+    host.until_deployed("bad.so was tried again", |plugin| {
+        plugin.text("file") == "bad.so"
+            && plugin.text("state") == "refused"
+            && plugin.text("since") > first.text("since")
+    });
+}
+
+#[test]
 fn two_files_with_one_identity() {
     let host = host_with_hello();
     let copy = PluginFile::read(artefacts().fixture("hello")).with_version("1.0.1");

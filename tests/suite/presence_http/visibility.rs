@@ -69,6 +69,23 @@ fn anyone_sees_every_user_once_the_setting_says_so() {
 }
 
 #[test]
+fn a_blocked_requester_never_sees_the_user() {
+    let host = Host::with_presence();
+    let (mut alice, mut bob) = (host.new_user("alice"), host.new_user("bob"));
+    befriend(&mut alice, &mut bob).unwrap();
+    show(&mut alice, "chat", "");
+    assert_eq!(seen_by(&host, "bob@localhost"), "chat");
+    let item = "<item jid='bob@localhost'/>";
+    alice.request("set", "", &format!("<block xmlns='urn:xmpp:blocking'>{item}</block>")).unwrap();
+    for visibility in ["subscribed", "anyone"] {
+        host.set("presence.visibility", visibility);
+        assert_eq!(seen_by(&host, "bob@localhost"), "forbidden", "{visibility}");
+    }
+    alice.request("set", "", &format!("<unblock xmlns='urn:xmpp:blocking'>{item}</unblock>")).unwrap();
+    assert_eq!(seen_by(&host, "bob@localhost"), "chat");
+}
+
+#[test]
 fn addresses_are_compared_in_their_normal_form() {
     let host = open_host();
     let mut alice = host.new_user("alice");
