@@ -53,6 +53,7 @@ serve() {
     if ! read -r ready <&3; then
         status=0
         wait "$host" || status=$?
+        echo 'make run: other addresses are set like this: HTTP=127.0.0.1:9190 CONSOLE=127.0.0.1:9191 make run' >&2
         exit "$status"
     fi
     for word in $ready; do

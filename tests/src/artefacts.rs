@@ -41,7 +41,7 @@ fn build() -> Artefacts {
     let output = cargo
         .args(["build", "--workspace", "--lib", "--bins", "--examples", "--quiet"])
         .args(["--message-format", "json-render-diagnostics"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .output()
         .expect("cargo starts");
     assert!(output.status.success(), "the workspace does not build:\n{}", String::from_utf8_lossy(&output.stderr));
