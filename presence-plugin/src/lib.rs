@@ -77,7 +77,9 @@ impl Presence {
         let Some(format) = Format::parse(parameters.first("type").as_deref()) else {
             return Ok(answer::unknown_type());
         };
-        let jid = |name| parameters.first(name).and_then(|text| self.host.jid(&text).ok());
+        // A resource is not looked at, so it need not be one.
+        let bare = |text: &str| self.host.jid(text.split('/').next().unwrap_or_default()).ok();
+        let jid = |name| parameters.first(name).and_then(|text| bare(&text));
         let (user, requester) = (jid("jid"), jid("req_jid"));
         let question = Question {
             parameters,
