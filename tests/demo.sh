@@ -103,6 +103,11 @@ TEXT
 }
 
 mkdir -p "$state"
+# Before anything is dropped into the folder of a server that runs: it would deploy it.
+if [ -e "$state/host.lock" ] && ! flock -n "$state/host.lock" true; then
+    echo "make run: a server runs on $state already (process $(cat "$state/host.lock")): end it first, or set STATE" >&2
+    exit 1
+fi
 new=
 deploy
 add_users

@@ -4,7 +4,10 @@
 //! [`UserPresence`], replaced whole. Keys are bare JIDs in normalised text form (RFC 7622), so that a reader that already
 //! holds a normalised JID looks it up without parsing.
 
-use std::sync::{Arc, Weak};
+use std::{
+    sync::{Arc, Weak},
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use parking_lot::RwLock;
 
@@ -45,6 +48,8 @@ pub struct UserPresence {
     pub resources: Box<[Resource]>,
     /// The text of the last unavailable stanza, if it had one; cleared by the next login.
     pub last_status: Option<Box<str>>,
+    /// When the last resource went away, in milliseconds since the Unix epoch; 0 while one is there, or when not known.
+    pub last_since: u64,
 }
 
 /// Is told of every change of presence, after it can be read. Called on the thread that made the change: be brief.
@@ -74,16 +79,18 @@ impl Table {
         self.replace(user, |old| {
             let mut resources = without(old, &resource.name);
             resources.push(resource.clone());
-            UserPresence { resources: resources.into(), last_status: None }
+            UserPresence { resources: resources.into(), ..UserPresence::default() }
         });
     }
 
     /// Removes a resource that went unavailable. `last_status` is the text of its unavailable stanza, kept for the time
     /// in which the user has no other resource.
     pub fn clear(&self, user: &str, resource: &str, last_status: Option<&str>) {
-        self.replace(user, |old| UserPresence {
-            resources: without(old, resource).into(),
-            last_status: last_status.map(Into::into),
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as u64);
+        self.replace(user, |old| {
+            let resources = without(old, resource);
+            let last_since = if resources.is_empty() { now } else { 0 };
+            UserPresence { resources: resources.into(), last_status: last_status.map(Into::into), last_since }
         });
     }
 
@@ -92,6 +99,7 @@ impl Table {
         self.replace(user, |old| UserPresence {
             resources: old.resources.clone(),
             last_status: Some(last_status.into()),
+            last_since: 0,
         });
     }
 

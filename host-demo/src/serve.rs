@@ -48,6 +48,9 @@ async fn serve(config: &Config) -> Result<(), Refusal> {
     let _lock = Lock::take(&config.state).map_err(|error| Refusal::failed(error.to_string()))?;
     let store = Store::open(&config.state)?;
     store.claim_domain(config.domain.as_str()).await?;
+    if !config.console.ip().is_loopback() {
+        log::warn!("the console on {} has no login yet: whoever reaches it reads it", config.console);
+    }
     let serving = Serving::start(config, store.clone(), listeners)?;
     tokio::select! {
         () = serving.host.plugins.first_scan_done() => announce(addresses),

@@ -21,6 +21,7 @@ use crate::{
         plugin_life::{PluginLife, PluginLifeRef},
         plugin_presence::{PluginPresence, PluginPresenceRef},
         root::{HostQuery, Interface, Root, RootRef, Table},
+        wire::Status,
     },
     logger, response,
     routes::Route,
@@ -74,7 +75,14 @@ extern "C" fn root_module<P: Exported>() -> RootModuleResult {
 
 /// Runs an author's code. A panic becomes its message.
 fn guard<R>(code: impl FnOnce() -> R) -> std::result::Result<R, String> {
-    catch_unwind(AssertUnwindSafe(code)).map_err(|panic| format!("panicked: {}", panic_message(&*panic)))
+    catch_unwind(AssertUnwindSafe(code)).map_err(|panic| {
+        let message = format!("panicked: {}", panic_message(&*panic));
+        // The value of a panic is an author's too: its drop may panic again, and then nothing is left but to keep it.
+        if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
+            std::mem::forget(again);
+        }
+        message
+    })
 }
 
 /// As [`guard`], for calls that have nobody to tell: the log gets the message.
@@ -141,21 +149,24 @@ extern "C" fn routes<P: Exported>() -> RSlice<'static, RouteView<'static>> {
     P::cell().routes.get().map_or(RSlice::EMPTY, |views| RSlice::from_slice(views))
 }
 
-extern "C" fn handle<P: Exported>(route: u32, request: &RequestView<'_>, token: u64) -> bool {
-    let Some(host) = Host::current() else { return false };
+extern "C" fn handle<P: Exported>(route: u32, request: &RequestView<'_>, token: u64) -> Status {
+    let Some(host) = Host::current() else { return Status::FAILED };
     let request = Request::new(request);
-    let handled = guard(|| {
+    let running = P::cell().running();
+    let handled = guard(move || {
         let responder = Responder::new(token, host);
-        let running = P::cell().running();
         match running.as_ref().and_then(|running| Some((running, running.routes.get(route as usize)?))) {
             Some((running, route)) => route.handle(&running.plugin, &request, responder),
             None => responder.fail("the plugin has no such route, or has been stopped"),
         }
     });
-    if let Err(message) = &handled {
-        log::error!("{request:?}: the handler {message}");
+    match handled {
+        Ok(()) => Status::OK,
+        Err(message) => {
+            log::error!("{request:?}: the handler {message}");
+            Status::FAILED
+        }
     }
-    handled.is_ok()
 }
 
 extern "C" fn writable(token: u64) {
@@ -169,7 +180,8 @@ extern "C" fn changed(subscription: u64, user: RStr<'_>, lost: u32) {
 
 extern "C" fn settings_changed<P: Exported>() {
     if let Some(running) = P::cell().running() {
-        guard_logged("settings_changed", || running.plugin.settings_changed());
+        // The call may hold the last reference when it returns late: then the plugin is dropped inside the guard.
+        guard_logged("settings_changed", move || running.plugin.settings_changed());
     }
 }
 
@@ -179,7 +191,7 @@ extern "C" fn log_level_changed(level: u8) {
 
 extern "C" fn drain<P: Exported>() {
     if let Some(running) = P::cell().running() {
-        guard_logged("drain", || running.plugin.drain());
+        guard_logged("drain", move || running.plugin.drain());
     }
 }
 
@@ -194,13 +206,15 @@ extern "C" fn stop<P: Exported>() {
 /// `export_plugin!(Hello, id = "hello", version = "1.2.0", name = "Hello", needs = [presence, roster])`. The id is the
 /// plugin's identity and its mount, `/plugins/<id>/`; by default it is the package's name.
 ///
-/// `needs` are the interfaces of the host that the plugin cannot do without: `presence`, `roster`, `settings`, `data`. The
-/// administrator sees them, and the host gives no others. By default they are `presence` and `roster`.
+/// `needs` are the interfaces of the host that the plugin cannot do without: `presence`, `roster`, `settings`, `data`; a host that
+/// lacks one refuses the plugin. `wants`, behind them, are those that it uses where they are. The administrator sees both, and the host
+/// gives no others. By default a plugin needs `presence` and `roster`.
 #[macro_export]
 macro_rules! export_plugin {
     (
         $plugin:ty
-        $(, id = $id:expr)? $(, version = $version:expr)? $(, name = $name:expr)? $(, needs = [$($need:ident),* $(,)?])? $(,)?
+        $(, id = $id:expr)? $(, version = $version:expr)? $(, name = $name:expr)? $(, needs = [$($need:ident),* $(,)?])?
+        $(, wants = [$($want:ident),* $(,)?])? $(,)?
     ) => {
         const _: () = {
             impl $crate::export::Exported for $plugin {
@@ -218,6 +232,7 @@ macro_rules! export_plugin {
                 authors: env!("CARGO_PKG_AUTHORS"),
                 license: env!("CARGO_PKG_LICENSE"),
                 needs: $crate::__or!([$(&[$($crate::__need!($need)),*])?] &["host.presence/1", "host.roster/1"]),
+                wants: &[$($($crate::__need!($want)),*)?],
             };
 
             #[used]
@@ -278,5 +293,16 @@ mod tests {
         assert_eq!(guard(|| -> () { panic!("out of {}", "milk") }), Err("panicked: out of milk".into()));
         assert_eq!(guard(|| -> () { std::panic::panic_any(7) }), Err("panicked: with a value that is no text".into()));
         assert_eq!(guard(|| 7), Ok(7));
+    }
+
+    #[test]
+    fn a_panic_whose_value_panics_when_dropped_ends_here_too() {
+        struct Spiteful;
+        impl Drop for Spiteful {
+            fn drop(&mut self) {
+                panic!("and another thing");
+            }
+        }
+        assert!(guard(|| std::panic::panic_any(Spiteful)).is_err());
     }
 }

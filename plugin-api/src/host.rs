@@ -11,7 +11,7 @@ use crate::{
         host_http::HostHttpRef,
         host_log::HostLogRef,
         host_presence::HostPresenceRef,
-        host_roster::{HostRosterRef, JidParts, RelationView},
+        host_roster::{HostRosterRef, JidParts, RelationFlags},
         host_settings::{HostSettingsRef, SettingView},
         root::{HostContext, HostQuery, Table},
         visitor::PresenceVisitor,
@@ -107,11 +107,15 @@ impl Host {
     /// What `user` lets `viewer` see; without a viewer, what is true for strangers. Resources do not count.
     pub fn relation(self, user: &Jid, viewer: Option<&Jid>) -> Result<Relation> {
         let roster = self.need(self.0.roster)?;
-        let mut view = RelationView::default();
+        let mut flags = RelationFlags::default();
         let viewer = viewer.map_or("", Jid::bare);
-        done(roster.relation()(self.0.context, user.bare().into(), viewer.into(), &mut view))?;
-        let RelationView { account, from, to, blocked } = view;
-        Ok(Relation { account, from, to, blocked })
+        done(roster.relation()(self.0.context, user.bare().into(), viewer.into(), &mut flags))?;
+        Ok(Relation {
+            account: flags.has(RelationFlags::ACCOUNT),
+            from: flags.has(RelationFlags::FROM),
+            to: flags.has(RelationFlags::TO),
+            blocked: flags.has(RelationFlags::BLOCKED),
+        })
     }
 
     /// The presence of a user at this moment, in short. Nobody is asked whether the caller may know it: see

@@ -18,7 +18,7 @@ impl Jid {
     pub(crate) fn from_parts(text: String, parts: JidParts) -> Option<Jid> {
         let (domain, bare) = (parts.domain as usize, parts.bare as usize);
         let valid = domain < bare && text.is_char_boundary(domain) && text.is_char_boundary(bare);
-        valid.then_some(Jid { text, domain, bare, local: parts.local })
+        valid.then_some(Jid { text, domain, bare, local: parts.local != 0 })
     }
 
     /// The whole address.
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     fn jid(text: &str, domain: u32, bare: u32) -> Option<Jid> {
-        Jid::from_parts(text.into(), JidParts { domain, bare, local: true })
+        Jid::from_parts(text.into(), JidParts { domain, bare, local: 1 })
     }
 
     #[test]

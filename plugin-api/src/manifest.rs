@@ -34,6 +34,8 @@ pub struct Manifest {
     pub abi: String,
     /// The ids of the host interfaces that it cannot do without.
     pub needs: Vec<String>,
+    /// The ids of the host interfaces that it uses where they are.
+    pub wants: Vec<String>,
     /// The target triple that it was built for.
     pub target: String,
     /// The version of the compiler that built it.
@@ -82,6 +84,7 @@ impl Manifest {
         let find = |key| pairs.iter().find(|(known, _)| *known == key).map(|(_, value)| value.to_string());
         let required = |key| find(key).filter(|value| !value.is_empty()).ok_or(ManifestError::Missing(key));
         let optional = |key| find(key).unwrap_or_default();
+        let list = |key| optional(key).split(',').filter(|item| !item.is_empty()).map(Into::into).collect();
         let id = required("id")?;
         if !is_id(&id) {
             return Err(ManifestError::BadId(id.chars().take(MAX_ID).collect()));
@@ -94,7 +97,8 @@ impl Manifest {
             authors: optional("authors"),
             license: optional("license"),
             abi: required("abi")?,
-            needs: optional("needs").split(',').filter(|need| !need.is_empty()).map(Into::into).collect(),
+            needs: list("needs"),
+            wants: list("wants"),
             target: required("target")?,
             rustc: optional("rustc"),
         })
@@ -134,6 +138,7 @@ pub struct Source {
     pub authors: &'static str,
     pub license: &'static str,
     pub needs: &'static [&'static str],
+    pub wants: &'static [&'static str],
 }
 
 impl Source {
@@ -184,16 +189,8 @@ impl Source {
             writer.byte(b'\n');
             index += 1;
         }
-        writer.text("needs=");
-        index = 0;
-        while index < self.needs.len() {
-            if index > 0 {
-                writer.byte(b',');
-            }
-            writer.text(self.needs[index]);
-            index += 1;
-        }
-        writer.byte(b'\n');
+        writer.list("needs=", self.needs);
+        writer.list("wants=", self.wants);
     }
 }
 
@@ -212,6 +209,19 @@ impl<const LENGTH: usize> Writer<LENGTH> {
             self.byte(if matches!(bytes[index], b'\n' | b'\r') { b' ' } else { bytes[index] });
             index += 1;
         }
+    }
+
+    const fn list(&mut self, key: &str, items: &[&str]) {
+        self.text(key);
+        let mut index = 0;
+        while index < items.len() {
+            if index > 0 {
+                self.byte(b',');
+            }
+            self.text(items[index]);
+            index += 1;
+        }
+        self.byte(b'\n');
     }
 
     const fn byte(&mut self, byte: u8) {
@@ -234,6 +244,7 @@ mod tests {
         authors: "A <a@example.com>:B",
         license: "MIT",
         needs: &["host.presence/1", "host.roster/1"],
+        wants: &["host.data/1"],
     };
 
     #[test]
@@ -245,6 +256,7 @@ mod tests {
         assert_eq!(manifest.version, "1.2.3");
         assert_eq!(manifest.description, "Greets everybody");
         assert_eq!(manifest.needs, ["host.presence/1", "host.roster/1"]);
+        assert_eq!(manifest.wants, ["host.data/1"]);
         assert_eq!(manifest.abi, crate::abi::VERSION);
         assert_eq!(LENGTH % 4, 0);
     }

@@ -19,6 +19,7 @@ pub trait Plugin: Send + Sync + Sized + 'static {
     /// A setting was changed; the administrator's command waits for this to return.
     fn settings_changed(&self) {}
 
-    /// No new request will come. Streams should tell their clients to come back, and finish: after 30 s they are cut.
+    /// No new request will come, though one that is under way may still open a stream. Streams should tell their clients to come
+    /// back, and finish: after 30 s they are cut.
     fn drain(&self) {}
 }

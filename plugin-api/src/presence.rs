@@ -107,6 +107,11 @@ impl<'a> Presence<'a> {
         Some(self.0.last_status.as_str()).filter(|text| !text.is_empty())
     }
 
+    /// When the user went offline, in milliseconds since the Unix epoch, if that is known.
+    pub fn last_since(self) -> Option<u64> {
+        Some(self.0.last_since).filter(|since| *since > 0)
+    }
+
     /// A copy to keep.
     pub fn snapshot(self) -> Snapshot {
         let shown = self.shown();
@@ -159,7 +164,7 @@ mod tests {
     }
 
     fn shown(resources: &[ResourceView<'_>]) -> Option<String> {
-        let view = PresenceView { resources: RSlice::from_slice(resources), last_status: "".into() };
+        let view = PresenceView { resources: RSlice::from_slice(resources), last_status: "".into(), last_since: 0 };
         Presence::new(&view).shown().map(|resource| resource.name.to_owned())
     }
 

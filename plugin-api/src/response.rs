@@ -178,13 +178,19 @@ impl Stream {
         }
     }
 
-    /// Calls `ready` when there is room again after a [`Written::Full`]. It must not block.
+    /// Calls `ready` now, and again whenever there is room after a [`Written::Full`] and once when nobody reads any more, which
+    /// [`write`](Stream::write) then says. It must not block. A closure that owns this stream keeps it for ever: give it a
+    /// [`Weak`](std::sync::Weak).
     pub fn on_writable(&self, ready: impl Fn() + Send + Sync + 'static) {
-        WRITABLE.write().insert(self.token, Arc::new(ready));
+        let ready: Arc<Writable> = Arc::new(ready);
+        let former = WRITABLE.write().insert(self.token, ready.clone());
+        drop(former);
+        // There may have been room before anybody was there to hear of it.
+        ready();
     }
 
-    /// Ends the body in order.
-    pub fn finish(self) {
+    /// Ends the body in order. Nothing can be written after it.
+    pub fn finish(&self) {
         let tables = self.host.tables();
         tables.http.finish()(tables.context, self.token);
     }
@@ -192,7 +198,9 @@ impl Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        WRITABLE.write().remove(&self.token);
+        // The closure is dropped without the lock: what it owns may come back here.
+        let ready = WRITABLE.write().remove(&self.token);
+        drop(ready);
         // After `finish` the token is closed, and this does nothing.
         abandon(self.host, self.token, "the plugin dropped the stream");
     }

@@ -1,5 +1,7 @@
 //! The routes of a plugin, and what can handle them.
 
+use std::time::Duration;
+
 use crate::{
     Request, Responder, Response, Result,
     abi::plugin_http::{ExecutionCode, RouteView},
@@ -21,6 +23,7 @@ pub struct Route<P> {
     methods: String,
     pattern: String,
     body_limit: u32,
+    patience: u32,
     execution: ExecutionCode,
     handler: Box<BoxedHandler<P>>,
 }
@@ -48,6 +51,7 @@ impl<P> Routes<P> {
             methods: methods.into(),
             pattern: pattern.into(),
             body_limit: DEFAULT_BODY_LIMIT,
+            patience: 0,
             execution: ExecutionCode::THREAD,
             handler: Box::new(move |plugin, request, responder| handler.handle(plugin, request, responder)),
         });
@@ -73,6 +77,13 @@ impl<P> Route<P> {
         self
     }
 
+    /// How long the handler may run before its client is answered 503 without it: 5 s unless said here, 5 minutes at most. An answer
+    /// left to a [`Responder`] may take a minute.
+    pub fn patience(&mut self, patience: Duration) -> &mut Route<P> {
+        self.patience = u32::try_from(patience.as_millis()).unwrap_or(u32::MAX);
+        self
+    }
+
     pub(crate) fn handle(&self, plugin: &P, request: &Request<'_>, responder: Responder) {
         (self.handler)(plugin, request, responder);
     }
@@ -83,6 +94,7 @@ impl<P> Route<P> {
             methods: self.methods.as_str().into(),
             pattern: self.pattern.as_str().into(),
             body_limit: self.body_limit,
+            patience: self.patience,
             execution: self.execution,
         }
     }

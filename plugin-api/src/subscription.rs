@@ -40,7 +40,9 @@ impl Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        TOLD.write().remove(&self.number);
+        // The closure is dropped without the lock: what it owns may come back here.
+        let told = TOLD.write().remove(&self.number);
+        drop(told);
         self.host.unsubscribe(self.number);
     }
 }

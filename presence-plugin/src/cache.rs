@@ -64,8 +64,9 @@ impl ETag {
 ///
 /// Our tags hold no comma, so that a list may be cut at every one: a piece of a foreign tag lacks one of its quotes.
 pub fn is_held(etag: &str, if_none_match: &str) -> bool {
-    let is_same = |tag: &str| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag;
-    if_none_match.split(',').map(str::trim).any(is_same)
+    let is_same = |tag: &str| tag.strip_prefix("W/").unwrap_or(tag) == etag;
+    // A `*` stands alone; in a list it can only be a piece of a foreign tag.
+    if_none_match.trim() == "*" || if_none_match.split(',').map(str::trim).any(is_same)
 }
 
 /// FNV-1a, 64 bits: short, the same in every build, and a tag is no secret.
@@ -112,6 +113,8 @@ mod tests {
         }
         let bare = own.trim_matches('"');
         for other in [
+            "\"a,*,b\"",
+            "*, \"x\"",
             "",
             ",",
             "\"*\"",

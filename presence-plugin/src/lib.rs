@@ -77,7 +77,7 @@ impl Presence {
         let Some(format) = Format::parse(parameters.first("type").as_deref()) else {
             return Ok(answer::unknown_type());
         };
-        let jid = |name| parameters.first(name).and_then(|text| self.host.jid(&text).ok());
+        let jid = |name| parameters.first(name).and_then(|text| self.host.jid(without_resource(&text)?).ok());
         let (user, requester) = (jid("jid"), jid("req_jid"));
         let question = Question {
             parameters,
@@ -133,6 +133,16 @@ impl Presence {
             .host
             .with_presence(user, |presence| answer(&if visible { Shown::of(presence) } else { Shown::Forbidden }));
         seen.unwrap_or_else(|_| answer(&Shown::Forbidden))
+    }
+}
+
+/// An address without its resource, which is ignored, so that it need not be a valid one. `None`: there is a slash, and
+/// nothing behind it.
+fn without_resource(address: &str) -> Option<&str> {
+    match address.split_once('/') {
+        Some((_, "")) => None,
+        Some((bare, _)) => Some(bare),
+        None => Some(address),
     }
 }
 

@@ -102,7 +102,8 @@ fn a_retry_that_fails_again_says_so_again() {
     let host = Host::start();
     host.drop_plugin(artefacts().fixture("start_fails"), "bad.so");
     let first = host.until_refused("bad.so", "no coffee");
-    host.command(&["plugin", "retry", "hello"]).succeeds();
+    let outcome = host.command(&["plugin", "retry", "hello"]).fails(1);
+    assert!(outcome.contains("no coffee"), "{outcome}");
     host.until_deployed("bad.so was tried again", |plugin| {
         plugin.text("file") == "bad.so"
             && plugin.text("state") == "refused"

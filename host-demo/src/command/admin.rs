@@ -15,7 +15,8 @@ const ITERATIONS: u32 = 600_000;
 /// What is done for the administrator.
 #[derive(Subcommand)]
 pub(super) enum Admin {
-    /// Set the password of the console
+    /// Set the password for the console's login. That comes with a later release: until then the console can only be read,
+    /// and asks for none
     Password {
         /// Read the password from the first line of standard input
         #[arg(long)]

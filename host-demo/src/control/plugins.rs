@@ -55,7 +55,11 @@ impl Executor {
             return Err(unknown(StoreError::UnknownPlugin(id.into())));
         }
         self.act(id, |host| host.retry(id)).await?;
-        Ok(self.deployed(id, "was tried again"))
+        let outcome = self.plugins()?.into_iter().find(|plugin| named(&plugin.id) || named(&plugin.file));
+        match outcome.filter(|_| self.running.is_some()).and_then(|plugin| plugin.reason) {
+            Some(reason) => Err(Refusal::failed(format!("plugin: {id}: tried again: {reason}"))),
+            None => Ok(self.deployed(id, "was tried again")),
+        }
     }
 
     async fn act<'a>(&'a self, id: &str, action: impl FnOnce(&'a dyn Running) -> Acting<'a>) -> Result<(), Refusal> {

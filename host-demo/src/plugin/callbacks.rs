@@ -6,7 +6,6 @@
 use std::{
     os::unix::ffi::OsStrExt,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
     time::Duration,
 };
 
@@ -25,7 +24,7 @@ use plugin_api::abi::{
     host_http::{HostHttp, HostHttpRef, ResponseHead},
     host_log::{HostLog, HostLogRef},
     host_presence::{HostPresence, HostPresenceRef, PresenceView, ResourceView, ShowCode},
-    host_roster::{HostRoster, HostRosterRef, JidParts, RelationView},
+    host_roster::{HostRoster, HostRosterRef, JidParts, RelationFlags},
     host_settings::{HostSettings, HostSettingsRef, SettingView},
     root::{HostContext, HostQuery, Interface, LayoutMismatch, Table},
     visitor::PresenceVisitor,
@@ -36,7 +35,7 @@ use super::{
     context::Context,
     exchange::{Answer, Body, Closed, Written},
 };
-use crate::presence::{Listener, Resource, Show, UserPresence};
+use crate::presence::{Resource, Show, UserPresence};
 
 /// The ids of all interfaces offered here.
 pub const OFFERED: [&str; 6] =
@@ -99,7 +98,9 @@ extern "C" fn read_presence(host: HostContext, user: RStr<'_>, mut visitor: Pres
     answer(host, |context| {
         match context.services.presence().read(&user) {
             Some(presence) => visit(&presence, &mut visitor),
-            None => visitor.visit(&PresenceView { resources: RSlice::EMPTY, last_status: RStr::empty() }),
+            None => {
+                visitor.visit(&PresenceView { resources: RSlice::EMPTY, last_status: RStr::empty(), last_since: 0 })
+            }
         }
         Status::OK
     })
@@ -120,7 +121,8 @@ fn visit(presence: &UserPresence, visitor: &mut PresenceVisitor<'_>) {
             &many
         }
     };
-    visitor.visit(&PresenceView { resources: RSlice::from_slice(resources), last_status });
+    let last_since = presence.last_since;
+    visitor.visit(&PresenceView { resources: RSlice::from_slice(resources), last_status, last_since });
 }
 
 const EMPTY: ResourceView<'static> =
@@ -144,10 +146,7 @@ fn resource_view(resource: &Resource) -> ResourceView<'_> {
 
 extern "C" fn subscribe(host: HostContext, user: RStr<'_>, subscription: u64) -> Status {
     answer(host, |context| {
-        if context.changes.subscribe(&user, subscription) {
-            let changes: Arc<dyn Listener> = context.changes.clone();
-            context.services.presence().listen(Arc::downgrade(&changes));
-        }
+        context.changes.subscribe(context.services.presence(), &user, subscription);
         Status::OK
     })
 }
@@ -173,18 +172,21 @@ extern "C" fn parse_jid(host: HostContext, text: RStr<'_>, out: &mut RString, pa
         *parts = JidParts {
             domain: jid.node().map_or(0, |node| node.as_str().len() as u32 + 1),
             bare: bare as u32,
-            local: jid.domain().as_str() == context.services.domain(),
+            local: u32::from(jid.domain().as_str() == context.services.domain()),
         };
         out.push_str(jid.as_str());
         Status::OK
     })
 }
 
-extern "C" fn relation(host: HostContext, user: RStr<'_>, viewer: RStr<'_>, out: &mut RelationView) -> Status {
+extern "C" fn relation(host: HostContext, user: RStr<'_>, viewer: RStr<'_>, out: &mut RelationFlags) -> Status {
     answer(host, |context| match context.services.relation(&user, &viewer) {
         Ok(relation) => {
-            let super::services::Relation { account, from, to, blocked } = relation;
-            *out = RelationView { account, from, to, blocked };
+            *out = RelationFlags::default()
+                .with(RelationFlags::ACCOUNT, relation.account)
+                .with(RelationFlags::FROM, relation.from)
+                .with(RelationFlags::TO, relation.to)
+                .with(RelationFlags::BLOCKED, relation.blocked);
             Status::OK
         }
         Err(reason) => {
@@ -196,6 +198,9 @@ extern "C" fn relation(host: HostContext, user: RStr<'_>, viewer: RStr<'_>, out:
 
 extern "C" fn declare(host: HostContext, settings: RSlice<'_, SettingView<'_>>) -> RResult<(), RString> {
     let context = context(host);
+    if context.is_stopped() {
+        return RResult::RErr("the plugin has been stopped".into());
+    }
     match catch_unwind(AssertUnwindSafe(|| context.declare(&settings))) {
         Ok(result) => result.map_err(RString::from).into(),
         Err(_) => RResult::RErr("the host failed; its log says why".into()),
@@ -249,16 +254,18 @@ extern "C" fn respond(host: HostContext, token: u64, head: &ResponseHead<'_>, bo
 
 extern "C" fn open(host: HostContext, token: u64, head: &ResponseHead<'_>) -> Status {
     answer(host, |context| match read_head(head) {
-        Ok((status, fields)) => done(context.exchanges.open(token, status, fields)),
+        Ok((status, fields)) => {
+            let ready = move || context.writable(token);
+            done(context.exchanges.open(token, status, fields, ready))
+        }
         Err(reason) => malformed(context, token, &reason),
     })
 }
 
 extern "C" fn write(host: HostContext, token: u64, chunk: RSlice<'_, u8>, wait: u32) -> Status {
     answer(host, |context| {
-        let ready = move || context.writable(token);
         let wait = Duration::from_millis(wait.into());
-        match context.exchanges.write(token, Bytes::copy_from_slice(&chunk), wait, ready) {
+        match context.exchanges.write(token, Bytes::copy_from_slice(&chunk), wait) {
             Ok(Written::Queued) => Status::OK,
             Ok(Written::Full) => Status::FULL,
             Err(Closed) => Status::CLOSED,

@@ -2,14 +2,14 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, Weak},
     thread::JoinHandle,
 };
 
 use parking_lot::{Condvar, Mutex};
 use plugin_api::abi::plugin_presence::PluginPresenceRef;
 
-use crate::presence::Listener;
+use crate::presence::{Listener, Source};
 
 /// The subscriptions of one generation and what waits to be told.
 pub struct Changes {
@@ -18,17 +18,22 @@ pub struct Changes {
     changed: Condvar,
     teller: Mutex<Option<JoinHandle<()>>>,
     plugin: OnceLock<PluginPresenceRef>,
+    /// What the source of presence knows of this generation; gone when that stops.
+    ear: Mutex<Option<Arc<Ear>>>,
 }
+
+/// Listens for a generation without keeping it.
+struct Ear(Weak<Changes>);
 
 #[derive(Default)]
 struct State {
     by_user: HashMap<String, Vec<u64>>,
     everybody: Vec<u64>,
+    /// Whom a subscription is about, unless it is about everybody.
+    users: HashMap<u64, String>,
     /// Users whose change waits, in the order of their first one, with how many more came since.
     waiting: VecDeque<String>,
     lost: HashMap<String, u32>,
-    /// Whether somebody subscribed before: then the source knows this listener.
-    listening: bool,
     stopped: bool,
 }
 
@@ -41,6 +46,7 @@ impl Changes {
             changed: Condvar::new(),
             teller: Mutex::default(),
             plugin: OnceLock::new(),
+            ear: Mutex::default(),
         })
     }
 
@@ -51,34 +57,52 @@ impl Changes {
         }
     }
 
-    /// Adds a subscription to `user`, or to everybody if it is empty. Answers whether it is the generation's first.
-    pub fn subscribe(self: &Arc<Self>, user: &str, subscription: u64) -> bool {
+    /// Adds a subscription to `user`, or to everybody if it is empty. Every change of `source` from here on will be told.
+    pub fn subscribe(self: &Arc<Self>, source: &dyn Source, user: &str, subscription: u64) {
+        self.listen(source);
         let mut state = self.state.lock();
-        let first = !std::mem::replace(&mut state.listening, true);
         match user {
             "" => state.everybody.push(subscription),
-            user => state.by_user.entry(user.into()).or_default().push(subscription),
+            user => {
+                state.by_user.entry(user.into()).or_default().push(subscription);
+                state.users.insert(subscription, user.into());
+            }
         }
         drop(state);
         if self.plugin.get().is_some() {
             self.start_telling();
         }
-        first
+    }
+
+    /// Has the source know this generation when it returns. Not under the lock of the state, which the source waits for.
+    fn listen(self: &Arc<Self>, source: &dyn Source) {
+        let mut ear = self.ear.lock();
+        if ear.is_none() {
+            let new: Arc<Ear> = Arc::new(Ear(Arc::downgrade(self)));
+            let listener: Arc<dyn Listener> = new.clone();
+            source.listen(Arc::downgrade(&listener));
+            *ear = Some(new);
+        }
     }
 
     /// Ends a subscription.
     pub fn unsubscribe(&self, subscription: u64) {
         let mut state = self.state.lock();
-        state.everybody.retain(|known| *known != subscription);
-        state.by_user.retain(|_, subscriptions| {
+        let Some(user) = state.users.remove(&subscription) else {
+            return state.everybody.retain(|known| *known != subscription);
+        };
+        if let Some(subscriptions) = state.by_user.get_mut(&user) {
             subscriptions.retain(|known| *known != subscription);
-            !subscriptions.is_empty()
-        });
+            if subscriptions.is_empty() {
+                state.by_user.remove(&user);
+            }
+        }
     }
 
     /// Ends all subscriptions and joins the thread, unless it is the one that calls.
     pub fn stop(&self) {
-        self.state.lock().stopped = true;
+        self.ear.lock().take();
+        *self.state.lock() = State { stopped: true, ..State::default() };
         self.changed.notify_all();
         let teller = self.teller.lock().take();
         if let Some(teller) = teller.filter(|teller| teller.thread().id() != std::thread::current().id()) {
@@ -126,7 +150,15 @@ impl Changes {
     }
 }
 
-impl Listener for Changes {
+impl Listener for Ear {
+    fn presence_changed(&self, user: &str) {
+        if let Some(changes) = self.0.upgrade() {
+            changes.presence_changed(user);
+        }
+    }
+}
+
+impl Changes {
     fn presence_changed(&self, user: &str) {
         let mut state = self.state.lock();
         if state.everybody.is_empty() && !state.by_user.contains_key(user) {
@@ -156,14 +188,15 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::presence::Table;
 
     #[test]
     fn changes_of_one_user_are_told_once_with_the_count_of_those_left_out() {
-        let changes = Changes::new("test".into());
-        assert!(changes.subscribe("ann@x", 1));
-        assert!(!changes.subscribe("", 2));
+        let (changes, source) = (Changes::new("test".into()), Table::default());
+        changes.subscribe(&source, "ann@x", 1);
+        changes.subscribe(&source, "", 2);
         for user in ["ann@x", "bob@x", "ann@x", "ann@x"] {
-            changes.presence_changed(user);
+            source.forget(user);
         }
         assert_eq!(changes.next(), Some(("ann@x".into(), 2, vec![2, 1])));
         assert_eq!(changes.next(), Some(("bob@x".into(), 0, vec![2])));
@@ -171,11 +204,23 @@ mod tests {
 
     #[test]
     fn nobody_is_told_of_users_not_subscribed_to() {
-        let changes = Changes::new("test".into());
-        changes.subscribe("ann@x", 1);
+        let (changes, source) = (Changes::new("test".into()), Table::default());
+        changes.subscribe(&source, "ann@x", 1);
         changes.unsubscribe(1);
-        changes.presence_changed("ann@x");
+        source.forget("ann@x");
+        assert!(changes.state.lock().waiting.is_empty());
+        assert!(changes.state.lock().by_user.is_empty());
+    }
+
+    #[test]
+    fn a_stopped_generation_hears_and_keeps_nothing() {
+        let (changes, source) = (Changes::new("test".into()), Table::default());
+        changes.subscribe(&source, "", 1);
+        let ear = Arc::downgrade(changes.ear.lock().as_ref().unwrap());
+        source.forget("ann@x");
         changes.stop();
+        assert_eq!(ear.strong_count(), 0, "the source would call it for ever");
+        source.forget("bob@x");
         assert_eq!(changes.next(), None);
         assert!(changes.state.lock().waiting.is_empty());
     }

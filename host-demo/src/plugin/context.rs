@@ -14,7 +14,11 @@ use plugin_api::{
     manifest::Manifest,
 };
 
-use super::{changes::Changes, exchange::Exchanges, services::Services};
+use super::{
+    changes::Changes,
+    exchange::{Exchanges, on_worker},
+    services::Services,
+};
 use crate::store::{SettingKind, SettingSchema};
 
 /// One generation, as the host's callbacks see it. It is never freed: a plugin that calls late finds it stopped.
@@ -46,9 +50,10 @@ impl Context {
         }))
     }
 
-    /// Whether the manifest names this interface as needed. The log and HTTP are everybody's.
+    /// Whether the manifest names this interface as needed or wanted. The log and HTTP are everybody's.
     pub fn is_granted(&self, interface: &str) -> bool {
-        matches!(interface, "host.log/1" | "host.http/1") || self.manifest.needs.iter().any(|need| need == interface)
+        let mut named = self.manifest.needs.iter().chain(&self.manifest.wants);
+        matches!(interface, "host.log/1" | "host.http/1") || named.any(|named| named == interface)
     }
 
     /// From now on every call is answered `CLOSED`.
@@ -67,10 +72,10 @@ impl Context {
         let _ = self.http.set(http);
     }
 
-    /// Tells the plugin that a stream has room again.
+    /// Tells the plugin that a stream has room again, or no reader any more.
     pub fn writable(&self, token: u64) {
         if let Some(http) = self.http.get().filter(|_| !self.is_stopped()) {
-            http.writable()(token);
+            on_worker(|| http.writable()(token));
         }
     }
 

@@ -4,6 +4,7 @@
 //! travels by a oneshot channel to the future that waits for it; a streamed body by a buffer with a bound.
 
 use std::{
+    cell::Cell,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -109,9 +110,16 @@ impl Exchanges {
         sender.send(Ok(answer)).map_err(|_| Closed)
     }
 
-    /// Answers with a head, whose body follows.
-    pub fn open(&self, token: u64, status: StatusCode, fields: Vec<(HeaderName, HeaderValue)>) -> Result<(), Closed> {
-        let buffer = Arc::new(Buffer::default());
+    /// Answers with a head, whose body follows. `ready` is called once after each `Full`, when there is room again, and once when
+    /// nobody reads the body any more.
+    pub fn open(
+        &self,
+        token: u64,
+        status: StatusCode,
+        fields: Vec<(HeaderName, HeaderValue)>,
+        ready: impl Fn() + Send + Sync + 'static,
+    ) -> Result<(), Closed> {
+        let buffer = Arc::new(Buffer::new(ready));
         let sender = self.with(token, |state| match state {
             State::Waiting(_) => match std::mem::replace(state, State::Streaming(buffer.clone())) {
                 State::Waiting(sender) => Ok(sender),
@@ -120,23 +128,20 @@ impl Exchanges {
             State::Streaming(_) => Err(Closed),
         })?;
         let body = Body::Stream(StreamBody(buffer));
-        sender.send(Ok(Answer { status, fields, body })).map_err(|_| Closed)
+        sender.send(Ok(Answer { status, fields, body })).map_err(|_| {
+            // Whoever waited left after the exchange became a stream, and could not close it any more.
+            drop(self.take(token, |_| true));
+            Closed
+        })
     }
 
-    /// Queues a chunk of an open stream, waiting for room for up to `wait`. After `Full`, `ready` is called once, when there
-    /// is room again or nobody reads any more.
-    pub fn write(
-        &self,
-        token: u64,
-        chunk: Bytes,
-        wait: Duration,
-        ready: impl FnOnce() + Send + 'static,
-    ) -> Result<Written, Closed> {
+    /// Queues a chunk of an open stream, waiting for room for up to `wait`, but never on a thread that empties streams itself.
+    pub fn write(&self, token: u64, chunk: Bytes, wait: Duration) -> Result<Written, Closed> {
         let buffer = self.with(token, |state| match state {
             State::Streaming(buffer) => Ok(buffer.clone()),
             State::Waiting(_) => Err(Closed),
         })?;
-        buffer.write(chunk, wait, ready)
+        buffer.write(chunk, if ON_WORKER.get() { Duration::ZERO } else { wait })
     }
 
     /// Ends a stream in order.
@@ -216,11 +221,24 @@ impl Drop for Pending<'_> {
     }
 }
 
+thread_local! {
+    /// Whether this thread is an HTTP worker that is lent to a plugin.
+    static ON_WORKER: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Lends an HTTP worker to a plugin: meanwhile it may not wait for room in a stream, which it might be the one to make.
+pub fn on_worker<R>(call: impl FnOnce() -> R) -> R {
+    let before = ON_WORKER.replace(true);
+    let result = call();
+    ON_WORKER.set(before);
+    result
+}
+
 /// The chunks of a stream that wait for its client.
-#[derive(Default)]
 struct Buffer {
     inner: Mutex<Chunks>,
     room: Condvar,
+    ready: Box<dyn Fn() + Send + Sync>,
 }
 
 #[derive(Default)]
@@ -229,7 +247,8 @@ struct Chunks {
     bytes: usize,
     end: Option<End>,
     reader: Option<Waker>,
-    ready: Option<Box<dyn FnOnce() + Send>>,
+    /// The plugin was told that there is no room, and waits to hear of some.
+    full: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -239,21 +258,28 @@ enum End {
 }
 
 impl Buffer {
-    fn write(&self, chunk: Bytes, wait: Duration, ready: impl FnOnce() + Send + 'static) -> Result<Written, Closed> {
+    fn new(ready: impl Fn() + Send + Sync + 'static) -> Buffer {
+        Buffer { inner: Mutex::default(), room: Condvar::new(), ready: Box::new(ready) }
+    }
+
+    fn write(&self, chunk: Bytes, wait: Duration) -> Result<Written, Closed> {
         let deadline = Instant::now() + wait;
         let mut chunks = self.inner.lock();
         // A chunk larger than the buffer passes when nothing else waits.
-        while chunks.end.is_none() && chunks.bytes > 0 && chunks.bytes + chunk.len() > STREAM_BUFFER {
+        while chunks.end.is_none() && chunks.bytes > 0 && chunks.bytes + cost(&chunk) > STREAM_BUFFER {
             if wait.is_zero() || self.room.wait_until(&mut chunks, deadline).timed_out() {
-                chunks.ready = Some(Box::new(ready));
+                chunks.full = true;
                 return Ok(Written::Full);
             }
         }
         if chunks.end.is_some() {
             return Err(Closed);
         }
-        chunks.bytes += chunk.len();
-        chunks.queue.push_back(chunk);
+        // An empty chunk would end the body in the chunked coding of HTTP/1.1.
+        if !chunk.is_empty() {
+            chunks.bytes += cost(&chunk);
+            chunks.queue.push_back(chunk);
+        }
         wake(chunks.reader.take());
         Ok(Written::Queued)
     }
@@ -264,6 +290,11 @@ impl Buffer {
         self.room.notify_all();
         wake(chunks.reader.take());
     }
+}
+
+/// What a chunk takes of the buffer: small ones take more than their bytes.
+fn cost(chunk: &Bytes) -> usize {
+    chunk.len() + 64
 }
 
 fn wake(reader: Option<Waker>) {
@@ -280,11 +311,11 @@ impl StreamBody {
     pub fn poll_chunk(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Cut>>> {
         let mut chunks = self.0.inner.lock();
         if let Some(chunk) = chunks.queue.pop_front() {
-            chunks.bytes -= chunk.len();
+            chunks.bytes -= cost(&chunk);
             self.0.room.notify_all();
-            if let Some(ready) = chunks.ready.take() {
+            if std::mem::take(&mut chunks.full) {
                 drop(chunks);
-                ready();
+                (self.0.ready)();
             }
             return Poll::Ready(Some(Ok(chunk)));
         }
@@ -301,10 +332,13 @@ impl StreamBody {
 
 impl Drop for StreamBody {
     fn drop(&mut self) {
+        let mut chunks = self.0.inner.lock();
+        chunks.queue.clear();
+        let is_news = chunks.end.is_none();
+        drop(chunks);
         self.0.end(End::Cut);
-        let ready = self.0.inner.lock().ready.take();
-        if let Some(ready) = ready {
-            ready();
+        if is_news {
+            (self.0.ready)();
         }
     }
 }
@@ -351,35 +385,58 @@ mod tests {
 
     #[test]
     fn a_stream_is_bounded_and_tells_when_there_is_room() {
-        static READY: AtomicU32 = AtomicU32::new(0);
-        fn ready() {
-            READY.fetch_add(1, Ordering::SeqCst);
-        }
+        let readies = Arc::new(AtomicU32::new(0));
         let exchanges = Exchanges::default();
-        let mut pending = exchanges.begin();
-        let token = pending.token();
-        exchanges.open(token, StatusCode::OK, Vec::new()).unwrap();
-        let Some(Ok(Answer { body: Body::Stream(body), .. })) = pending.answered() else { panic!("no stream") };
-        drop(pending);
+        let (token, body) = open(&exchanges, &readies);
         let half = Bytes::from(vec![b'x'; STREAM_BUFFER / 2 + 1]);
-        assert_eq!(exchanges.write(token, half.clone(), Duration::ZERO, ready), Ok(Written::Queued));
-        assert_eq!(exchanges.write(token, half.clone(), Duration::ZERO, ready), Ok(Written::Full));
+        assert_eq!(exchanges.write(token, half.clone(), Duration::ZERO), Ok(Written::Queued));
+        assert_eq!(exchanges.write(token, half.clone(), Duration::ZERO), Ok(Written::Full));
         assert_eq!(next(&body), Poll::Ready(Some(Ok(half.clone()))));
-        assert_eq!(READY.load(Ordering::SeqCst), 1);
-        assert_eq!(exchanges.write(token, half.clone(), Duration::ZERO, ready), Ok(Written::Queued));
+        assert_eq!(readies.load(Ordering::SeqCst), 1);
+        assert_eq!(exchanges.write(token, half.clone(), Duration::ZERO), Ok(Written::Queued));
         assert_eq!(exchanges.finish(token), Ok(()));
         assert_eq!(next(&body), Poll::Ready(Some(Ok(half))));
         assert_eq!(next(&body), Poll::Ready(None));
+        drop(body);
+        assert_eq!(readies.load(Ordering::SeqCst), 1, "a stream that was finished has nothing to hear");
     }
 
     #[test]
-    fn a_dropped_body_closes_the_stream() {
+    fn small_chunks_are_bounded_too() {
         let exchanges = Exchanges::default();
-        let mut pending = exchanges.begin();
-        let token = pending.token();
-        exchanges.open(token, StatusCode::OK, Vec::new()).unwrap();
-        drop(pending.answered());
-        assert_eq!(exchanges.write(token, "x".into(), Duration::ZERO, || ()), Err(Closed));
+        let (token, _body) = open(&exchanges, &Arc::default());
+        let written = (0..STREAM_BUFFER)
+            .take_while(|_| exchanges.write(token, "x".into(), Duration::ZERO) == Ok(Written::Queued));
+        assert_eq!(written.count(), STREAM_BUFFER / 65);
+    }
+
+    #[test]
+    fn a_worker_that_is_lent_does_not_wait_for_itself() {
+        let exchanges = Exchanges::default();
+        let (token, _body) = open(&exchanges, &Arc::default());
+        let whole = Bytes::from(vec![b'x'; STREAM_BUFFER]);
+        let write = || exchanges.write(token, whole.clone(), Duration::from_secs(3600));
+        assert_eq!(on_worker(|| (write(), write())), (Ok(Written::Queued), Ok(Written::Full)));
+    }
+
+    #[test]
+    fn a_dropped_body_closes_the_stream_and_says_so() {
+        let readies = Arc::new(AtomicU32::new(0));
+        let exchanges = Exchanges::default();
+        let (token, body) = open(&exchanges, &readies);
+        drop(body);
+        assert_eq!(readies.load(Ordering::SeqCst), 1);
+        assert_eq!(exchanges.write(token, "x".into(), Duration::ZERO), Err(Closed));
+    }
+
+    fn open(exchanges: &Exchanges, readies: &Arc<AtomicU32>) -> (u64, StreamBody) {
+        let (mut pending, readies) = (exchanges.begin(), readies.clone());
+        let count = move || {
+            readies.fetch_add(1, Ordering::SeqCst);
+        };
+        exchanges.open(pending.token(), StatusCode::OK, Vec::new(), count).unwrap();
+        let Some(Ok(Answer { body: Body::Stream(body), .. })) = pending.answered() else { panic!("no stream") };
+        (pending.token(), body)
     }
 
     #[test]

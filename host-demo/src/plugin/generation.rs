@@ -24,6 +24,7 @@ use plugin_api::{
         plugin_life::PluginLifeRef,
         plugin_presence::PluginPresenceRef,
         root::{LayoutMismatch, RootRef, Table},
+        wire::Status,
     },
     manifest::Manifest,
 };
@@ -32,7 +33,7 @@ use tokio::sync::Notify;
 use super::{
     callbacks,
     context::Context,
-    exchange::{Abandoned, Answer},
+    exchange::{Abandoned, Answer, Pending, on_worker},
     request::{OwnedRequest, Request},
     route::{Route, RouteError},
     services::Services,
@@ -40,8 +41,8 @@ use super::{
 };
 use crate::store::SettingSchema;
 
-/// How long a handler may keep a thread before its client is answered without it.
-pub const HANDLER_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a handler that is cut may take to notice.
+const JOB_PATIENCE: Duration = Duration::from_secs(3);
 /// How long a request may wait for an answer that its handler left for later.
 pub const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
 
@@ -172,16 +173,14 @@ fn start(root: RootRef, context: &'static Context, name: &str, number: u64) -> R
     if let RResult::RErr(reason) = root.start()(callbacks::query(context)) {
         return Err(StartError::Refused(one_line(&reason)));
     }
-    let life = implemented(root)?.ok_or(StartError::NoLife)?;
-    let http: Option<PluginHttpRef> = implemented(root)?;
-    let routes = match http {
-        Some(http) => Route::read_all(&context.manifest.id, &http.routes()()).map_err(StartError::Route)?,
-        None => Vec::new(),
-    };
+    let life: PluginLifeRef = implemented(root)?.ok_or(StartError::NoLife)?;
+    // From here on the plugin runs: if it can't be used, it is to end.
+    let parts = read_parts(root, context).inspect_err(|_| life.stop()())?;
+    let (http, routes, presence) = parts;
     if let Some(http) = http {
         context.connect(http);
     }
-    if let Some(presence) = implemented::<PluginPresenceRef>(root)? {
+    if let Some(presence) = presence {
         context.changes.connect(presence);
     }
     Ok(Generation {
@@ -193,7 +192,19 @@ fn start(root: RootRef, context: &'static Context, name: &str, number: u64) -> R
         threads: Threads::new(name.into()),
         in_flight: Arc::default(),
         closed: AtomicBool::new(false),
+        cut: AtomicBool::new(false),
     })
+}
+
+type Parts = (Option<PluginHttpRef>, Vec<Route>, Option<PluginPresenceRef>);
+
+fn read_parts(root: RootRef, context: &Context) -> Result<Parts, StartError> {
+    let http: Option<PluginHttpRef> = implemented(root)?;
+    let routes = match http {
+        Some(http) => Route::read_all(&context.manifest.id, &http.routes()()).map_err(StartError::Route)?,
+        None => Vec::new(),
+    };
+    Ok((http, routes, implemented(root)?))
 }
 
 fn implemented<T: Table>(root: RootRef) -> Result<Option<T>, StartError> {
@@ -219,6 +230,7 @@ pub struct Generation {
     threads: Threads,
     in_flight: Arc<InFlight>,
     closed: AtomicBool,
+    cut: AtomicBool,
 }
 
 #[derive(Default)]
@@ -287,9 +299,20 @@ impl Generation {
         self.life.settings_changed()();
     }
 
+    /// Takes no more calls: whoever comes with an old table looks the route up again. To be called when a table without this
+    /// generation has been published.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+    }
+
     /// Tells the plugin to send its streams' clients away.
     pub fn drain(&self) {
         self.life.drain()();
+    }
+
+    /// Answers all calls of the plugin `CLOSED` from now on, whatever became of its stop.
+    pub fn disown(&self) {
+        self.context.stop();
     }
 
     /// Waits until nothing is in flight.
@@ -307,16 +330,17 @@ impl Generation {
 
     /// Takes no more calls, and gives up those that are left. Answers how many there were.
     pub fn cut(&self) -> usize {
-        self.closed.store(true, Ordering::SeqCst);
+        self.close();
+        self.cut.store(true, Ordering::SeqCst);
         self.context.exchanges.abandon_all("the plugin was replaced or removed")
     }
 
     /// Ends the plugin: its threads joined, the plugin dropped, its late calls answered `CLOSED`. Blocks. Answers how many of its
-    /// handlers are still running; with any, the plugin can't be dropped and its memory is lost.
+    /// handlers are still running after a while; with any, the plugin can't be dropped and its memory is lost.
     pub fn stop(&self) -> usize {
         self.cut();
         self.context.changes.stop();
-        let busy = self.threads.stop();
+        let busy = self.threads.stop(JOB_PATIENCE);
         if busy == 0 {
             self.life.stop()();
         }
@@ -341,21 +365,31 @@ impl Call {
             return Err(CallError::Abandoned("the plugin has no such route".into()));
         };
         if route.is_inline() {
-            answer_inline(generation.context, http, index as u32, request).await
+            answer_inline(generation, http, index as u32, request).await
         } else {
-            answer_on_thread(generation, http, index as u32, request.detach()).await
+            answer_on_thread(generation, http, index as u32, request.detach(), route.patience()).await
         }
     }
 }
 
+/// Opens an exchange, unless this call was among those that were given up while its body came in.
+fn begin(generation: &Generation) -> Result<Pending<'static>, CallError> {
+    let pending = generation.context.exchanges.begin();
+    if generation.cut.load(Ordering::SeqCst) {
+        return Err(CallError::Abandoned("the plugin was replaced or removed".into()));
+    }
+    Ok(pending)
+}
+
 async fn answer_inline(
-    context: &'static Context,
+    generation: &Generation,
     http: PluginHttpRef,
     index: u32,
     request: &Request<'_>,
 ) -> Result<Answer, CallError> {
-    let mut pending = context.exchanges.begin();
-    if !request.with_view(|view| http.handle()(index, view, pending.token())) {
+    let mut pending = begin(generation)?;
+    let token = pending.token();
+    if request.with_view(|view| on_worker(|| http.handle()(index, view, token))) != Status::OK {
         return Err(CallError::Abandoned("the handler panicked".into()));
     }
     if let Some(answer) = pending.answered() {
@@ -369,8 +403,9 @@ async fn answer_on_thread(
     http: PluginHttpRef,
     index: u32,
     request: OwnedRequest,
+    patience: Duration,
 ) -> Result<Answer, CallError> {
-    let mut pending = generation.context.exchanges.begin();
+    let mut pending = begin(generation)?;
     let token = pending.token();
     let (returned, mut returns) = tokio::sync::oneshot::channel();
     let running = InFlightGuard::new(&generation.in_flight);
@@ -381,11 +416,11 @@ async fn answer_on_thread(
         let _ = returned.send(handled);
     };
     generation.threads.run(job).map_err(|Busy| CallError::Busy)?;
-    let patience = tokio::time::sleep(HANDLER_PATIENCE);
+    let patience = tokio::time::sleep(patience);
     tokio::select! {
         biased;
         answer = pending.answer() => return answer.map_err(abandoned),
-        handled = &mut returns => if handled != Ok(true) {
+        handled = &mut returns => if handled != Ok(Status::OK) {
             return Err(CallError::Abandoned("the handler panicked".into()));
         },
         () = patience => return Err(CallError::TimedOut),

@@ -1,6 +1,6 @@
 //! The routes of all active plugins: one immutable table, replaced whole by one pointer swap.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use actix_router::{Path, ResourceDef};
 use arc_swap::ArcSwap;
@@ -13,6 +13,10 @@ use super::generation::Generation;
 pub const MOUNT: &str = "/plugins/";
 /// The longest request body that a route may ask for: 16 MiB.
 const MAX_BODY_LIMIT: u32 = 16 << 20;
+/// How long a handler may run where its route asks for nothing else.
+const DEFAULT_PATIENCE: Duration = Duration::from_secs(5);
+/// The longest that a route may ask for.
+const MAX_PATIENCE: Duration = Duration::from_secs(300);
 
 /// The table that requests are looked up in now.
 pub type Routes = ArcSwap<RouteTable>;
@@ -23,6 +27,7 @@ pub struct Route {
     pattern: String,
     path: ResourceDef,
     body_limit: usize,
+    patience: Duration,
     inline: bool,
 }
 
@@ -88,6 +93,10 @@ impl Route {
             pattern: format!("{MOUNT}{id}{below}"),
             path,
             body_limit: view.body_limit.min(MAX_BODY_LIMIT) as usize,
+            patience: match view.patience {
+                0 => DEFAULT_PATIENCE,
+                asked => Duration::from_millis(asked.into()).min(MAX_PATIENCE),
+            },
             inline: view.execution == ExecutionCode::INLINE,
         })
     }
@@ -105,6 +114,11 @@ impl Route {
     /// The longest request body in bytes.
     pub fn body_limit(&self) -> usize {
         self.body_limit
+    }
+
+    /// How long its handler may keep a thread before its client is answered without it.
+    pub fn patience(&self) -> Duration {
+        self.patience
     }
 
     /// Whether it runs on the HTTP worker itself.
@@ -190,7 +204,13 @@ mod tests {
     use super::*;
 
     fn view(methods: &'static str, pattern: &'static str) -> RouteView<'static> {
-        RouteView { methods: methods.into(), pattern: pattern.into(), body_limit: 1, execution: ExecutionCode::THREAD }
+        RouteView {
+            methods: methods.into(),
+            pattern: pattern.into(),
+            body_limit: 1,
+            patience: 0,
+            execution: ExecutionCode::THREAD,
+        }
     }
 
     fn refused(views: &[RouteView<'_>]) -> String {

@@ -1,6 +1,11 @@
 //! The threads of one generation, on which its handlers may block. Made when needed, joined when it stops.
 
-use std::{collections::VecDeque, sync::Arc, thread::JoinHandle};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
 
 use parking_lot::{Condvar, Mutex};
 
@@ -19,6 +24,8 @@ struct Shared {
     name: String,
     state: Mutex<State>,
     work: Condvar,
+    /// Told when a job has ended.
+    done: Condvar,
 }
 
 #[derive(Default)]
@@ -36,7 +43,7 @@ pub struct Busy;
 impl Threads {
     /// No thread yet. `name` is that of the generation.
     pub fn new(name: String) -> Threads {
-        let shared = Shared { name, state: Mutex::default(), work: Condvar::new() };
+        let shared = Shared { name, state: Mutex::default(), work: Condvar::new(), done: Condvar::new() };
         Threads { shared: Arc::new(shared), joins: Mutex::default() }
     }
 
@@ -72,15 +79,21 @@ impl Threads {
         Ok(())
     }
 
-    /// Ends all threads that are not in the middle of a job, and joins them. Answers how many are still busy; those end after
-    /// their job.
-    pub fn stop(&self) -> usize {
-        self.shared.state.lock().stopped = true;
+    /// Ends all threads and joins them, if they come to the end of their jobs within `patience`. Answers how many are still busy;
+    /// those end after their job. A job that no thread has begun is dropped.
+    pub fn stop(&self, patience: Duration) -> usize {
+        let deadline = Instant::now() + patience;
+        let mut state = self.shared.state.lock();
+        state.stopped = true;
+        state.jobs.clear();
         self.shared.work.notify_all();
-        let busy = {
-            let state = self.shared.state.lock();
-            state.threads - state.idle
-        };
+        while state.threads > state.idle {
+            if self.shared.done.wait_until(&mut state, deadline).timed_out() {
+                break;
+            }
+        }
+        let busy = state.threads - state.idle;
+        drop(state);
         if busy == 0 {
             for join in self.joins.lock().drain(..) {
                 // The funnel lets no panic through: there is nothing to learn from the result.
@@ -101,6 +114,7 @@ impl Shared {
                 job();
                 state = self.state.lock();
                 state.idle += 1;
+                self.done.notify_all();
             } else if state.stopped {
                 return;
             } else {
@@ -138,10 +152,21 @@ mod tests {
         assert_eq!(threads.run(|| ()), Err(Busy));
         *gate.0.lock() = true;
         gate.1.notify_all();
-        while threads.stop() > 0 {
+        assert_eq!(threads.stop(Duration::from_secs(30)), 0);
+        assert_eq!(threads.run(|| ()), Err(Busy));
+    }
+
+    #[test]
+    fn a_job_that_does_not_end_is_left_behind() {
+        let threads = Threads::new("test".into());
+        let (go, wait) = mpsc::channel::<()>();
+        threads.run(move || assert!(wait.recv().is_err())).unwrap();
+        while !threads.shared.state.lock().jobs.is_empty() {
             std::thread::yield_now();
         }
-        assert_eq!(threads.run(|| ()), Err(Busy));
+        assert_eq!(threads.stop(Duration::from_millis(1)), 1);
+        drop(go);
+        assert_eq!(threads.stop(Duration::from_secs(30)), 0);
     }
 
     #[test]
@@ -157,6 +182,6 @@ mod tests {
             }
         }
         assert_eq!(threads.shared.state.lock().threads, 1);
-        assert_eq!(threads.stop(), 0);
+        assert_eq!(threads.stop(Duration::from_secs(30)), 0);
     }
 }

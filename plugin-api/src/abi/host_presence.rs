@@ -53,6 +53,8 @@ pub struct PresenceView<'a> {
     pub resources: RSlice<'a, ResourceView<'a>>,
     /// The text of the last unavailable stanza; empty when it had none.
     pub last_status: RStr<'a>,
+    /// When the last resource went away; 0 when not known.
+    pub last_since: u64,
 }
 
 /// The functions of `host.presence/1`.

@@ -18,22 +18,34 @@ pub struct JidParts {
     pub domain: u32,
     /// Where the bare JID ends: the length of the text, or the place of the `/`.
     pub bare: u32,
-    /// Whether the domain is the one this server serves.
-    pub local: bool,
+    /// 1 if the domain is the one this server serves, else 0.
+    pub local: u32,
 }
 
-/// What a user's account and roster say about a viewer.
-#[repr(C)]
+/// What a user's account and roster say about a viewer: a set of flags. A plugin passes over those that it does not know.
+#[repr(transparent)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, StableAbi)]
-pub struct RelationView {
+pub struct RelationFlags(pub u32);
+
+impl RelationFlags {
     /// The user has an account on this server.
-    pub account: bool,
+    pub const ACCOUNT: RelationFlags = RelationFlags(1);
     /// The viewer holds a subscription to the user's presence (`from` or `both`).
-    pub from: bool,
+    pub const FROM: RelationFlags = RelationFlags(2);
     /// The user holds a subscription to the viewer's presence (`to` or `both`).
-    pub to: bool,
+    pub const TO: RelationFlags = RelationFlags(4);
     /// The user blocks the viewer (XEP-0191).
-    pub blocked: bool,
+    pub const BLOCKED: RelationFlags = RelationFlags(8);
+
+    /// Whether all of `flags` are in this set.
+    pub fn has(self, flags: RelationFlags) -> bool {
+        self.0 & flags.0 == flags.0
+    }
+
+    /// This set, with `flags` if `set` says so.
+    pub fn with(self, flags: RelationFlags, set: bool) -> RelationFlags {
+        if set { RelationFlags(self.0 | flags.0) } else { self }
+    }
 }
 
 /// The functions of `host.roster/1`.
@@ -54,7 +66,7 @@ pub struct HostRoster {
     ///
     /// - Called: at any time. Threads: any; reads the disk the first time a user is asked for. Owned: `out` stays the caller's.
     #[sabi(last_prefix_field)]
-    pub relation: extern "C" fn(HostContext, user: RStr<'_>, viewer: RStr<'_>, out: &mut RelationView) -> Status,
+    pub relation: extern "C" fn(HostContext, user: RStr<'_>, viewer: RStr<'_>, out: &mut RelationFlags) -> Status,
 }
 
 impl Table for HostRosterRef {

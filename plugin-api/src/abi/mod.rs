@@ -13,8 +13,8 @@
 //!    needs an interface that is missing there.
 //! 5. No panic crosses: every function that one side gives the other catches first. No allocation is freed by the other
 //!    side, except through types made for it (`RString`, `RVec`). No future crosses.
-//! 6. A status or a kind is an integer with named values, never a Rust enum: an unknown value is a value, not undefined
-//!    behaviour.
+//! 6. A status, a kind or a set of flags is an integer with named values, never a Rust enum or a bool: an unknown value is a
+//!    value, not undefined behaviour.
 //! 7. Strings are UTF-8, times are milliseconds since the Unix epoch, JIDs are normalised (RFC 7622) unless said otherwise.
 //!
 //! Every function of a table ends its description with the same lines: `Called`, `Threads`, `Owned`. All host functions
@@ -39,5 +39,5 @@ pub mod root;
 pub mod visitor;
 pub mod wire;
 
-/// The version of this ABI, `major.minor`.
-pub const VERSION: &str = "0.1";
+/// The version of this ABI, `major.minor`: that of this package, whose name and version abi_stable compares as well.
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION_MAJOR"), ".", env!("CARGO_PKG_VERSION_MINOR"));

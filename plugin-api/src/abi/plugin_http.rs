@@ -5,7 +5,10 @@ use abi_stable::{
     std_types::{RSlice, RStr},
 };
 
-use super::{root::Table, wire::Field};
+use super::{
+    root::Table,
+    wire::{Field, Status},
+};
 
 /// Where a route runs.
 #[repr(transparent)]
@@ -29,6 +32,9 @@ pub struct RouteView<'a> {
     pub pattern: RStr<'a>,
     /// The longest request body in bytes; the host answers 413 to a longer one.
     pub body_limit: u32,
+    /// How long a handler on a thread may run, in milliseconds, before its client is answered 503 without it; 0 for the host's own
+    /// measure, 5 s.
+    pub patience: u32,
     /// Where it runs.
     pub execution: ExecutionCode,
 }
@@ -74,14 +80,15 @@ pub struct PluginHttp {
     /// - Called: after `start`. Threads: any. Owned: lives until `stop`.
     pub routes: extern "C" fn() -> RSlice<'static, RouteView<'static>>,
     /// Handles a request that matched the route of this index. It is answered through `host.http/1` by its token, before
-    /// or after `handle` returns. `false`: the handler panicked, and the funnel abandoned the request.
+    /// or after `handle` returns. `FAILED`: the handler panicked, and the
+    /// funnel abandoned the request; `OK` otherwise.
     ///
     /// - Called: from `start`'s return to `stop`. Threads: several at once; those that the route asked for. Owned: the request
     ///   is lent for the call.
-    pub handle: extern "C" fn(route: u32, request: &RequestView<'_>, token: u64) -> bool,
-    /// A stream that answered `FULL` has room again.
+    pub handle: extern "C" fn(route: u32, request: &RequestView<'_>, token: u64) -> Status,
+    /// A stream that answered `FULL` has room again, or nobody reads it any more and it is closed.
     ///
-    /// - Called: once after each `FULL`. Threads: any of the host's; must not block. Owned: nothing.
+    /// - Called: once after each `FULL`, and once when the reader of an open stream is gone. Threads: any of the host's; must not block. Owned: nothing.
     #[sabi(last_prefix_field)]
     pub writable: extern "C" fn(token: u64),
 }

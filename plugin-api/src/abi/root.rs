@@ -128,8 +128,8 @@ pub struct HostQuery {
 }
 
 impl HostQuery {
-    /// Asks for the table `T`.
-    pub fn ask<T: Table>(&self) -> Option<T> {
+    /// Asks for the table `T`. Only for queries that came from a host, whose word on the layout is believed.
+    pub(crate) fn ask<T: Table>(&self) -> Option<T> {
         (self.get)(self.context, T::ID.into(), T::LAYOUT).into_option().map(Interface::checked_by_host)
     }
 }

@@ -90,7 +90,9 @@ fn addresses_are_compared_in_their_normal_form() {
     let host = open_host();
     let mut alice = host.new_user("alice");
     show(&mut alice, "xa", "");
-    for jid in ["ALICE@LOCALHOST", "alice@localhost/", "Alice@localhost/desk", "alice@localhost/a/b@c"] {
+    for jid in
+        ["ALICE@LOCALHOST", "alice@localhost/", "Alice@localhost/desk", "alice@localhost/a/b@c", "alice@localhost/😀"]
+    {
         let answer = ask(&host, &format!("type=xml&jid={}", encode(jid)));
         let expected = if jid.ends_with('/') { "type=\"error\"" } else { "<show>xa</show>" };
         assert!(answer.text().contains(expected), "{jid}: {answer:?}");

@@ -42,6 +42,7 @@ impl Retiree {
     }
 
     async fn drain(&self) {
+        self.generation.close();
         let generation = self.generation.clone();
         if let Err(overdue) = within("plugin-drain", STOP_LIMIT, move || generation.drain(), |()| {}).await {
             complain(&self.generation, "sending its streams away", &overdue);
@@ -59,7 +60,10 @@ pub async fn stop(generation: &Arc<Generation>) {
     match within("plugin-stop", STOP_LIMIT, move || stopped.stop(), |_| {}).await {
         Ok(0) => {}
         Ok(busy) => complain(generation, "stopping", &Overdue::Failed(format!("{busy} of its handlers still run"))),
-        Err(overdue) => complain(generation, "stopping", &overdue),
+        Err(overdue) => {
+            generation.disown();
+            complain(generation, "stopping", &overdue);
+        }
     }
 }
 
