@@ -310,21 +310,24 @@ impl Registry {
         self.first.awaited.retain(|name| files.get(name).is_some_and(|file| file.journey.is_some()));
     }
 
-    /// Once all that was found at the start is decided, what is not in service is looked for among the last good
-    /// versions; once that is decided too, this server is ready.
+    /// Once all that was found at the start is decided, what is not in service is looked for among the last good versions.
     pub(super) async fn advance_first_scan(&mut self) {
-        if *self.ready.borrow() || !self.first.looked || !self.first.awaited.is_empty() {
+        if self.first.revived || !self.first.looked || !self.first.awaited.is_empty() {
             return;
         }
-        if !std::mem::replace(&mut self.first.revived, true) {
-            for id in self.books.plugins.keys().cloned().collect::<Vec<_>>() {
-                match self.removed_while_down(&id) {
-                    true => self.forget(&id).await,
-                    false => self.revive(&id),
-                }
+        self.first.revived = true;
+        for id in self.books.plugins.keys().cloned().collect::<Vec<_>>() {
+            match self.removed_while_down(&id) {
+                true => self.forget(&id).await,
+                false => self.revive(&id),
             }
         }
-        if self.books.travels.values().all(|travel| travel.actor != Actor::Start) {
+    }
+
+    /// This server is ready when the last good versions are decided too.
+    pub(super) fn tell_if_ready(&self) {
+        let decided = || self.books.travels.values().all(|travel| travel.actor != Actor::Start);
+        if self.first.revived && !*self.ready.borrow() && decided() {
             self.ready.send_replace(true);
         }
     }

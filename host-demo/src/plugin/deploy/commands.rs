@@ -31,21 +31,20 @@ pub struct Vigil {
 
 impl Registry {
     pub(super) fn command(&mut self, command: Command, reply: Reply) {
-        let result = match command {
-            Command::Shutdown => return self.shut_down(reply),
-            Command::Enable(id) => return self.enable(&id, reply),
-            Command::Retry(id) => return self.retry(&id, reply),
-            Command::Disable(id) => self.disable(&id),
-            Command::SettingChanged(id) => return self.setting_changed(&id, reply),
-        };
-        // Whoever asked may have gone.
-        let _ = reply.send(result);
+        match command {
+            Command::Shutdown => self.shut_down(reply),
+            Command::Enable(id) => self.enable(&id, reply),
+            Command::Retry(id) => self.retry(&id, reply),
+            Command::Disable(id) => self.disable(&id, reply),
+            Command::SettingChanged(id) => self.setting_changed(&id, reply),
+        }
     }
 
-    fn disable(&mut self, id: &str) -> Result<(), CommandError> {
-        self.books.plugins.get_mut(id).ok_or_else(|| unknown(id))?.disabled = true;
+    fn disable(&mut self, id: &str, reply: Reply) {
+        let Some(plugin) = self.books.plugins.get_mut(id) else { return refuse(reply, unknown(id)) };
+        plugin.disabled = true;
         self.take_out(id, Actor::Administrator);
-        Ok(())
+        self.vigils.push(Vigil { files: BTreeSet::new(), id: id.to_owned(), reply });
     }
 
     /// Looks at the plugin's files again, or brings back its last good version if it has no file here.

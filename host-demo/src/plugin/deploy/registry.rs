@@ -83,8 +83,10 @@ impl Registry {
         while let Some(message) = inbox.recv().await {
             self.handle(message).await;
             self.advance_first_scan().await;
-            self.end_vigils();
+            // First shown, then told: who asks after an answer sees what it told of.
             self.statuses.send_replace(self.books.rows().into());
+            self.tell_if_ready();
+            self.end_vigils();
             if self.is_over() {
                 break;
             }
