@@ -20,6 +20,7 @@ use crate::{
     plugin::{
         deploy::{
             check::DEFAULT_LIMIT,
+            cost::Cost,
             deployer::{CommandError, DeployConfig, Deployer},
             status::PluginStatus,
         },
@@ -266,6 +267,11 @@ impl Running for Host {
 
     fn plugins(&self) -> Arc<[PluginStatus]> {
         self.plugins.list()
+    }
+
+    fn cost(&self) -> Cost {
+        let table = self.routes.load();
+        Cost::now(self.plugins.counters().retired(), table.generations().map(|generation| generation.library()))
     }
 
     fn disable<'a>(&'a self, id: &'a str) -> Acting<'a> {

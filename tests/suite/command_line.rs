@@ -4,7 +4,9 @@ use std::{fs, net::TcpListener};
 
 use tests::{
     artefacts::artefacts,
-    host::{Host, Outcome, password},
+    host::{Host, Outcome, PATIENCE, password},
+    plugin_file::PluginFile,
+    wait,
     xmpp::{Error, login},
 };
 
@@ -99,6 +101,31 @@ fn plugins_are_listed_with_and_without_the_host() {
     assert_eq!(stopped.len(), 1);
     assert_eq!((stopped[0].id(), stopped[0].text("sha256")), ("presence", running.text("sha256")));
     assert_ne!(stopped[0].text("state"), "active", "nothing is active without a host");
+}
+
+#[test]
+fn the_list_tells_what_waits_and_what_ended_versions_cost() {
+    let mut host = Host::prepare();
+    let built = PluginFile::read(artefacts().fixture("hello"));
+    built.write(&host.plugins(), "hello.so");
+    host.run();
+    built.with_version("1.0.1").write(&host.plugins(), "hello.so");
+    host.until_version("hello", "1.0.1");
+    host.drop_plugin(artefacts().fixture("start_fails"), "hello.so");
+    host.until_refused("hello.so", "no coffee");
+    let list = || host.command(&["plugin", "list"]).succeeds();
+    let list = wait::until(PATIENCE, "1.0.0 has ended", || Some(list()).filter(|list| list.contains(" ended ")));
+    assert!(
+        list.contains("running 1.0.1 (kept), hello.so (2.0.0) on disk was refused: did not start: no coffee"),
+        "{list}"
+    );
+    let cost = list.lines().last().unwrap_or_default();
+    assert!(cost.starts_with("1 ended version stays mapped until a restart: "), "{list}");
+    assert!(!cost.contains(" 0 mappings") && cost.contains(" room for about "), "{list}");
+
+    host.command(&["plugin", "disable", "hello"]).succeeds();
+    let log = host.process().log();
+    assert!(log.contains("ACTIVE -> DRAINING actor=command"), "{log}");
 }
 
 #[test]

@@ -10,6 +10,9 @@ use crate::{
     plugin::deploy::status::PluginStatus,
 };
 
+/// The characters of a hash that tell versions apart well enough, as in the log. JSON has it whole.
+const SHORT_HASH: usize = 12;
+
 const EXAMPLES: &str = "\
 Examples:
   cp presence.so plugins/              deploys or upgrades, by the running host
@@ -60,7 +63,7 @@ pub(super) fn run(server: &Server, command: Plugin) -> Result<(), Refusal> {
 }
 
 fn list(server: &Server, json: bool) -> Result<(), Refusal> {
-    let Answer::Plugins(plugins) = server.ask(&Request::Plugins)? else { return Err(misunderstood()) };
+    let Answer::Plugins { plugins, cost } = server.ask(&Request::Plugins)? else { return Err(misunderstood()) };
     if json {
         return print_json(&plugins);
     }
@@ -68,16 +71,21 @@ fn list(server: &Server, json: bool) -> Result<(), Refusal> {
         return print("no plugins: copy one into the plugins folder of a running host");
     }
     let rows: Vec<_> = plugins.iter().map(row).collect();
-    print(&table(["ID", "VERSION", "STATE", "SINCE", "FILE", "ROUTES", "REASON"], &rows))
+    print(&table(["ID", "VERSION", "STATE", "SINCE", "FILE", "SHA-256", "ROUTES", "REASON"], &rows))?;
+    match cost.filter(|cost| cost.versions > 0) {
+        Some(cost) => print(&cost.to_string()),
+        None => Ok(()),
+    }
 }
 
-fn row(plugin: &PluginStatus) -> [String; 7] {
+fn row(plugin: &PluginStatus) -> [String; 8] {
     [
         text(&plugin.id),
         text(&plugin.version),
         plugin.state.name().into(),
         plugin.since.strftime("%Y-%m-%d %H:%M:%SZ").to_string(),
         text(&plugin.file),
+        text(&plugin.sha256).chars().take(SHORT_HASH).collect(),
         plugin.routes.len().to_string(),
         plugin.reason.clone().unwrap_or_default(),
     ]

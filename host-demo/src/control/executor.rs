@@ -41,7 +41,9 @@ impl Executor {
             Request::SetPassword { jid, credentials } => self.set_password(&jid, &credentials).await,
             Request::RemoveUser { jid } => self.remove_user(&jid).await,
             Request::Users => Ok(Answer::Users(self.store.accounts().iter().map(ToString::to_string).collect())),
-            Request::Plugins => self.plugins().map(Answer::Plugins),
+            Request::Plugins => {
+                Ok(Answer::Plugins { plugins: self.plugins()?, cost: self.running.as_ref().map(|host| host.cost()) })
+            }
             Request::DisablePlugin { id } => self.disable_plugin(&id).await,
             Request::EnablePlugin { id } => self.enable_plugin(&id).await,
             Request::RetryPlugin { id } => self.retry_plugin(&id).await,

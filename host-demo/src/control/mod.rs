@@ -23,7 +23,7 @@ pub use self::{
     socket::Server,
 };
 use crate::{
-    plugin::deploy::status::PluginStatus,
+    plugin::deploy::{cost::Cost, status::PluginStatus},
     store::{Credentials, PasswordHash, StoreError},
 };
 
@@ -104,7 +104,12 @@ pub enum Answer {
     /// All accounts.
     Users(Vec<String>),
     /// All plugins.
-    Plugins(Vec<PluginStatus>),
+    Plugins {
+        /// A row a version that there is something to say about.
+        plugins: Vec<PluginStatus>,
+        /// What ended versions cost; nothing without a running host.
+        cost: Option<Cost>,
+    },
     /// All settings.
     Settings(Vec<SettingStatus>),
     /// What holds for a setting.
@@ -133,6 +138,8 @@ pub trait Running: Send + Sync {
     fn remove_account<'a>(&'a self, user: &'a BareJid) -> Acting<'a>;
     /// All plugins as they are now.
     fn plugins(&self) -> Arc<[PluginStatus]>;
+    /// What ended versions of plugins cost.
+    fn cost(&self) -> Cost;
     /// Stops a plugin that was switched off. Done when its routes are gone.
     fn disable<'a>(&'a self, id: &'a str) -> Acting<'a>;
     /// Deploys a plugin that was switched on again. Done when it is active or refused.

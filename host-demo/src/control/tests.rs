@@ -61,6 +61,9 @@ impl Running for Host {
         let record = PluginRecord { id: "echo".into(), ..PluginRecord::default() };
         [PluginStatus { state: State::Active, ..PluginStatus::from(record) }].into()
     }
+    fn cost(&self) -> Cost {
+        Cost { versions: 3, ..Cost::default() }
+    }
     fn disable<'a>(&'a self, id: &'a str) -> Acting<'a> {
         self.note(format!("disable {id}"))
     }
@@ -187,7 +190,7 @@ async fn plugins_are_steered_through_store_and_host() {
     assert!(text(alone.execute(disable.clone()).await).starts_with("failed: plugin: echo is not known"));
     store.save_plugin(&PluginRecord { id: "echo".into(), ..PluginRecord::default() }).await.unwrap();
     assert_eq!(text(alone.execute(disable.clone()).await), "plugin echo is disabled");
-    let Ok(Answer::Plugins(plugins)) = alone.execute(Request::Plugins).await else { panic!("no list") };
+    let Ok(Answer::Plugins { plugins, cost: None }) = alone.execute(Request::Plugins).await else { panic!("no list") };
     assert_eq!(plugins[0].state, State::Disabled);
 
     let host = Arc::new(Host::default());

@@ -5,7 +5,7 @@
 
 use std::{
     fmt,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -107,6 +107,7 @@ pub enum CallError {
 /// A plugin whose library is open and whose root fits. It has not run yet, but for the library's own initialisers.
 pub struct Loaded {
     root: RootRef,
+    library: PathBuf,
     manifest: Manifest,
     number: u64,
     services: Arc<dyn Services>,
@@ -124,7 +125,7 @@ impl Loaded {
         services: Arc<dyn Services>,
     ) -> Result<Loaded, LoadError> {
         let root = open_root(staged)?;
-        Ok(Loaded { root, manifest, number, services })
+        Ok(Loaded { root, library: staged.into(), manifest, number, services })
     }
 
     /// Runs the plugin's `start`. Blocks for as long as that does.
@@ -134,7 +135,7 @@ impl Loaded {
     pub fn start(self) -> Result<Arc<Generation>, StartError> {
         let name = format!("{}#{}", self.manifest.id, self.number);
         let context = Context::new(self.manifest, name.clone(), self.services);
-        let started = start(self.root, context, &name, self.number);
+        let started = start(self.root, context, &name, self.library, self.number);
         if started.is_err() {
             context.stop();
             context.changes.stop();
@@ -169,7 +170,13 @@ fn first_lines(text: &str) -> String {
     text.lines().map(str::trim).filter(|line| !line.is_empty()).take(4).collect::<Vec<_>>().join("; ")
 }
 
-fn start(root: RootRef, context: &'static Context, name: &str, number: u64) -> Result<Generation, StartError> {
+fn start(
+    root: RootRef,
+    context: &'static Context,
+    name: &str,
+    library: PathBuf,
+    number: u64,
+) -> Result<Generation, StartError> {
     if let RResult::RErr(reason) = root.start()(callbacks::query(context)) {
         return Err(StartError::Refused(one_line(&reason)));
     }
@@ -185,6 +192,7 @@ fn start(root: RootRef, context: &'static Context, name: &str, number: u64) -> R
     }
     Ok(Generation {
         context,
+        library,
         number,
         life,
         http,
@@ -223,6 +231,7 @@ fn one_line(reason: &str) -> String {
 /// A started plugin.
 pub struct Generation {
     context: &'static Context,
+    library: PathBuf,
     number: u64,
     life: PluginLifeRef,
     http: Option<PluginHttpRef>,
@@ -266,6 +275,11 @@ impl Generation {
     /// What the plugin says of itself.
     pub fn manifest(&self) -> &Manifest {
         &self.context.manifest
+    }
+
+    /// The staged copy that is mapped.
+    pub fn library(&self) -> &Path {
+        &self.library
     }
 
     /// The number of this generation among all of this plugin.

@@ -293,7 +293,7 @@ impl Travel {
     /// How the log calls it.
     pub fn subject(&self) -> Subject {
         match &self.candidate {
-            Some(Candidate { manifest, staged }) => Subject::plugin(&manifest.id, &manifest.version, staged.digest()),
+            Some(candidate) => candidate.subject(),
             None => Subject { sha256: self.digest, ..Subject::file(&self.file) },
         }
     }

@@ -7,6 +7,10 @@ use super::{refusal::Refusal, sys};
 
 /// How many thread keys must stay free.
 const KEYS: usize = 64;
+/// How many a process has (PTHREAD_KEYS_MAX of glibc).
+const ALL_KEYS: usize = 1_024;
+/// How many mappings a version takes: its segments, and what it has beside the file.
+const MAPPINGS_OF_ONE: usize = 5;
 /// How many memory mappings must stay free.
 const MAPPINGS: usize = 4_000;
 /// What the kernel allows a process if it does not say: `vm.max_map_count`.
@@ -20,6 +24,13 @@ pub fn check() -> Result<(), Refusal> {
     // One more than must stay free, for the version to come.
     enough("thread keys", sys::free_thread_keys(KEYS + 1), KEYS)?;
     enough("memory mappings", free_mappings(), MAPPINGS)
+}
+
+/// About how many more versions there is room for, after this many. Keys are not counted here but taken to be one a version: to
+/// count them all is to hold them all for a moment, and whoever needs one then ends this process.
+pub fn room(versions: usize) -> usize {
+    let keys = (ALL_KEYS - KEYS).saturating_sub(versions);
+    keys.min(free_mappings().saturating_sub(MAPPINGS) / MAPPINGS_OF_ONE)
 }
 
 fn enough(resource: &'static str, left: usize, floor: usize) -> Result<(), Refusal> {

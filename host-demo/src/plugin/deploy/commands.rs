@@ -43,7 +43,7 @@ impl Registry {
     fn disable(&mut self, id: &str, reply: Reply) {
         let Some(plugin) = self.books.plugins.get_mut(id) else { return refuse(reply, unknown(id)) };
         plugin.disabled = true;
-        self.take_out(id, Actor::Administrator);
+        self.take_out(id, Actor::Command);
         self.vigils.push(Vigil { files: BTreeSet::new(), id: id.to_owned(), reply });
     }
 
@@ -75,7 +75,7 @@ impl Registry {
         let files = if self.folder_is_open { self.books.files_of(id) } else { Vec::new() };
         for name in &files {
             if let Some(file) = self.books.files.get_mut(name) {
-                file.actor = Actor::Administrator;
+                file.actor = Actor::Command;
                 // So that the outcome is logged, even if it is the same.
                 file.refused = None;
             }

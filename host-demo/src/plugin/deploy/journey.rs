@@ -15,12 +15,12 @@ use super::{
     desk::{Desk, Turn},
     digest::Digest,
     folder::{DropFolder, FileName, Stamp},
-    probe::Prober,
+    probe::{self, Prober},
     refusal::Refusal,
     retire,
     stage::{NotCopied, Part, StagedFile, Staging},
-    status::State,
-    within::{Overdue, within},
+    status::{State, Subject},
+    within::{Overdue, telling, within},
 };
 use crate::plugin::{
     generation::{Generation, LoadError, Loaded, StartError},
@@ -29,6 +29,8 @@ use crate::plugin::{
 
 /// How long loading and starting may take.
 const START_LIMIT: Duration = Duration::from_secs(10);
+/// How often the log says that it still takes.
+const TELL: Duration = Duration::from_secs(2);
 
 /// What all journeys work with.
 pub struct Workshop {
@@ -71,6 +73,20 @@ pub struct Candidate {
     pub manifest: Manifest,
     /// Its bytes.
     pub staged: StagedFile,
+}
+
+impl Candidate {
+    /// How the log calls it.
+    pub fn subject(&self) -> Subject {
+        Subject::plugin(&self.manifest.id, &self.manifest.version, self.staged.digest())
+    }
+
+    /// Waits for a step of its way, and has the log say so if it takes long.
+    async fn telling<T>(&self, doing: &str, limit: Duration, step: impl Future<Output = T>) -> T {
+        let (subject, limit) = (self.subject(), limit.as_secs());
+        let tell = |seconds| subject.stays(&format!("still {doing} after {seconds} s, refused after {limit} s"));
+        telling(TELL, tell, step).await
+    }
 }
 
 /// How a journey ended before it came into service.
@@ -134,10 +150,11 @@ impl Journey {
         self.desk.step(State::Checked, None).await;
         let Turn { number } = self.desk.wait_for_turn().await?;
         let staged = candidate.staged.path().to_owned();
-        self.at_bench(move |workshop| workshop.prober.probe(&staged)).await?;
+        let trial = self.at_bench(move |workshop| workshop.prober.probe(&staged));
+        candidate.telling("in its trial", probe::LIMIT, trial).await?;
         self.desk.step(State::Probed, None).await;
         self.at_bench(|_| budget::check()).await?;
-        let generation = self.load_and_start(candidate, number).await?;
+        let generation = candidate.telling("starting", START_LIMIT, self.load_and_start(candidate, number)).await?;
         let published = self.desk.publish(generation.clone()).await;
         if published.is_err() {
             retire::stop(&generation).await;

@@ -4,13 +4,15 @@
 //! [`watch`] looks at the [`folder`] and lets files [`settle`]; a [`journey`] takes each content the whole way, through
 //! [`stage`], [`check`] (with [`elf`]), [`probe`] and [`budget`], or ends in a [`refusal`]. The [`registry`] decides about all
 //! plugins by its [`books`], publishes them, and sends them into [`retire`]; what comes to it through the [`desk`] it handles in
-//! [`arrivals`] and [`commands`]. [`deployer`] is the handle on all of it, [`status`] what the administrator sees of it.
+//! [`arrivals`] and [`commands`]. [`deployer`] is the handle on all of it, [`status`] what the administrator sees of it,
+//! [`cost`] what ended versions keep.
 
 mod arrivals;
 mod books;
 mod budget;
 pub mod check;
 mod commands;
+pub mod cost;
 pub mod deployer;
 mod desk;
 pub mod digest;

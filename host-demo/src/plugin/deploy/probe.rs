@@ -27,7 +27,7 @@ use super::{
 };
 
 /// How long a trial may take.
-const LIMIT: Duration = Duration::from_secs(5);
+pub const LIMIT: Duration = Duration::from_secs(5);
 /// What the child keeps of our environment: how libraries are found, and how text and time are shown.
 const KEPT_ENVIRONMENT: [&str; 5] = ["LD_LIBRARY_PATH", "PATH", "LANG", "LC_ALL", "TZ"];
 /// How much is kept of what the child writes. More is read and thrown away.

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use super::{
     desk::Retirement,
     status::{Actor, State, Subject},
-    within::{Overdue, within},
+    within::{Overdue, telling, within},
 };
 use crate::plugin::generation::Generation;
 
@@ -16,6 +16,9 @@ pub const DRAIN_LIMIT: Duration = Duration::from_secs(30);
 pub const SHUTDOWN_DRAIN_LIMIT: Duration = Duration::from_secs(10);
 /// How long the plugin's own code has to hear that it ends, and to end.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
+
+/// How often the log says that requests and streams are not at their end.
+const TELL: Duration = Duration::from_secs(5);
 
 /// A version that is no longer in the route table.
 pub struct Retiree {
@@ -47,10 +50,17 @@ impl Retiree {
         if let Err(overdue) = within("plugin-drain", STOP_LIMIT, move || generation.drain(), |()| {}).await {
             complain(&self.generation, "sending its streams away", &overdue);
         }
-        if tokio::time::timeout(self.drain_limit, self.generation.drained()).await.is_err() {
+        let drained = tokio::time::timeout(self.drain_limit, self.generation.drained());
+        if telling(TELL, |seconds| self.tell(seconds), drained).await.is_err() {
             let cut = self.generation.cut();
             log::warn!("{}: {cut} requests cut after {} s", self.subject, self.drain_limit.as_secs());
         }
+    }
+
+    fn tell(&self, seconds: u64) {
+        let (left, limit) = (self.generation.in_flight(), self.drain_limit.as_secs());
+        self.subject
+            .stays(&format!("{left} requests and streams not at their end after {seconds} s, cut after {limit} s"));
     }
 }
 

@@ -70,8 +70,9 @@ impl Books {
     /// What is wrong with the file of a plugin that serves on nevertheless.
     pub fn trouble_with_file(&self, serving: &Serving) -> Option<String> {
         let refused = self.files.get(&serving.file)?.refused.as_ref()?;
-        let version = &serving.generation.manifest().version;
-        Some(format!("running {version} (kept), {} on disk was refused: {}", serving.file, refused.refusal))
+        let running = &serving.generation.manifest().version;
+        let waiting = refused.version.as_ref().map(|version| format!(" ({version})")).unwrap_or_default();
+        Some(format!("running {running} (kept), {}{waiting} on disk was refused: {}", serving.file, refused.refusal))
     }
 
     /// Nothing to say of a file that serves, or whose trouble is told with its plugin.

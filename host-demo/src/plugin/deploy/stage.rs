@@ -215,6 +215,11 @@ fn hash_and_copy(from: &mut impl Read, to: &mut File) -> Result<Digest, NotCopie
     }
 }
 
+/// Whether a path is that of a staged copy, here or under another state folder.
+pub fn is_staged(path: &Path) -> bool {
+    path.parent().is_some_and(|folder| folder.ends_with(FOLDER)) && number_of(path).is_some()
+}
+
 /// The number in `7.part` and `presence-<sha256>-7.so`.
 fn number_of(name: &Path) -> Option<u64> {
     name.file_stem()?.to_str()?.rsplit('-').next()?.parse().ok()

@@ -116,8 +116,8 @@ pub enum Actor {
     File,
     /// The start of this server.
     Start,
-    /// A command.
-    Administrator,
+    /// A command of the administrator's.
+    Command,
     /// The end of this server.
     Shutdown,
 }
@@ -127,7 +127,7 @@ impl fmt::Display for Actor {
         f.write_str(match self {
             Actor::File => "file",
             Actor::Start => "start",
-            Actor::Administrator => "administrator",
+            Actor::Command => "command",
             Actor::Shutdown => "shutdown",
         })
     }
@@ -197,6 +197,11 @@ impl Counters {
     /// Contents that were refused.
     pub fn refusals(&self) -> u64 {
         self.refusals.load(Ordering::Relaxed)
+    }
+
+    /// Ended versions, which stay mapped.
+    pub fn retired(&self) -> u64 {
+        self.retired.load(Ordering::Relaxed)
     }
 
     pub(super) fn count_load(&self) {

@@ -1,6 +1,10 @@
-//! A plugin's code that may never return, called on a thread of its own: if it hangs, that thread is lost, no other.
+//! A plugin's code that may never return, called on a thread of its own: if it hangs, that thread is lost, no other. And
+//! words for those who wait meanwhile.
 
-use std::{thread, time::Duration};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use tokio::sync::oneshot;
 
@@ -38,9 +42,21 @@ pub async fn within<T: Send + 'static>(
     }
 }
 
+/// Waits for `work`, and calls `tell` with the time gone by, in seconds, each time another `period` is over.
+pub async fn telling<T>(period: Duration, tell: impl Fn(u64), work: impl Future<Output = T>) -> T {
+    let started = Instant::now();
+    tokio::pin!(work);
+    loop {
+        match tokio::time::timeout(period, &mut work).await {
+            Ok(result) => return result,
+            Err(_) => tell(started.elapsed().as_secs()),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::channel;
+    use std::{cell::Cell, sync::mpsc::channel};
 
     use super::*;
 
@@ -58,6 +74,22 @@ mod tests {
         assert_eq!(result, Err(Overdue::Limit));
         go.send(()).unwrap();
         assert_eq!(handed_over.recv(), Ok(Ok(7)));
+    }
+
+    #[tokio::test]
+    async fn a_long_wait_is_told_of_until_it_ends() {
+        let (end, ended) = oneshot::channel();
+        let (end, tells) = (Cell::new(Some(end)), Cell::new(0));
+        let tell = |_| {
+            tells.set(tells.get() + 1);
+            if tells.get() == 3 {
+                end.take().expect("told three times once").send(7).unwrap();
+            }
+        };
+        assert_eq!(telling(Duration::from_millis(1), tell, ended).await, Ok(7));
+        assert!(tells.get() >= 3);
+        let silent = telling(Duration::from_secs(30), |_| unreachable!(), async { 7 });
+        assert_eq!(silent.await, 7);
     }
 
     #[tokio::test]

@@ -1,0 +1,109 @@
+//! What ended versions cost until this process ends: their libraries stay mapped. Read from smaps (proc(5)) when somebody
+//! asks; nothing is counted on the way.
+
+use std::{collections::HashSet, fmt, fs, path::Path};
+
+use serde::{Deserialize, Serialize};
+
+use super::{budget, stage};
+
+/// What the ended versions of all plugins cost at this moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cost {
+    /// How many there are.
+    pub versions: u64,
+    /// Their memory mappings.
+    pub mappings: u64,
+    /// The memory in bytes that is theirs alone; the rest is the file's and goes when it is needed.
+    pub memory: u64,
+    /// About how many more versions can be loaded before a restart is asked for.
+    pub room: u64,
+}
+
+impl Cost {
+    /// Asks the kernel. `in_service` are the libraries of the versions that are not ended; `versions` is the number of those
+    /// that are.
+    pub fn now<'a>(versions: u64, in_service: impl IntoIterator<Item = &'a Path>) -> Cost {
+        // Without /proc nothing is known: no mappings, no memory.
+        let smaps = fs::read_to_string("/proc/self/smaps").unwrap_or_default();
+        let (mappings, memory) = of_ended(&smaps, &in_service.into_iter().collect());
+        Cost { versions, mappings, memory, room: budget::room(versions as usize) as u64 }
+    }
+}
+
+impl fmt::Display for Cost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Cost { versions, mappings, memory, room } = self;
+        let megabytes = *memory as f64 / 1e6;
+        let noun = if *versions == 1 { "version stays" } else { "versions stay" };
+        write!(f, "{versions} ended {noun} mapped until a restart: {megabytes:.1} MB of memory, {mappings} mappings")?;
+        write!(f, "; room for about {room} more")
+    }
+}
+
+/// The mappings and the anonymous bytes of staged libraries that are not in service.
+fn of_ended(smaps: &str, in_service: &HashSet<&Path>) -> (u64, u64) {
+    let (mut mappings, mut memory) = (0, 0);
+    let mut ended = false;
+    let mut last_end = "";
+    for line in smaps.lines() {
+        if let Some((start, end, path)) = heading(line) {
+            // What a library has without content in the file, its .bss, is mapped without a name behind it.
+            ended = if path.is_empty() { ended && start == last_end } else { is_ended(path, in_service) };
+            last_end = end;
+            mappings += u64::from(ended);
+        } else if let Some(kibibytes) = line.strip_prefix("Anonymous:").filter(|_| ended) {
+            memory += 1024 * kibibytes.trim().trim_end_matches(" kB").parse().unwrap_or(0);
+        }
+    }
+    (mappings, memory)
+}
+
+fn is_ended(path: &str, in_service: &HashSet<&Path>) -> bool {
+    let path = Path::new(path.strip_suffix(" (deleted)").unwrap_or(path));
+    stage::is_staged(path) && !in_service.contains(path)
+}
+
+/// Start, end and path of a line that begins a mapping: `7f0c-7f0d r--p 00000000 fe:00 17 /path`.
+fn heading(line: &str) -> Option<(&str, &str, &str)> {
+    let (range, rest) = line.split_once(' ')?;
+    let (start, end) = range.split_once('-')?;
+    let path = rest.splitn(5, ' ').nth(4).unwrap_or_default();
+    Some((start, end, path.trim_start()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMAPS: &str = "\
+7f00-7f10 r-xp 00000000 fe:00 17                         /s/staging/a-00-1.so (deleted)
+Size:                 64 kB
+Anonymous:             8 kB
+7f10-7f20 rw-p 00000000 00:00 0 
+Anonymous:             4 kB
+7f30-7f40 rw-p 00000000 00:00 0 
+Anonymous:           100 kB
+7f40-7f50 r-xp 00000000 fe:00 18                         /s/staging/a-00-2.so
+Anonymous:            16 kB
+7f50-7f60 rw-p 00000000 00:00 0                          [heap]
+Anonymous:           200 kB
+7f60-7f70 r-xp 00000000 fe:00 19                         /usr/lib/x.so
+Anonymous:           300 kB
+";
+
+    #[test]
+    fn ended_libraries_are_counted_with_what_they_have_beside_the_file() {
+        let in_service = HashSet::from([Path::new("/s/staging/a-00-2.so")]);
+        assert_eq!(of_ended(SMAPS, &in_service), (2, 12 << 10));
+        assert_eq!(of_ended(SMAPS, &HashSet::new()), (3, 28 << 10));
+    }
+
+    #[test]
+    fn a_cost_is_told_in_one_line() {
+        let cost = Cost { versions: 1, mappings: 5, memory: 49_152, room: 900 };
+        let line =
+            "1 ended version stays mapped until a restart: 0.0 MB of memory, 5 mappings; room for about 900 more";
+        assert_eq!(cost.to_string(), line);
+    }
+}
