@@ -55,6 +55,27 @@ impl PluginFile {
         PluginFile(self.0[..self.0.len() * numerator / denominator].to_vec())
     }
 
+    /// The same file with `bytes` in the place of what stands at `offset`.
+    #[track_caller]
+    pub fn with_bytes(&self, offset: usize, bytes: &[u8]) -> PluginFile {
+        let mut patched = self.0.clone();
+        patched[offset..offset + bytes.len()].copy_from_slice(bytes);
+        PluginFile(patched)
+    }
+
+    /// The same file with nothing but zeros from `numerator` of `denominator` parts on.
+    pub fn with_zeros_from(&self, numerator: usize, denominator: usize) -> PluginFile {
+        let mut bytes = self.0.clone();
+        let from = bytes.len() * numerator / denominator;
+        bytes[from..].fill(0);
+        PluginFile(bytes)
+    }
+
+    /// The content.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// Writes the file into `folder` and returns its path.
     #[track_caller]
     pub fn write(&self, folder: &Path, name: &str) -> PathBuf {

@@ -10,3 +10,4 @@ mod refusals;
 mod restart;
 mod roster;
 mod slixmpp;
+mod trust;

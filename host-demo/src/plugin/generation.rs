@@ -37,6 +37,7 @@ use super::{
     request::{OwnedRequest, Request},
     route::{Route, RouteError},
     services::Services,
+    shown,
     threads::{Busy, Threads},
 };
 use crate::store::SettingSchema;
@@ -178,7 +179,7 @@ fn start(
     number: u64,
 ) -> Result<Generation, StartError> {
     if let RResult::RErr(reason) = root.start()(callbacks::query(context)) {
-        return Err(StartError::Refused(one_line(&reason)));
+        return Err(StartError::Refused(shown::line(&reason)));
     }
     let life: PluginLifeRef = implemented(root)?.ok_or(StartError::NoLife)?;
     // From here on the plugin runs: if it can't be used, it is to end.
@@ -218,14 +219,6 @@ fn read_parts(root: RootRef, context: &Context) -> Result<Parts, StartError> {
 fn implemented<T: Table>(root: RootRef) -> Result<Option<T>, StartError> {
     let offered = root.query()(T::ID.into()).into_option();
     offered.map(|interface| interface.checked().map_err(StartError::Interface)).transpose()
-}
-
-/// What a plugin says of its failure: at most 1 KiB, without line breaks.
-fn one_line(reason: &str) -> String {
-    let plain = |character: char| if character.is_control() { ' ' } else { character };
-    let mut line: String = reason.chars().map(plain).collect();
-    line.truncate(line.floor_char_boundary(1024));
-    line
 }
 
 /// A started plugin.

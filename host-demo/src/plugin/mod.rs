@@ -5,7 +5,7 @@
 //! of a plugin: it opens the library, starts it, passes requests in and ends it. What it is lent of the server stands in
 //! [`services`], given through the tables in [`callbacks`] and marked by its [`context`]. Answers come back through [`exchange`];
 //! [`threads`] and [`changes`] are the threads that the host makes for a generation. [`route`] is the table by which HTTP finds the
-//! generation for a path.
+//! generation for a path; [`shown`] makes what plugins say fit to be shown.
 
 #[allow(unsafe_code, reason = "a context that comes back from a plugin")]
 mod callbacks;
@@ -18,4 +18,5 @@ pub mod generation;
 pub mod request;
 pub mod route;
 pub mod services;
+mod shown;
 mod threads;

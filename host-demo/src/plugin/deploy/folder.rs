@@ -26,8 +26,12 @@ use super::{
     trust::Trust,
 };
 
-/// The longest file name that is taken. File systems allow 255 bytes.
+/// The longest file name that is taken. File systems allow 255 bytes, and notes have longer names than their files.
 const LONGEST_NAME: usize = 200;
+/// How the name of a note on a refused file ends: `presence.so.rejected.txt`. See [`notice`](super::notice).
+pub const NOTE_SUFFIX: &str = ".so.rejected.txt";
+/// How the name of a note begins until it is written.
+pub const NOTE_IN_THE_MAKING: &str = ".host-demo-note-";
 
 /// The name of a file in the drop folder that may be a plugin: it ends in `.so`, is no hidden file, is printable UTF-8.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -140,7 +144,7 @@ pub struct Contents {
     pub identity: Identity,
     /// What may be a plugin by its name. It may still be a directory or a pipe: see [`Stamp::odd_kind`].
     pub files: BTreeMap<FileName, Stamp>,
-    /// What can't be a plugin by its name, and why.
+    /// What can't be a plugin by its name, and why; what is expected beside plugins is left out.
     pub skipped: Vec<(OsString, &'static str)>,
     /// Whether nobody else can change what lies here.
     pub safety: Result<(), Refusal>,
@@ -193,6 +197,16 @@ impl DropFolder {
         open_at(&folder, name).map(|(file, _)| file)
     }
 
+    /// A descriptor of the folder that is there now, and which one it is.
+    ///
+    /// # Errors
+    /// The folder is missing or unreadable.
+    pub fn handle(&self) -> io::Result<(OwnedFd, Identity)> {
+        let folder = self.open_folder()?;
+        let identity = identity(&folder)?;
+        Ok((folder, identity))
+    }
+
     fn open_folder(&self) -> io::Result<OwnedFd> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(rustix::fs::openat(CWD, &self.path, flags, Mode::empty())?)
@@ -242,6 +256,7 @@ fn list(folder: &OwnedFd) -> io::Result<Names> {
             continue;
         }
         match FileName::parse(name) {
+            Err(_) if is_expected(name) => {}
             Err(why) => skipped.push((name.to_owned(), why)),
             Ok(file) => match rustix::fs::statat(folder, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(stat) => drop(files.insert(file, Stamp::from(&stat))),
@@ -252,6 +267,12 @@ fn list(folder: &OwnedFd) -> io::Result<Names> {
         }
     }
     Ok((files, skipped))
+}
+
+/// What lies beside plugins without being one: our notes.
+fn is_expected(name: &OsStr) -> bool {
+    let name = name.as_bytes();
+    name.ends_with(NOTE_SUFFIX.as_bytes()) || name.starts_with(NOTE_IN_THE_MAKING.as_bytes())
 }
 
 fn os_str(name: &CStr) -> &OsStr {
@@ -308,6 +329,7 @@ mod tests {
         make_pipe(&at("pipe.so"));
         let _socket = std::os::unix::net::UnixListener::bind(at("socket.so")).unwrap();
         fs::write(at("x.so.tmp"), b"").unwrap();
+        fs::write(at("x.so.rejected.txt"), b"").unwrap();
 
         let started = Instant::now();
         let seen = contents(&folder);

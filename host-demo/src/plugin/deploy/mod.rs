@@ -5,7 +5,7 @@
 //! [`stage`], [`check`] (with [`elf`]), [`probe`] and [`budget`], or ends in a [`refusal`]. The [`registry`] decides about all
 //! plugins by its [`books`], publishes them, and sends them into [`retire`]; what comes to it through the [`desk`] it handles in
 //! [`arrivals`] and [`commands`]. [`deployer`] is the handle on all of it, [`status`] what the administrator sees of it,
-//! [`cost`] what ended versions keep.
+//! [`notice`] what who has only the folder does, [`cost`] what ended versions keep.
 
 mod arrivals;
 mod books;
@@ -19,6 +19,7 @@ pub mod digest;
 mod elf;
 mod folder;
 mod journey;
+mod notice;
 mod probe;
 pub mod refusal;
 mod registry;

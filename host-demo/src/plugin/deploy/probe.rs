@@ -25,6 +25,7 @@ use super::{
     refusal::Refusal,
     verdict::{Verdict, data_folder},
 };
+use crate::plugin::shown;
 
 /// How long a trial may take.
 pub const LIMIT: Duration = Duration::from_secs(5);
@@ -32,8 +33,6 @@ pub const LIMIT: Duration = Duration::from_secs(5);
 const KEPT_ENVIRONMENT: [&str; 5] = ["LD_LIBRARY_PATH", "PATH", "LANG", "LC_ALL", "TZ"];
 /// How much is kept of what the child writes. More is read and thrown away.
 const KEPT_OUTPUT: usize = 64 << 10;
-/// How much of its last line is shown.
-const SHOWN: usize = 1_024;
 
 /// Makes trials.
 #[derive(Clone, Debug)]
@@ -204,20 +203,8 @@ impl<S: io::Read + AsFd> Captured<S> {
 
     fn last_line(&self) -> Option<String> {
         let text = String::from_utf8_lossy(&self.kept);
-        text.lines().rev().find(|line| !line.trim().is_empty()).map(shown)
+        text.lines().rev().find(|line| !line.trim().is_empty()).map(shown::line)
     }
-}
-
-/// A line of foreign text made fit for a log: bounded, and nothing in it moves a cursor.
-pub fn shown(text: &str) -> String {
-    let line = text.chars().map(|c| if c.is_control() { ' ' } else { c });
-    line.scan(0, |length, c| {
-        *length += c.len_utf8();
-        (*length <= SHOWN).then_some(c)
-    })
-    .collect::<String>()
-    .trim()
-    .to_owned()
 }
 
 fn signal_name(signal: i32) -> &'static str {
@@ -311,11 +298,5 @@ mod tests {
         assert!(std::env::var_os("CARGO_PKG_NAME").is_some());
         let script = r#"test -z "$CARGO_PKG_NAME" && echo '{"good":{"routes":[]}}'"#;
         assert_eq!(patient(script), Ok(()));
-    }
-
-    #[test]
-    fn foreign_text_is_made_fit_for_a_log() {
-        assert_eq!(shown("a\x1b[2Jb\nc"), "a [2Jb c");
-        assert_eq!(shown(&"é".repeat(5_000)).len(), SHOWN);
     }
 }

@@ -15,6 +15,7 @@ use super::{
     desk::{Message, Retirement, Turn},
     folder::FileName,
     journey::{Candidate, End, Workshop},
+    notice::Notices,
     refusal::Refusal,
     retire::{DRAIN_LIMIT, Retiree, SHUTDOWN_DRAIN_LIMIT},
     stage::StagedFile,
@@ -60,6 +61,8 @@ pub struct Registry {
     pub routes: Arc<Routes>,
     /// What the administrator sees.
     pub statuses: watch::Sender<Arc<[PluginStatus]>>,
+    /// What who has only the folder sees.
+    pub notices: watch::Sender<Notices>,
     /// Whether what was found at the start is active or refused.
     pub ready: watch::Sender<bool>,
 }
@@ -85,6 +88,7 @@ impl Registry {
             self.advance_first_scan().await;
             // First shown, then told: who asks after an answer sees what it told of.
             self.statuses.send_replace(self.books.rows().into());
+            self.notices.send_replace(self.books.notices());
             self.tell_if_ready();
             self.end_vigils();
             if self.is_over() {

@@ -9,8 +9,8 @@ use std::{
 use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
 use serde::{Deserialize, Serialize};
 
-use super::{check, probe::shown, refusal::Refusal};
-use crate::plugin::{generation::Loaded, services::Nobody};
+use super::{check, refusal::Refusal};
+use crate::plugin::{generation::Loaded, services::Nobody, shown};
 
 /// The child's answer, one line of JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,9 +83,9 @@ impl Verdict {
     pub fn into_result(self) -> Result<(), Refusal> {
         match self {
             Verdict::Good { .. } => Ok(()),
-            Verdict::Load(cause) => Err(Refusal::Load(shown(&cause))),
-            Verdict::Start(cause) => Err(Refusal::Start(shown(&cause))),
-            Verdict::Route(cause) => Err(Refusal::Route(shown(&cause))),
+            Verdict::Load(cause) => Err(Refusal::Load(shown::line(&cause))),
+            Verdict::Start(cause) => Err(Refusal::Start(shown::line(&cause))),
+            Verdict::Route(cause) => Err(Refusal::Route(shown::line(&cause))),
         }
     }
 }
