@@ -1,11 +1,11 @@
-# `make run` shows the server at work, `make test` checks everything.
+# `make run` shows the server at work, `make test` checks everything, `make soak` takes its time for the faults of deployment.
 # Both need Rust and a C compiler (SQLite is built from source); with Python 3, the tests also use a client that is not ours.
 
 CARGO ?= cargo
 PYTHON ?= python3
 VENV = $(or $(CARGO_TARGET_DIR),target)/venv
 
-.PHONY: run test format lint arrows suite venv
+.PHONY: run test format lint arrows suite venv soak
 
 # Builds, deploys the presence service, starts the server and the demo's busy user. Ctrl-C ends it all.
 run:
@@ -30,6 +30,12 @@ arrows:
 suite: venv
 	$(CARGO) test --workspace --no-run
 	VENV_PYTHON=$$(ls $(abspath $(VENV))/bin/python 2>/dev/null) timeout --verbose --kill-after=10 900 $(CARGO) test --workspace
+
+# The faults of deployment at length, in a release build: one line a row, and an exit code that tells whether all hold.
+# `make soak ROW=P2` tries one. All of them take more than an hour, and end after four in any case.
+soak:
+	$(CARGO) build --release --workspace --lib --bins --examples
+	timeout --verbose --kill-after=10 4h $(or $(CARGO_TARGET_DIR),target)/release/soak $(ROW)
 
 venv:
 	@if ! $(VENV)/bin/python -c 'import slixmpp' 2>/dev/null; then \

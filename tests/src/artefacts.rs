@@ -38,8 +38,10 @@ fn build() -> Artefacts {
     for (name, _) in std::env::vars().filter(|(name, _)| of_package(name)) {
         cargo.env_remove(name);
     }
+    // As the tests themselves were built: the figures of a soak are those of a release.
+    let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
     let output = cargo
-        .args(["build", "--workspace", "--lib", "--bins", "--examples", "--quiet"])
+        .args(["build", "--profile", profile, "--workspace", "--lib", "--bins", "--examples", "--quiet"])
         .args(["--message-format", "json-render-diagnostics"])
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .output()

@@ -6,18 +6,22 @@
 //! ```text
 //! artefacts     builds the server, the presence service and the fixture plugins, and finds their files
 //! host          starts the server in a temporary folder, runs its commands, kills and restarts it
-//! plugin_file   variants of a plugin file, and the ways in which people copy files
+//! plugin_file   variants of a plugin file
+//! drop_style    the ways in which people copy files
 //! xmpp          a blocking client on a raw socket
 //! http          a client, raw requests, and a load generator
 //! wait          waiting for an event, with a deadline
+//! rows          the faults of deployment, each to be tried in short or at length
 //! ```
 //!
 //! `suite/` holds the tests, `fixtures/` one tiny plugin a fault, `slixmpp/` scripts for a client that is not ours, and
-//! `src/bin/` the clients that keep the demo of `make run` alive.
+//! `src/bin/` the clients that keep the demo of `make run` alive, and `soak`, which tries the rows at length.
 
 pub mod artefacts;
+pub mod drop_style;
 pub mod host;
 pub mod http;
 pub mod plugin_file;
+pub mod rows;
 pub mod wait;
 pub mod xmpp;

@@ -1,10 +1,11 @@
-//! Plugin files and what can happen to them on their way into the drop folder.
+//! Plugin files: builds made of one another by changing bytes, whole and in pieces.
 
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
 };
+
+use crate::artefacts::artefacts;
 
 /// The name of the manifest note, as it stands in the file behind the note's three numbers.
 const NOTE_NAME: &[u8] = b"plugin\0\0";
@@ -20,6 +21,18 @@ impl PluginFile {
     #[track_caller]
     pub fn read(path: &Path) -> PluginFile {
         PluginFile(fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())))
+    }
+
+    /// A build of the fixture `hello` that says this version, of five characters, in its manifest and in its answers.
+    #[track_caller]
+    pub fn hello(version: &str) -> PluginFile {
+        PluginFile::read(artefacts().fixture("hello")).with_build(version)
+    }
+
+    /// Another build of a fixture that says `1.0.0` in its manifest and in its answers.
+    #[track_caller]
+    pub fn with_build(&self, version: &str) -> PluginFile {
+        self.with_version(version).with_text("this is build 1.0.0", &format!("this is build {version}"))
     }
 
     /// Another build: the same plugin whose manifest says `version`, which must be as long as the one it says now.
@@ -92,38 +105,6 @@ impl PluginFile {
         let length = u32::from_le_bytes([numbers[4], numbers[5], numbers[6], numbers[7]]);
         let start = name + NOTE_NAME.len();
         (start, start + usize::try_from(length).expect("a note is small"))
-    }
-}
-
-/// How a file gets into the drop folder.
-#[derive(Clone, Copy, Debug)]
-pub enum DropStyle {
-    /// `cp`: truncates the file that is there and writes into it.
-    Copy,
-    /// `mv` over it, from the same file system: one step.
-    Move,
-    /// `install`: deletes, then writes a new file.
-    Install,
-    /// `cat >`: as `cp`, in other portions.
-    Cat,
-}
-
-impl DropStyle {
-    /// Every style.
-    pub const ALL: [DropStyle; 4] = [DropStyle::Copy, DropStyle::Move, DropStyle::Install, DropStyle::Cat];
-
-    /// Puts the content of `file` at `target` by the real tool.
-    #[track_caller]
-    pub fn drop(self, file: &Path, target: &Path) {
-        let arriving = target.with_extension("arriving");
-        let (script, first) = match self {
-            DropStyle::Copy => (r#"cp "$1" "$2""#, file),
-            DropStyle::Move => (r#"cp "$1" "$3" && mv "$3" "$2""#, file),
-            DropStyle::Install => (r#"install -m 644 "$1" "$2""#, file),
-            DropStyle::Cat => (r#"cat "$1" > "$2""#, file),
-        };
-        let status = Command::new("sh").args(["-c", script, "sh"]).args([first, target, &arriving]).status();
-        assert!(status.expect("sh starts").success(), "{self:?} of {} failed", file.display());
     }
 }
 

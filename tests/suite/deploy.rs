@@ -6,22 +6,16 @@ use tests::{
     artefacts::artefacts,
     host::{Host, PATIENCE},
     http::load::Load,
-    plugin_file::{DropStyle, PluginFile},
+    plugin_file::PluginFile,
     wait,
 };
 
 const VERSION: &str = "/plugins/hello/version";
 
-/// A build of the fixture `hello` that says this version in its manifest and in its answers.
-fn hello(version: &str) -> PluginFile {
-    let built = PluginFile::read(artefacts().fixture("hello"));
-    built.with_version(version).with_text("this is build 1.0.0", &format!("this is build {version}"))
-}
-
 /// A running host with that build in its drop folder.
 fn host_with_hello(version: &str) -> Host {
     let mut host = Host::prepare();
-    hello(version).write(&host.plugins(), "hello.so");
+    PluginFile::hello(version).write(&host.plugins(), "hello.so");
     host.run();
     host
 }
@@ -44,7 +38,7 @@ fn a_dropped_plugin_is_live_and_listed() {
     let host = Host::start();
     assert_eq!(host.deployed().len(), 0);
     assert_eq!(host.http().get(VERSION).status, 404);
-    let file = hello("1.0.0").write(host.folder(), "built.so");
+    let file = PluginFile::hello("1.0.0").write(host.folder(), "built.so");
     host.drop_plugin(&file, "whatever-name.so");
     until_answered_by(&host, "1.0.0");
 
@@ -56,35 +50,6 @@ fn a_dropped_plugin_is_live_and_listed() {
     for field in ["generation", "retired", "since"] {
         assert!(!plugin.field(field).is_null(), "no {field} in {plugin:?}");
     }
-}
-
-#[test]
-fn every_way_of_copying_upgrades() {
-    let host = host_with_hello("1.0.0");
-    for (number, style) in DropStyle::ALL.into_iter().enumerate() {
-        let version = format!("1.1.{number}");
-        let file = hello(&version).write(host.folder(), "built.so");
-        style.drop(&file, &host.plugins().join("hello.so"));
-        until_answered_by(&host, &version);
-    }
-}
-
-#[test]
-fn overwriting_under_load_fails_no_request() {
-    let host = host_with_hello("1.0.0");
-    let pid = host.process().id();
-    let builds = ["1.0.1", "1.0.2"].map(|version| (version, hello(version).write(host.folder(), version)));
-    let load = Load::start(host.process().ready().http, VERSION, 32, Duration::from_millis(20));
-    for (version, file) in builds.iter().cycle().take(8) {
-        host.drop_plugin(file, "hello.so");
-        until_answered_by(&host, version);
-    }
-    let tally = load.stop();
-    assert_eq!(tally.failures(), 0, "{tally}");
-    let seen: Vec<_> = tally.bodies.keys().map(|body| String::from_utf8_lossy(body).into_owned()).collect();
-    assert_eq!(seen, ["1.0.0", "1.0.1", "1.0.2"].map(|version| format!("this is build {version}\n")));
-    assert_eq!(host.process().id(), pid);
-    assert_eq!(host.until_version("hello", "1.0.2").text("state"), "active");
 }
 
 #[test]
@@ -112,21 +77,6 @@ fn overwriting_the_presence_service_under_load_fails_no_request() {
 }
 
 #[test]
-fn the_same_content_is_not_loaded_again() {
-    let host = host_with_hello("1.0.0");
-    let before = host.until_version("hello", "1.0.0");
-    let file = hello("1.0.0").write(host.folder(), "built.so");
-    host.drop_plugin(&file, "hello.so");
-    // Files are taken in the order in which they settle: once the second is live, the first has been looked at.
-    host.drop_plugin(artefacts().fixture("answers_later"), "zzz.so");
-    host.until_deployed("the other plugin serves", |plugin| {
-        plugin.id() == "answers-later" && plugin.text("state") == "active"
-    });
-    let after = host.until_version("hello", "1.0.0");
-    assert_eq!(after.field("generation"), before.field("generation"));
-}
-
-#[test]
 fn a_deleted_plugin_is_gone_and_its_settings_stay() {
     let host = Host::with_presence();
     host.set("presence.available_text", "Am Platz");
@@ -150,7 +100,7 @@ fn a_folder_that_is_gone_is_not_an_undeployment() {
     wait::until(PATIENCE, "five seconds of requests", || (load.answered() >= 50).then_some(()));
     assert_eq!(load.stop().failures(), 0);
     fs::rename(&aside, host.plugins()).unwrap();
-    hello("1.0.1").write(&host.plugins(), "hello.so");
+    PluginFile::hello("1.0.1").write(&host.plugins(), "hello.so");
     until_answered_by(&host, "1.0.1");
 }
 

@@ -9,5 +9,6 @@ mod presence_http;
 mod refusals;
 mod restart;
 mod roster;
+mod rows;
 mod slixmpp;
 mod trust;

@@ -4,10 +4,12 @@
 //! ```text
 //! Host       folder, accounts, clients, restarts    mod.rs
 //! Process    one run of `host-demo serve`           process.rs
+//! Census     what that run takes of the system      census.rs
 //! Outcome    one run of any other command           command.rs
 //! Deployed   a line of `plugin list --json`         plugins.rs
 //! ```
 
+mod census;
 mod command;
 mod plugins;
 mod process;
@@ -21,11 +23,14 @@ use std::{
 
 use tempfile::TempDir;
 
+use process::Manner;
+
+pub use census::Census;
 pub use command::Outcome;
 pub use plugins::Deployed;
 pub use process::{Process, Ready};
 
-use crate::{artefacts::artefacts, http, plugin_file::DropStyle, xmpp};
+use crate::{artefacts::artefacts, drop_style::DropStyle, http, xmpp};
 
 /// The domain that a host serves unless told otherwise.
 pub const DOMAIN: &str = "localhost";
@@ -34,7 +39,7 @@ pub const DOMAIN: &str = "localhost";
 /// prints the log first.
 pub struct Host {
     process: Option<Process>,
-    flags: Vec<String>,
+    manner: Manner,
     folder: TempDir,
 }
 
@@ -43,7 +48,7 @@ impl Host {
     pub fn prepare() -> Host {
         let folder = TempDir::with_prefix("host-demo-").expect("a temporary folder can be made");
         fs::create_dir(folder.path().join("plugins")).expect("the drop folder can be made");
-        Host { process: None, flags: Vec::new(), folder }
+        Host { process: None, manner: Manner::default(), folder }
     }
 
     /// A running host without plugins.
@@ -63,13 +68,26 @@ impl Host {
 
     /// Adds a flag of `serve` and its value, for every run from now on.
     pub fn flag(&mut self, flag: &str, value: impl AsRef<Path>) {
-        self.flags.extend([flag.to_owned(), value.as_ref().display().to_string()]);
+        self.manner.flags.extend([flag.to_owned(), value.as_ref().display().to_string()]);
+    }
+
+    /// Adds a variable to the environment of every run from now on.
+    pub fn environment(&mut self, name: &str, value: impl AsRef<Path>) {
+        self.manner.environment.push((name.to_owned(), value.as_ref().display().to_string()));
+    }
+
+    /// Has every run from now on started by `sh` in a user and mount namespace of its own, behind `script`, where the
+    /// superuser's rights over that namespace are held. The process is the same: the script becomes the host.
+    pub fn in_namespace(&mut self, script: &str) {
+        let script = format!("{script}; exec \"$@\"");
+        let through = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-ec", &script, "sh"];
+        self.manner.through = through.map(str::to_owned).to_vec();
     }
 
     /// Starts the process and waits until it is ready.
     #[track_caller]
     pub fn run(&mut self) {
-        self.process = Some(Process::start(&self.state(), &self.plugins(), &self.flags));
+        self.process = Some(Process::start(&self.state(), &self.plugins(), &self.manner));
     }
 
     /// Kills the process as a power cut would, and starts it again on the same folder.

@@ -6,15 +6,16 @@ use std::{
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
         mpsc::{self, RecvTimeoutError},
     },
     thread,
+    time::{Duration, Instant},
 };
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::PATIENCE;
+use super::{Census, PATIENCE};
 use crate::{artefacts::artefacts, wait};
 
 /// What the host says on standard output once it serves.
@@ -35,22 +36,35 @@ pub struct Process {
     log: Log,
 }
 
-/// What the host wrote to standard error so far.
+/// How a run is started, beside what every run needs.
+#[derive(Default)]
+pub(super) struct Manner {
+    /// More flags of `serve`.
+    pub(super) flags: Vec<String>,
+    /// More environment.
+    pub(super) environment: Vec<(String, String)>,
+    /// A program, and its first arguments, that becomes the host.
+    pub(super) through: Vec<String>,
+}
+
+/// What the host wrote to standard error so far, and who waits for more.
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<String>>);
+struct Log(Arc<(Mutex<String>, Condvar)>);
 
 impl Process {
     /// Starts the host on ports of the system's choice and waits for its `ready` line.
     #[track_caller]
-    pub(super) fn start(state: &Path, plugins: &Path, flags: &[String]) -> Process {
-        let mut child = Command::new(&artefacts().host)
+    pub(super) fn start(state: &Path, plugins: &Path, manner: &Manner) -> Process {
+        let mut child = manner
+            .command(&artefacts().host)
             .arg("serve")
             .args(["--xmpp", "127.0.0.1:0", "--http", "127.0.0.1:0", "--console", "127.0.0.1:0"])
             .arg("--state")
             .arg(state)
             .arg("--plugins")
             .arg(plugins)
-            .args(flags)
+            .args(&manner.flags)
+            .envs(manner.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -82,6 +96,22 @@ impl Process {
     /// Everything written to standard error so far.
     pub fn log(&self) -> String {
         self.log.text()
+    }
+
+    /// How long the log is at this moment: what comes later is behind this mark.
+    pub fn log_mark(&self) -> usize {
+        self.log.lock().len()
+    }
+
+    /// Waits until a line of the log behind the mark fits, and returns it.
+    #[track_caller]
+    pub fn until_logged(&self, mark: usize, limit: Duration, fits: impl Fn(&str) -> bool) -> String {
+        self.log.until(mark, limit, fits).unwrap_or_else(|| panic!("the log does not say what it should in {limit:?}"))
+    }
+
+    /// What it takes of the system at this moment.
+    pub fn census(&self) -> Census {
+        Census::of(self.id())
     }
 
     /// Ends it by SIGKILL.
@@ -131,20 +161,47 @@ impl Ready {
     }
 }
 
+impl Manner {
+    fn command(&self, host: &Path) -> Command {
+        let Some((program, arguments)) = self.through.split_first() else { return Command::new(host) };
+        let mut command = Command::new(program);
+        command.args(arguments).arg(host);
+        command
+    }
+}
+
 impl Log {
     fn collect(&self, output: impl Read + Send + 'static) {
         let log = self.clone();
         thread::spawn(move || {
             for line in BufReader::new(output).lines().map_while(Result::ok) {
-                let mut text = log.0.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut text = log.lock();
                 text.push_str(&line);
                 text.push('\n');
+                log.0.1.notify_all();
             }
         });
     }
 
+    fn lock(&self) -> MutexGuard<'_, String> {
+        self.0.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn text(&self) -> String {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.lock().clone()
+    }
+
+    fn until(&self, mut mark: usize, limit: Duration, fits: impl Fn(&str) -> bool) -> Option<String> {
+        let deadline = Instant::now() + limit;
+        let mut text = self.lock();
+        loop {
+            if let Some(line) = text[mark..].lines().find(|line| fits(line)) {
+                return Some(line.to_owned());
+            }
+            mark = text.len();
+            let left = deadline.checked_duration_since(Instant::now())?;
+            text = self.0.1.wait_timeout(text, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
     }
 }
 

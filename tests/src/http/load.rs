@@ -33,6 +33,8 @@ pub struct Tally {
     pub timeouts: u64,
     /// Answers that were not HTTP.
     pub broken: u64,
+    /// How many answers took how long, in tenths of a millisecond.
+    pub delays: BTreeMap<u64, u64>,
 }
 
 impl Tally {
@@ -41,16 +43,35 @@ impl Tally {
         self.bad.values().sum::<u64>() + self.resets + self.timeouts + self.broken
     }
 
+    /// How many requests ended, well or not.
+    pub fn requests(&self) -> u64 {
+        self.good + self.failures()
+    }
+
+    /// Within which time this share of the requests ended: 0.99 for the 99th percentile.
+    pub fn delay(&self, share: f64) -> Duration {
+        let wanted = (self.requests() as f64 * share).ceil() as u64;
+        let mut counted = 0;
+        let within = self.delays.iter().find(|(_, count)| {
+            counted += **count;
+            counted >= wanted
+        });
+        Duration::from_micros(within.map_or(0, |(delay, _)| delay * 100))
+    }
+
     fn add(&mut self, other: Tally) {
         self.good += other.good;
         self.resets += other.resets;
         self.timeouts += other.timeouts;
         self.broken += other.broken;
         other.bodies.into_iter().for_each(|(body, count)| *self.bodies.entry(body).or_default() += count);
+        other.delays.into_iter().for_each(|(delay, count)| *self.delays.entry(delay).or_default() += count);
         other.bad.into_iter().for_each(|(status, count)| *self.bad.entry(status).or_default() += count);
     }
 
-    fn count(&mut self, outcome: io::Result<Answer>) {
+    fn count(&mut self, outcome: io::Result<Answer>, took: Duration) {
+        let delay = u64::try_from(took.as_micros() / 100).unwrap_or(u64::MAX);
+        *self.delays.entry(delay).or_default() += 1;
         match outcome {
             Ok(answer) if matches!(answer.status, 200..=299 | 302) => {
                 self.good += 1;
@@ -132,7 +153,7 @@ fn visit(shared: &Shared) -> Tally {
         if closing {
             connection = None;
         }
-        tally.count(outcome);
+        tally.count(outcome, started.elapsed());
         shared.answered.fetch_add(1, Ordering::Relaxed);
         thread::sleep(shared.pause.saturating_sub(started.elapsed()));
     }
@@ -154,4 +175,19 @@ fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     socket.set_read_timeout(Some(TIMEOUT))?;
     socket.set_write_timeout(Some(TIMEOUT))?;
     Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_count_every_request() {
+        let mut tally = Tally { good: 100, ..Tally::default() };
+        tally.delays = [(10, 98), (500, 1), (7_000, 1)].into();
+        assert_eq!(tally.delay(0.5), Duration::from_millis(1));
+        assert_eq!(tally.delay(0.99), Duration::from_millis(50));
+        assert_eq!(tally.delay(1.0), Duration::from_millis(700));
+        assert_eq!(Tally::default().delay(0.99), Duration::ZERO);
+    }
 }

@@ -1,0 +1,120 @@
+//! A host under a steady load, with somebody logged in, counted before and after.
+
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use super::report::Report;
+use crate::{
+    drop_style::DropStyle,
+    host::{Census, Host, PATIENCE},
+    http::load::{Load, Tally},
+    plugin_file::PluginFile,
+    wait, xmpp,
+};
+
+/// Where the fixture `hello` says which build it is.
+pub const HELLO: &str = "/plugins/hello/version";
+/// How many visitors there are.
+const VISITORS: usize = 32;
+/// How long each of them rests between two requests.
+const REST: Duration = Duration::from_millis(20);
+
+/// The build of the fixture `hello` with this number: each differs from all others. There is room for 46,656.
+pub fn version(number: usize) -> String {
+    let digit = |value: usize| char::from_digit((value % 36) as u32, 36).expect("the value is a digit");
+    format!("{}.{}.{}", digit(number / 1_296), digit(number / 36), digit(number))
+}
+
+/// A running host with the first build of `hello` in its drop folder.
+pub fn host_with_hello() -> Host {
+    let mut host = Host::prepare();
+    PluginFile::hello(&version(0)).write(&host.plugins(), "hello.so");
+    host.run();
+    host
+}
+
+/// A host that is being used while something happens to it.
+pub struct Watched {
+    /// The host.
+    pub host: Host,
+    user: xmpp::Session,
+    load: Load,
+    process: u32,
+    /// What the host took when it began to be used.
+    pub before: Census,
+}
+
+impl Watched {
+    /// Begins to use a host: a user logs in, visitors ask for `target`.
+    #[track_caller]
+    pub fn new(host: Host, target: &str) -> Watched {
+        let user = host.new_user("idle");
+        let load = Load::start(host.process().ready().http, target, VISITORS, REST);
+        wait::until(PATIENCE, "visitors are served", || (load.answered() > 10 * VISITORS as u64).then_some(()));
+        let (process, before) = (host.process().id(), host.process().census());
+        Watched { host, user, load, process, before }
+    }
+
+    /// A used host with the first build of `hello`, which visitors ask for.
+    #[track_caller]
+    pub fn with_hello() -> Watched {
+        Watched::new(host_with_hello(), HELLO)
+    }
+
+    /// Writes a build of `hello` to a file beside the drop folder.
+    #[track_caller]
+    pub fn build(&self, number: usize) -> PathBuf {
+        PluginFile::hello(&version(number)).write(self.host.folder(), "build.so")
+    }
+
+    /// Where `hello` lies in the drop folder.
+    pub fn target(&self) -> PathBuf {
+        self.host.plugins().join("hello.so")
+    }
+
+    /// Puts a build of `hello` into the drop folder and waits until it serves. Returns how long that took, from the
+    /// moment when the file was whole.
+    #[track_caller]
+    pub fn upgrade(&self, number: usize, style: DropStyle) -> Duration {
+        let file = self.build(number);
+        style.drop(&file, &self.target());
+        self.until_build(number)
+    }
+
+    /// Waits until a build of `hello` serves, and returns how long that took.
+    #[track_caller]
+    pub fn until_build(&self, number: usize) -> Duration {
+        let started = Instant::now();
+        let body = format!("this is build {}\n", version(number));
+        wait::until(PATIENCE, &body, || (self.host.http().get(HELLO).body == body.as_bytes()).then_some(()));
+        started.elapsed()
+    }
+
+    /// How many versions of a plugin came into service so far, by the log.
+    pub fn loads(&self, id: &str) -> usize {
+        let (subject, active) = (format!(" plugin {id} "), " -> ACTIVE ");
+        let log = self.host.process().log();
+        log.lines().filter(|line| line.contains(&subject) && line.contains(active)).count()
+    }
+
+    /// Ends the use, and panics if anybody noticed anything.
+    #[track_caller]
+    pub fn end(self, done: impl Into<String>) -> Report {
+        self.end_with_tally(done).0
+    }
+
+    /// As [`end`](Watched::end), with what visitors saw.
+    #[track_caller]
+    pub fn end_with_tally(mut self, done: impl Into<String>) -> (Report, Tally) {
+        let after = self.host.process().census();
+        let tally = self.load.stop();
+        assert_eq!(tally.failures(), 0, "{tally}");
+        assert_eq!(self.host.process().id(), self.process);
+        let asked = Instant::now();
+        self.user.settle().expect("the session lives on");
+        assert!(asked.elapsed() < PATIENCE, "a ping took {:?}", asked.elapsed());
+        (Report::new(done).requests(&tally).census(self.before, after), tally)
+    }
+}
