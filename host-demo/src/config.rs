@@ -29,6 +29,8 @@ pub struct Config {
     pub tls: Option<Tls>,
     /// Take plugins whoever owns their files and whoever can write to them.
     pub trust_everybody: bool,
+    /// The memory that one plugin should not pass, in MiB.
+    pub plugin_memory: u64,
     /// Where visitors reach the HTTP listener, such as `https://chat.example.com`; `None` for its own address.
     pub public_url: Option<String>,
     /// Show this server's users on the public front page.
@@ -90,6 +92,9 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
+/// The memory that one plugin should not pass while nothing else is said, in MiB.
+const DEFAULT_PLUGIN_MEMORY: u64 = 256;
+
 /// The file, as written.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -106,6 +111,7 @@ struct File {
     plugins: Option<PathBuf>,
     tls: Option<Tls>,
     trust_everybody: bool,
+    plugin_memory: Option<u32>,
     #[serde(deserialize_with = "url")]
     public_url: Option<String>,
     front_page_users: bool,
@@ -129,6 +135,7 @@ impl Config {
             plugins: flags.plugins.or(file.plugins).unwrap_or_else(|| "plugins".into()),
             tls: file.tls,
             trust_everybody: file.trust_everybody,
+            plugin_memory: file.plugin_memory.map_or(DEFAULT_PLUGIN_MEMORY, u64::from),
             public_url: file.public_url,
             front_page_users: file.front_page_users,
             log: file.log.unwrap_or(LevelFilter::Info),

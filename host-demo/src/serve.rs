@@ -252,6 +252,7 @@ impl Host {
             folder: config.plugins.clone(),
             state: config.state.clone(),
             limit: DEFAULT_LIMIT,
+            memory: config.plugin_memory << 20,
             trust_everybody: config.trust_everybody,
         };
         let plugins =
@@ -313,6 +314,10 @@ impl Facts for Host {
         let deployer = self.plugins.has_ended().then(|| "the deployment of plugins has ended".into());
         let store = self.store.trouble().map(|trouble| format!("the database does not take changes: {trouble}"));
         ended.chain(deployer).chain(store).collect()
+    }
+
+    fn warnings(&self) -> Arc<Vec<String>> {
+        self.plugins.warnings()
     }
 
     fn numbers(&self) -> Numbers {

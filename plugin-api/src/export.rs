@@ -23,7 +23,7 @@ use crate::{
         root::{HostQuery, Interface, Root, RootRef, Table},
         wire::Status,
     },
-    logger, response,
+    logger, memory, response,
     routes::Route,
     subscription::{self, Change},
 };
@@ -134,6 +134,7 @@ extern "C" fn query<P: Exported>(id: RStr<'_>) -> ROption<Interface> {
             PluginLife {
                 settings_changed: settings_changed::<P>,
                 log_level_changed,
+                memory,
                 drain: drain::<P>,
                 stop: stop::<P>,
             }
@@ -189,6 +190,10 @@ extern "C" fn log_level_changed(level: u8) {
     logger::set_level(level);
 }
 
+extern "C" fn memory() -> u64 {
+    memory::in_use()
+}
+
 extern "C" fn drain<P: Exported>() {
     if let Some(running) = P::cell().running() {
         guard_logged("drain", move || running.plugin.drain());
@@ -238,6 +243,9 @@ macro_rules! export_plugin {
             #[used]
             #[unsafe(link_section = ".note.plugin")]
             static NOTE: $crate::manifest::Note<{ MANIFEST.length() }> = MANIFEST.note();
+
+            #[global_allocator]
+            static MEMORY: $crate::memory::Counting = $crate::memory::Counting;
 
             // The symbol by which abi_stable finds the root module (`ROOT_MODULE_LOADER_NAME`).
             #[unsafe(export_name = "_1as_0lib_1header_0root_bmodule_bloader")]

@@ -52,6 +52,7 @@ mod host;
 mod jid;
 mod logger;
 pub mod manifest;
+pub mod memory;
 mod plugin;
 mod presence;
 mod request;

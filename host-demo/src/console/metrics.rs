@@ -8,6 +8,15 @@ use super::{Numbers, process::Process};
 use crate::http::metrics::CLASSES;
 use crate::plugin::deploy::status::{PluginStatus, State};
 
+/// What a plugin has at this moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Kept {
+    /// Requests and streams that are not finished.
+    pub in_flight: usize,
+    /// Bytes that it allocated and did not free.
+    pub memory: u64,
+}
+
 /// All that is written. As text it is the exposition.
 pub struct Snapshot<'a> {
     /// What the parts of the host know.
@@ -18,8 +27,8 @@ pub struct Snapshot<'a> {
     pub healthy: bool,
     /// Responses of the public listener, by plugin and class.
     pub responses: &'a [(String, [u64; CLASSES.len()])],
-    /// Requests and streams of each active plugin that are not finished.
-    pub in_flight: &'a [(String, usize)],
+    /// What each active plugin has at this moment.
+    pub kept: &'a [(String, Kept)],
     /// When the host started.
     pub started: Timestamp,
 }
@@ -71,7 +80,9 @@ impl Snapshot<'_> {
         for same in retired.chunk_by(|a, b| a.0 == b.0) {
             row(out, name, &[("plugin", same[0].0)], same[same.len() - 1].1)?;
         }
-        Ok(())
+        let name = "host_demo_plugin_memory_bytes";
+        head(out, name, "gauge", "Memory that the version in service allocated and did not free.")?;
+        self.kept.iter().try_for_each(|(plugin, kept)| row(out, name, &[("plugin", plugin)], kept.memory))
     }
 
     fn http(&self, out: &mut Formatter<'_>) -> fmt::Result {
@@ -84,7 +95,7 @@ impl Snapshot<'_> {
         }
         let name = "host_demo_http_requests_in_flight";
         head(out, name, "gauge", "Requests and streams that a plugin has not finished.")?;
-        self.in_flight.iter().try_for_each(|(plugin, count)| row(out, name, &[("plugin", plugin.as_str())], count))
+        self.kept.iter().try_for_each(|(plugin, kept)| row(out, name, &[("plugin", plugin)], kept.in_flight))
     }
 
     fn process(&self, out: &mut Formatter<'_>) -> fmt::Result {
@@ -161,7 +172,7 @@ mod tests {
             plugins: &[plugin("a", State::Active, 3), plugin("a", State::Refused, 0), plugin("b", State::Active, 0)],
             healthy: true,
             responses: &[(String::new(), [0, 1, 0, 2, 0]), ("a".into(), [0, 7, 0, 0, 0])],
-            in_flight: &[("a".into(), 6)],
+            kept: &[("a".into(), Kept { in_flight: 6, memory: 7_000 })],
             started: Timestamp::from_second(1000).unwrap(),
         };
         snapshot.to_string()
@@ -184,6 +195,7 @@ mod tests {
             "host_demo_http_responses_total{class=\"4xx\"} 2",
             "host_demo_http_responses_total{plugin=\"a\",class=\"2xx\"} 7",
             "host_demo_http_requests_in_flight{plugin=\"a\"} 6",
+            "host_demo_plugin_memory_bytes{plugin=\"a\"} 7000",
             "process_start_time_seconds 1000",
         ] {
             assert!(text.lines().any(|line| line == row), "{row}\n{text}");

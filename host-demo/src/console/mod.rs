@@ -25,7 +25,7 @@ use actix_web::{
 };
 use jiff::Timestamp;
 
-use self::authority::Authorities;
+use self::{authority::Authorities, metrics::Kept};
 use crate::{
     http::{self, Metrics, reply, server},
     plugin::{deploy::status::PluginStatus, route::Routes},
@@ -64,6 +64,8 @@ pub trait Facts: Send + Sync + 'static {
     fn plugins(&self) -> Arc<[PluginStatus]>;
     /// What is not up, each in a few words; nothing while all is well.
     fn faults(&self) -> Vec<String>;
+    /// What plugins have too much of, a sentence each. The host is up nevertheless.
+    fn warnings(&self) -> Arc<Vec<String>>;
     /// The numbers of this moment.
     fn numbers(&self) -> Numbers;
 }
@@ -125,7 +127,8 @@ impl Console {
 
     fn page(&self) -> HttpResponse {
         let (plugins, faults) = (self.facts.plugins(), self.facts.faults());
-        let page = page::render(&plugins, &faults, &self.routes.load(), self.started);
+        let told = [&faults[..], &self.facts.warnings()].concat();
+        let page = page::render(&plugins, &told, &self.routes.load(), self.started);
         text("text/html; charset=utf-8", page.into_string())
     }
 
@@ -145,11 +148,11 @@ impl Console {
             plugins: &self.facts.plugins(),
             healthy: self.facts.faults().is_empty(),
             responses: &self.http.responses(),
-            in_flight: &self
+            kept: &self
                 .routes
                 .load()
                 .generations()
-                .map(|g| (g.manifest().id.clone(), g.in_flight()))
+                .map(|g| (g.manifest().id.clone(), Kept { in_flight: g.in_flight(), memory: g.memory() }))
                 .collect::<Vec<_>>(),
             started: self.started,
         };
@@ -187,6 +190,10 @@ mod tests {
 
         fn faults(&self) -> Vec<String> {
             self.0.clone()
+        }
+
+        fn warnings(&self) -> Arc<Vec<String>> {
+            Arc::new(vec!["plugin a#1 has <much> memory".into()])
         }
 
         fn numbers(&self) -> Numbers {
@@ -229,6 +236,7 @@ mod tests {
     fn the_page_escapes_what_a_plugin_says() {
         let page = get(console(&[]).address, "/", "Host: localhost\r\n");
         assert!(page.contains("&quot;no&quot; coffee in &lt;the&gt; pot") && page.contains("&lt;b&gt;.so"), "{page}");
+        assert!(page.contains("plugin a#1 has &lt;much&gt; memory"), "{page}");
         assert!(!page.contains("<the>") && !page.contains("<b>.so"));
     }
 

@@ -11,8 +11,8 @@ use crate::plugin::{generation::Generation, route::RouteTable};
 /// The characters of a hash that tell versions apart well enough; the whole stands in the title.
 const SHORT_HASH: usize = 12;
 
-/// The page.
-pub fn render(plugins: &[PluginStatus], faults: &[String], table: &RouteTable, started: Timestamp) -> Markup {
+/// The page. `told` is what is not up, and what plugins have too much of.
+pub fn render(plugins: &[PluginStatus], told: &[String], table: &RouteTable, started: Timestamp) -> Markup {
     let active: HashMap<&str, &Generation> =
         table.generations().map(|generation| (generation.manifest().id.as_str(), &**generation)).collect();
     let now = Timestamp::now();
@@ -34,7 +34,7 @@ pub fn render(plugins: &[PluginStatus], faults: &[String], table: &RouteTable, s
                         "host-demo " (env!("CARGO_PKG_VERSION")) ", up for " (span(started, now)) " · "
                         a href="/healthz" { "health" } " · " a href="/metrics" { "metrics" }
                     }
-                    @for fault in faults { p.fault { (fault) } }
+                    @for sentence in told { p.fault { (sentence) } }
                 }
                 section {
                     h2 { "Plugins" }
@@ -84,6 +84,7 @@ fn of_generation(generation: &Generation) -> Markup {
     let manifest = generation.manifest();
     html! {
         dt { "In flight" } dd { (generation.in_flight()) }
+        dt { "Memory" } dd { (format!("{:.1} MiB", generation.memory() as f64 / (1 << 20) as f64)) }
         @if !manifest.needs.is_empty() { dt { "Needs" } dd { (manifest.needs.join(", ")) } }
         @if !manifest.authors.is_empty() { dt { "By" } dd { (manifest.authors.replace(':', ", ")) } }
         @if !manifest.license.is_empty() { dt { "Licence" } dd { (manifest.license) } }

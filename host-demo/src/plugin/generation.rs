@@ -295,6 +295,16 @@ impl Generation {
         self.in_flight.count.load(Ordering::SeqCst)
     }
 
+    /// Its name in logs and of its threads: `presence#3`.
+    pub fn name(&self) -> &str {
+        self.threads.name()
+    }
+
+    /// The bytes that the plugin has allocated and not freed.
+    pub fn memory(&self) -> u64 {
+        self.life.memory()()
+    }
+
     /// Begins a call. `None`: this generation takes no more; look the route up again.
     pub fn enter(self: &Arc<Self>) -> Option<Call> {
         let guard = InFlightGuard::new(&self.in_flight);

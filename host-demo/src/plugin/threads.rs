@@ -47,6 +47,11 @@ impl Threads {
         Threads { shared: Arc::new(shared), joins: Mutex::default() }
     }
 
+    /// The name of the generation.
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+
     /// Runs `job` at once on an idle thread or a new one. Jobs do not wait for each other: with every thread busy the answer is
     /// [`Busy`].
     pub fn run(&self, job: impl FnOnce() + Send + 'static) -> Result<(), Busy> {

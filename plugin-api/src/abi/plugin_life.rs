@@ -18,6 +18,10 @@ pub struct PluginLife {
     ///
     /// - Called: between `start` and `stop`. Threads: any. Owned: nothing.
     pub log_level_changed: extern "C" fn(level: u8),
+    /// The bytes that the plugin's library has allocated and not freed.
+    ///
+    /// - Called: between `start` and the end of the process. Threads: any; never blocks. Owned: nothing.
+    pub memory: extern "C" fn() -> u64,
     /// A newer version serves, or the plugin is being removed: no new request will come; streams should tell their clients to
     /// come back, and end. Those left after 30 s are cut.
     ///

@@ -19,7 +19,11 @@ use super::{
     watch::Watch,
 };
 use crate::{
-    plugin::{route::Routes, services::Services},
+    plugin::{
+        leaks::{self, Warnings},
+        route::Routes,
+        services::Services,
+    },
     store::{Store, StoreError},
 };
 
@@ -42,6 +46,8 @@ pub struct DeployConfig {
     pub state: PathBuf,
     /// The largest file that is taken, in bytes: usually [`DEFAULT_LIMIT`](super::check::DEFAULT_LIMIT).
     pub limit: u64,
+    /// The memory that one plugin should not pass, in bytes: beyond it the administrator is warned.
+    pub memory: u64,
     /// Take files whoever owns them and whoever can write to them.
     pub trust_everybody: bool,
 }
@@ -88,6 +94,7 @@ pub struct Deployer {
     statuses: watch::Receiver<Arc<[PluginStatus]>>,
     ready: watch::Receiver<bool>,
     counters: Arc<Counters>,
+    warnings: Arc<Warnings>,
 }
 
 impl Deployer {
@@ -129,12 +136,14 @@ impl Deployer {
             watch,
             workshop,
             store,
-            routes,
+            routes: routes.clone(),
             statuses,
             ready,
         };
         tokio::spawn(registry.run(inbox));
-        Ok(Deployer { messages, statuses: statuses_seen, ready: ready_seen, counters })
+        let warnings = Arc::new(Warnings::default());
+        tokio::spawn(leaks::watch(routes, config.memory, warnings.clone()));
+        Ok(Deployer { messages, statuses: statuses_seen, ready: ready_seen, counters, warnings })
     }
 
     /// Returns when every plugin found at the start is active or refused.
@@ -151,6 +160,11 @@ impl Deployer {
     /// Whether nobody looks after plugins any more: by order, or by a fault.
     pub fn has_ended(&self) -> bool {
         self.messages.is_closed()
+    }
+
+    /// What plugins have too much of at this moment, a sentence each.
+    pub fn warnings(&self) -> Arc<Vec<String>> {
+        self.warnings.load_full()
     }
 
     /// What was counted since the start.
@@ -278,6 +292,7 @@ mod tests {
                 folder: self.root.path().join("plugins"),
                 state: self.root.path().join("state"),
                 limit: DEFAULT_LIMIT,
+                memory: u64::MAX,
                 trust_everybody: false,
             };
             let routes = Arc::new(Routes::from_pointee(RouteTable::default()));

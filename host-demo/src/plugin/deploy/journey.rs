@@ -209,13 +209,15 @@ impl Journey {
     /// Maps the library and runs the plugin's start.
     async fn load_and_start(&self, candidate: &Candidate, number: u64) -> Result<Arc<Generation>, Refusal> {
         let (desk, services, candidate) = (self.desk.clone(), self.workshop.services.clone(), candidate.clone());
+        let name = format!("{}#{number}", candidate.manifest.id);
         let work = move || load_and_start(&desk, candidate.staged.path(), candidate.manifest, number, services);
         let stop_latecomer = |started: Result<Arc<Generation>, Refusal>| {
             if let Ok(generation) = started {
                 generation.stop();
             }
         };
-        match within("plugin-start", START_LIMIT, work, stop_latecomer).await {
+        // Threads that the plugin makes in its start are known by this name.
+        match within(&name, START_LIMIT, work, stop_latecomer).await {
             Ok(started) => started,
             Err(Overdue::Limit) => Err(Refusal::StartTimeout { seconds: START_LIMIT.as_secs() }),
             Err(Overdue::Failed(cause)) => Err(Refusal::Host(cause)),
