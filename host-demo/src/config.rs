@@ -4,11 +4,14 @@ use std::{
     fmt, fs,
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use jid::DomainPart;
 use log::LevelFilter;
 use serde::{Deserialize, Deserializer, de::Error};
+
+use crate::plugin::deploy::probation::DEFAULT_WINDOW;
 
 /// How the host runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +34,8 @@ pub struct Config {
     pub trust_everybody: bool,
     /// The memory that one plugin should not pass, in MiB.
     pub plugin_memory: u64,
+    /// How long a new version of a plugin has to prove itself before it counts as good; zero for not at all.
+    pub health_window: Duration,
     /// Where visitors reach the HTTP listener, such as `https://chat.example.com`; `None` for its own address.
     pub public_url: Option<String>,
     /// Show this server's users on the public front page.
@@ -112,6 +117,8 @@ struct File {
     tls: Option<Tls>,
     trust_everybody: bool,
     plugin_memory: Option<u32>,
+    #[serde(deserialize_with = "duration")]
+    health_window: Option<Duration>,
     #[serde(deserialize_with = "url")]
     public_url: Option<String>,
     front_page_users: bool,
@@ -136,6 +143,7 @@ impl Config {
             tls: file.tls,
             trust_everybody: file.trust_everybody,
             plugin_memory: file.plugin_memory.map_or(DEFAULT_PLUGIN_MEMORY, u64::from),
+            health_window: file.health_window.unwrap_or(DEFAULT_WINDOW),
             public_url: file.public_url,
             front_page_users: file.front_page_users,
             log: file.log.unwrap_or(LevelFilter::Info),
@@ -191,6 +199,12 @@ fn parse_level(text: &str) -> Result<LevelFilter, String> {
     text.parse().map_err(|_| format!("{text:?}: expected one of off, error, warn, info, debug, trace"))
 }
 
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let span = text.parse::<jiff::SignedDuration>().ok().and_then(|span| Duration::try_from(span).ok());
+    span.filter(|span| *span <= Duration::from_secs(3600))
+        .ok_or_else(|| format!("{text:?}: expected a time of an hour at most, such as \"10s\" or \"500ms\""))
+}
+
 fn parse_url(text: &str) -> Result<String, String> {
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     let plain = |rest: &str| {
@@ -212,6 +226,10 @@ fn domain<'de, D: Deserializer<'de>>(value: D) -> Result<Option<DomainPart>, D::
 
 fn url<'de, D: Deserializer<'de>>(value: D) -> Result<Option<String>, D::Error> {
     parsed(value, parse_url)
+}
+
+fn duration<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Duration>, D::Error> {
+    parsed(value, parse_duration)
 }
 
 fn level<'de, D: Deserializer<'de>>(value: D) -> Result<Option<LevelFilter>, D::Error> {
@@ -253,6 +271,8 @@ mod tests {
         let config = load("xmpp = '0.0.0.0:5222'\nhttp = '0.0.0.0:80'\nlog = 'debug'", flags).unwrap();
         assert_eq!((config.xmpp.to_string(), config.http.to_string()), ("[::1]:0".into(), "0.0.0.0:80".into()));
         assert_eq!(config.log, LevelFilter::Debug);
+        let config = load("health_window = '500ms'", Flags::default()).unwrap();
+        assert_eq!(config.health_window, Duration::from_millis(500));
     }
 
     #[test]
@@ -269,6 +289,8 @@ mod tests {
             ("domain = 'x'\nport = 1", "line 2", "expected one of `domain`"),
             ("\n\nxmpp = 'localhost'", "line 3", "expected ADDRESS:PORT"),
             ("log = 'loud'", "line 1", "expected one of off"),
+            ("health_window = '-1s'", "line 1", "expected a time of an hour"),
+            ("health_window = '10'", "line 1", "such as \"10s\""),
             ("public_url = 'chat.example.com'", "line 1", "expected an address"),
             ("domain = 'a b'", "line 1", "expected a domain"),
             ("state = 5", "line 1", "expected"),

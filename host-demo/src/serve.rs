@@ -254,6 +254,7 @@ impl Host {
             limit: DEFAULT_LIMIT,
             memory: config.plugin_memory << 20,
             trust_everybody: config.trust_everybody,
+            health_window: config.health_window,
         };
         let plugins =
             Deployer::start(deploy, store.clone(), Arc::new(services), routes.clone()).map_err(failed("plugins"))?;

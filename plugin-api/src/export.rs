@@ -100,7 +100,12 @@ fn panic_message(panic: &(dyn Any + Send)) -> &str {
 }
 
 extern "C" fn start<P: Exported>(query: HostQuery) -> RResult<(), RString> {
-    match guard(|| start_plugin::<P>(&query)) {
+    for_administrator(guard(|| start_plugin::<P>(&query)))
+}
+
+/// The outcome of a guarded call as the host is told it.
+fn for_administrator(outcome: std::result::Result<Result<()>, String>) -> RResult<(), RString> {
+    match outcome {
         Ok(Ok(())) => RResult::ROk(()),
         Ok(Err(error)) => RResult::RErr(error.log_message().into()),
         Err(panic) => RResult::RErr(panic.into()),
@@ -135,6 +140,7 @@ extern "C" fn query<P: Exported>(id: RStr<'_>) -> ROption<Interface> {
                 settings_changed: settings_changed::<P>,
                 log_level_changed,
                 memory,
+                self_test: self_test::<P>,
                 drain: drain::<P>,
                 stop: stop::<P>,
             }
@@ -192,6 +198,12 @@ extern "C" fn log_level_changed(level: u8) {
 
 extern "C" fn memory() -> u64 {
     memory::in_use()
+}
+
+extern "C" fn self_test<P: Exported>() -> RResult<(), RString> {
+    // One that has been stopped meanwhile has nothing to prove.
+    let Some(running) = P::cell().running() else { return RResult::ROk(()) };
+    for_administrator(guard(move || running.plugin.self_test()))
 }
 
 extern "C" fn drain<P: Exported>() {

@@ -34,6 +34,7 @@ use super::{
     callbacks,
     context::Context,
     exchange::{Abandoned, Answer, Pending, on_worker},
+    health::{Health, Tally},
     request::{OwnedRequest, Request},
     route::{Route, RouteError},
     services::Services,
@@ -199,6 +200,7 @@ fn start(
         http,
         routes,
         threads: Threads::new(name.into()),
+        health: Health::default(),
         in_flight: Arc::default(),
         closed: AtomicBool::new(false),
         cut: AtomicBool::new(false),
@@ -230,6 +232,7 @@ pub struct Generation {
     http: Option<PluginHttpRef>,
     routes: Vec<Route>,
     threads: Threads,
+    health: Health,
     in_flight: Arc<InFlight>,
     closed: AtomicBool,
     cut: AtomicBool,
@@ -305,6 +308,11 @@ impl Generation {
         self.life.memory()()
     }
 
+    /// How its requests went so far.
+    pub fn tally(&self) -> Tally {
+        self.health.tally()
+    }
+
     /// Begins a call. `None`: this generation takes no more; look the route up again.
     pub fn enter(self: &Arc<Self>) -> Option<Call> {
         let guard = InFlightGuard::new(&self.in_flight);
@@ -314,6 +322,14 @@ impl Generation {
     /// Tells the plugin that a setting changed, and waits for it to have taken note.
     pub fn settings_changed(&self) {
         self.life.settings_changed()();
+    }
+
+    /// Asks the plugin whether it can do its work. Blocks for as long as it takes to find out.
+    ///
+    /// # Errors
+    /// It can't, for this reason.
+    pub fn self_test(&self) -> Result<(), String> {
+        self.life.self_test()().into_result().map_err(|reason| shown::line(&reason))
     }
 
     /// Takes no more calls: whoever comes with an old table looks the route up again. To be called when a table without this
@@ -377,6 +393,12 @@ impl Call {
     /// # Errors
     /// The plugin gave none.
     pub async fn answer(&self, index: usize, request: &Request<'_>) -> Result<Answer, CallError> {
+        let result = self.ask(index, request).await;
+        self.generation.health.count(&result);
+        result
+    }
+
+    async fn ask(&self, index: usize, request: &Request<'_>) -> Result<Answer, CallError> {
         let generation = &self.generation;
         let (Some(http), Some(route)) = (generation.http, generation.routes.get(index)) else {
             return Err(CallError::Abandoned("the plugin has no such route".into()));

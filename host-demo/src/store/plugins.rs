@@ -39,10 +39,21 @@ pub struct PluginRecord {
     pub author: String,
     /// Under which licence.
     pub licence: String,
+    /// The good version before this one, if there was one. It knows of none before itself.
+    #[serde(default)]
+    pub previous: Option<Box<PluginRecord>>,
     /// Whether the administrator switched it off. Set by [`Store::disable_plugin`] only: [`Store::save_plugin`] leaves
     /// it as it is.
     #[serde(skip)]
     pub disabled: bool,
+}
+
+impl PluginRecord {
+    /// The staged copies that it names, relative to the state folder.
+    pub fn copies(&self) -> impl Iterator<Item = &str> {
+        let versions = std::iter::once(self).chain(self.previous.as_deref());
+        versions.map(|version| version.staged.as_str()).filter(|staged| !staged.is_empty())
+    }
 }
 
 /// A file that must not be tried again.

@@ -1,10 +1,13 @@
 //! `plugin.life/1`: what happens to a plugin after its start.
 
-use abi_stable::StableAbi;
+use abi_stable::{
+    StableAbi,
+    std_types::{RResult, RString},
+};
 
 use super::root::Table;
 
-/// The functions of `plugin.life/1`. A panic in any of them is logged and has no other effect.
+/// The functions of `plugin.life/1`. A panic in any of them but `self_test` is logged and has no other effect.
 #[repr(C)]
 #[derive(StableAbi)]
 #[sabi(kind(Prefix(prefix_ref = PluginLifeRef, prefix_fields = PluginLifePrefix)))]
@@ -22,6 +25,11 @@ pub struct PluginLife {
     ///
     /// - Called: between `start` and the end of the process. Threads: any; never blocks. Owned: nothing.
     pub memory: extern "C" fn() -> u64,
+    /// Whether the plugin can do its work. The error is for the administrator; a panic is one too.
+    ///
+    /// - Called: between `start` and `drain`, twice while a version that replaced another is on probation. Threads: one made by the
+    ///   host for this call, which the plugin may block for 3 s. Owned: the error is the host's.
+    pub self_test: extern "C" fn() -> RResult<(), RString>,
     /// A newer version serves, or the plugin is being removed: no new request will come; streams should tell their clients to
     /// come back, and end. Those left after 30 s are cut.
     ///

@@ -5,8 +5,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{
-    books::{File, Kept, Travel},
+    books::{File, Kept, Serving, Travel},
     desk::{Desk, Message},
+    digest::Digest,
     folder::{FileName, Stamp},
     journey::{Candidate, End, Journey, Origin},
     refusal::Refusal,
@@ -87,7 +88,6 @@ impl Registry {
 
     /// Brings the last good version of a plugin back into service, if there is one and nothing else serves.
     pub(super) fn revive(&mut self, id: &str) {
-        let under_way = self.books.travels.values().any(|travel| travel.kept.as_deref() == Some(id));
         let Some(plugin) = self.books.plugins.get(id).filter(|plugin| !plugin.disabled && plugin.serving.is_none())
         else {
             return;
@@ -95,16 +95,19 @@ impl Registry {
         let Some(kept) = plugin.kept.as_ref().filter(|kept| kept.refused.is_none()) else { return };
         let refused = |name: &FileName| self.books.files.get(name)?.refused.as_ref()?.digest;
         let just_refused = self.books.files_of(id).iter().any(|name| refused(name) == Some(kept.staged.digest()));
-        if under_way || just_refused || self.ending.is_some() {
+        if self.books.is_returning(id) || just_refused || self.ending.is_some() {
             return;
         }
         let actor = if *self.ready.borrow() { Actor::File } else { Actor::Start };
         let travel = Travel { kept: Some(id.to_owned()), ..Travel::new(kept.file.clone(), actor) };
-        let staged = kept.staged.clone();
-        self.set_out(Origin::Kept(staged), travel);
+        let origin = Origin::Kept { staged: kept.staged.clone(), mapped: kept.mapped };
+        if let Some(kept) = self.books.plugins.get_mut(id).and_then(|plugin| plugin.kept.as_mut()) {
+            kept.mapped = true;
+        }
+        self.set_out(origin, travel);
     }
 
-    fn set_out(&mut self, origin: Origin, travel: Travel) {
+    pub(super) fn set_out(&mut self, origin: Origin, travel: Travel) {
         self.last_journey += 1;
         let desk = Desk { journey: self.last_journey, messages: self.messages.clone() };
         self.books.travels.insert(self.last_journey, travel);
@@ -193,7 +196,7 @@ impl Registry {
             travel.subject().refused(travel.state, &refusal, travel.actor);
             self.counters.count_refusal();
         }
-        self.quarantine(travel, &refusal).await;
+        self.quarantine_content(travel, &refusal).await;
         if refusal.passes_by_itself() {
             self.later(HOST_RETRY, Message::TryAgain(travel.file.clone()));
         }
@@ -221,20 +224,36 @@ impl Registry {
     async fn refuse_kept(&mut self, id: &str, travel: &Travel, refusal: Refusal) {
         travel.subject().refused(travel.state, &refusal, travel.actor);
         self.counters.count_refusal();
-        self.quarantine(travel, &refusal).await;
-        if let Some(kept) = self.books.plugins.get_mut(id).and_then(|plugin| plugin.kept.as_mut()) {
+        self.quarantine_content(travel, &refusal).await;
+        let Some(plugin) = self.books.plugins.get_mut(id) else { return };
+        let misconduct = plugin.serving.as_ref().and_then(Serving::verdict).filter(|_| refusal.passes_by_itself());
+        if let Some((number, misconduct)) = misconduct {
+            // What is in service is bad, and only this host is in the way of the better one.
+            let again = Message::Probation { id: id.to_owned(), number, result: Err(misconduct) };
+            return self.later(HOST_RETRY, again);
+        }
+        if let Some(kept) = plugin.kept.as_mut() {
             kept.refused = Some(travel.refused(refusal));
+        }
+        if self.books.step_back(id) {
+            self.revive(id);
         }
     }
 
-    async fn quarantine(&mut self, travel: &Travel, refusal: &Refusal) {
-        let Some(digest) = travel.digest.filter(|_| refusal.calls_for_quarantine()) else { return };
-        self.books.quarantine.insert(digest, refusal.to_string());
-        let plugin = travel.id().cloned().unwrap_or_default();
+    async fn quarantine_content(&mut self, travel: &Travel, refusal: &Refusal) {
+        if let Some(digest) = travel.digest.filter(|_| refusal.calls_for_quarantine()) {
+            self.quarantine(travel.id().map_or("", String::as_str), digest, refusal).await;
+        }
+    }
+
+    /// Has a content not tried again, across restarts too, until the administrator wants it.
+    pub(super) async fn quarantine(&mut self, plugin: &str, digest: Digest, refusal: &Refusal) {
+        let (plugin, reason) = (plugin.to_owned(), refusal.to_string());
+        self.books.quarantine.insert(digest, reason.clone());
         let since = Timestamp::now().as_millisecond();
-        let entry = Quarantined { sha256: digest.to_string(), plugin, reason: refusal.to_string(), since };
+        let entry = Quarantined { sha256: digest.to_string(), plugin, reason, since };
         if let Err(cause) = self.store.quarantine(&entry).await {
-            log::error!("{}: its quarantine ends with this run: {cause}", travel.subject());
+            log::error!("plugin {}: its quarantine ends with this run: {cause}", entry.plugin);
         }
     }
 

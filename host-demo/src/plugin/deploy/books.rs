@@ -17,6 +17,7 @@ use super::{
     digest::Digest,
     folder::{FileName, Stamp},
     journey::{Candidate, End},
+    probation::{Misconduct, Observation},
     refusal::Refusal,
     stage::StagedFile,
     status::{Actor, State, Subject},
@@ -46,6 +47,8 @@ pub struct Plugin {
     pub serving: Option<Serving>,
     /// The last good version.
     pub kept: Option<Kept>,
+    /// The good version before that, for when the last one turns out to take this server down.
+    pub former: Option<Kept>,
     /// Switched off by the administrator.
     pub disabled: bool,
     /// The journey that may run its code.
@@ -72,6 +75,12 @@ pub struct Serving {
     pub since: Timestamp,
     /// Its file was removed, and another that holds the same plugin is asked to take over.
     pub orphan: bool,
+    /// It may be recorded as the last good version: it passed its probation, or there is no other.
+    pub is_proven: bool,
+    /// What was wrong with it in its first seconds, if it serves on or until the last good version is back.
+    pub misconduct: Option<Misconduct>,
+    /// Its first seconds, while they last.
+    pub observation: Option<Observation>,
 }
 
 /// The last good version, as it is recorded.
@@ -82,6 +91,8 @@ pub struct Kept {
     pub file: FileName,
     /// The copy.
     pub staged: StagedFile,
+    /// The dynamic loader may have seen the copy since this server was started.
+    pub mapped: bool,
     /// Why it can't be served, once that was tried.
     pub refused: Option<Refused>,
 }
@@ -154,15 +165,55 @@ pub struct Travel {
 impl Books {
     /// The books as an earlier run left them. `state` is the state folder.
     pub fn restore(records: Vec<PluginRecord>, quarantined: Vec<Quarantined>, state: &Path) -> Books {
-        let mut books = Books::default();
-        for record in records {
-            let plugin = books.plugins.entry(record.id.clone()).or_default();
-            plugin.disabled = record.disabled;
-            plugin.kept = Kept::restore(record, state);
-        }
         let known = |entry: Quarantined| Some((Digest::parse(&entry.sha256)?, entry.reason));
-        books.quarantine = quarantined.into_iter().filter_map(known).collect();
+        let mut books = Books { quarantine: quarantined.into_iter().filter_map(known).collect(), ..Books::default() };
+        for mut record in records {
+            let id = record.id.clone();
+            let plugin = books.plugins.entry(id.clone()).or_default();
+            plugin.disabled = record.disabled;
+            plugin.former = record.previous.take().and_then(|former| Kept::restore(*former, state));
+            plugin.kept = Kept::restore(record, state);
+            books.step_back(&id);
+        }
         books
+    }
+
+    /// The version in service.
+    pub fn serving_mut(&mut self, id: &str) -> Option<&mut Serving> {
+        self.plugins.get_mut(id)?.serving.as_mut()
+    }
+
+    /// The last good version, if there is nothing against it: what can be gone back to.
+    pub fn fallback(&self, id: &str) -> Option<&Kept> {
+        let kept = self.plugins.get(id)?.kept.as_ref()?;
+        (kept.refused.is_none() && !self.quarantine.contains_key(&kept.staged.digest())).then_some(kept)
+    }
+
+    /// The record of the good version before the last, once the content with this hash is the last.
+    pub fn previous(&self, id: &str, last: Digest) -> Option<Box<PluginRecord>> {
+        let plugin = self.plugins.get(id)?;
+        let other = |kept: &&Kept| {
+            let digest = kept.staged.digest();
+            digest != last && !self.quarantine.contains_key(&digest)
+        };
+        let former = [&plugin.kept, &plugin.former].into_iter().flatten().find(other)?;
+        Some(Box::new(PluginRecord { previous: None, ..former.record.clone() }))
+    }
+
+    /// Whether the last good version is on its way into service.
+    pub fn is_returning(&self, id: &str) -> bool {
+        self.travels.values().any(|travel| travel.kept.as_deref() == Some(id))
+    }
+
+    /// Puts the good version before the last into its place, if the last one is not to be tried again. Answers whether.
+    pub fn step_back(&mut self, id: &str) -> bool {
+        let Some(plugin) = self.plugins.get_mut(id) else { return false };
+        let is_good = |kept: &Kept| !self.quarantine.contains_key(&kept.staged.digest());
+        if plugin.kept.as_ref().is_none_or(is_good) || !plugin.former.as_ref().is_some_and(is_good) {
+            return false;
+        }
+        plugin.kept = plugin.former.take();
+        true
     }
 
     /// The plugin that is served from this file.
@@ -195,6 +246,12 @@ impl Books {
 }
 
 impl Plugin {
+    /// Whether this copy is needed: to serve it again, or because it is being ended.
+    pub fn needs(&self, copy: &StagedFile) -> bool {
+        let kept = self.kept.iter().chain(&self.former).any(|kept| kept.staged == *copy);
+        kept || self.leaving.iter().any(|leaving| leaving.staged == *copy)
+    }
+
     /// Lets go of the turn, if this journey has it.
     pub fn give_up_turn(&mut self, journey: u64) {
         self.turn = self.turn.filter(|holder| *holder != journey);
@@ -202,6 +259,12 @@ impl Plugin {
 }
 
 impl Kept {
+    /// The version in service, once its record has been saved.
+    pub fn of(serving: &Serving, record: PluginRecord) -> Kept {
+        let (file, staged) = (serving.file.clone(), serving.staged.clone());
+        Kept { record, file, staged, mapped: true, refused: None }
+    }
+
     fn restore(record: PluginRecord, state: &Path) -> Option<Kept> {
         let file = FileName::parse(OsStr::new(&record.file)).ok()?;
         let digest = Digest::parse(&record.sha256)?;
@@ -209,11 +272,22 @@ impl Kept {
             return None;
         }
         let staged = StagedFile::recorded(state, &record.staged, digest);
-        Some(Kept { record, file, staged, refused: None })
+        Some(Kept { record, file, staged, mapped: false, refused: None })
     }
 }
 
 impl Serving {
+    /// A version that comes into service now.
+    pub fn new(generation: Arc<Generation>, file: FileName, staged: StagedFile) -> Serving {
+        let (since, misconduct, observation) = (Timestamp::now(), None, None);
+        Serving { generation, file, staged, since, orphan: false, is_proven: true, misconduct, observation }
+    }
+
+    /// Its number and what was wrong with it, if anything was.
+    pub fn verdict(&self) -> Option<(u64, Misconduct)> {
+        Some((self.generation.number(), self.misconduct.clone()?))
+    }
+
     /// How the log calls it.
     pub fn subject(&self) -> Subject {
         let manifest = self.generation.manifest();
@@ -244,6 +318,7 @@ impl Serving {
             description: manifest.description.clone(),
             author: manifest.authors.clone(),
             licence: manifest.license.clone(),
+            previous: None,
             disabled: false,
         }
     }
@@ -258,6 +333,12 @@ impl File {
 }
 
 impl Refused {
+    /// What is to be said of a version that came into service and is refused there.
+    pub fn served(serving: &Serving, refusal: Refusal) -> Refused {
+        let version = Some(serving.generation.manifest().version.clone());
+        Refused { refusal, version, digest: Some(serving.staged.digest()), since: Timestamp::now() }
+    }
+
     /// Whether this is the same trouble with the same content, whatever words it is told in: what a crash leaves on
     /// standard error need not be the same twice, and the second time it is a quarantine.
     pub fn is_same(&self, digest: Option<Digest>, refusal: &Refusal) -> bool {
@@ -360,6 +441,30 @@ mod tests {
         assert!(books.plugins["b"].disabled);
         assert!(books.plugins["c"].kept.is_none());
         assert_eq!(books.quarantine[&Digest::of(b"bad")], "crashed");
+    }
+
+    #[test]
+    fn a_last_good_version_in_quarantine_gives_way_to_the_one_before() {
+        let quarantined = |id: &str| Quarantined {
+            sha256: Digest::of(id.as_bytes()).to_string(),
+            plugin: id.into(),
+            reason: "crashed this server".into(),
+            since: 0,
+        };
+        let with_former = PluginRecord { previous: Some(Box::new(record("former", "a.so"))), ..record("a", "a.so") };
+        let restored = |bad: &[&str]| {
+            let quarantine = bad.iter().map(|id| quarantined(id)).collect();
+            Books::restore(vec![with_former.clone()], quarantine, Path::new("/state"))
+        };
+        let kept = |books: &Books| books.plugins["a"].kept.as_ref().unwrap().record.id.clone();
+        assert_eq!(kept(&restored(&[])), "a");
+        assert_eq!(kept(&restored(&["a"])), "former");
+        assert_eq!(kept(&restored(&["a", "former"])), "a");
+        assert!(restored(&["a", "former"]).fallback("a").is_none());
+        // Nor does a bad one become the one before the next.
+        let next = Digest::of(b"next");
+        assert_eq!(restored(&[]).previous("a", next).unwrap().id, "a");
+        assert_eq!(restored(&["a", "former"]).previous("a", next), None);
     }
 
     #[test]

@@ -89,9 +89,8 @@ impl Registry {
 
     /// Answers the commands whose files are active or refused by now.
     pub(super) fn end_vigils(&mut self) {
-        let travels = &self.books.travels;
-        let under_way = |id: &str| travels.values().any(|travel| travel.kept.as_deref() == Some(id));
-        let over = |vigil: &mut Vigil| vigil.files.is_empty() && !under_way(&vigil.id);
+        let books = &self.books;
+        let over = |vigil: &mut Vigil| vigil.files.is_empty() && !books.is_returning(&vigil.id);
         for vigil in self.vigils.extract_if(.., over) {
             // Whoever asked may have gone.
             let _ = vigil.reply.send(Ok(()));

@@ -24,7 +24,7 @@ use crate::{
         route::Routes,
         services::Services,
     },
-    store::{Store, StoreError},
+    store::{PluginRecord, Store, StoreError},
 };
 
 /// How many messages may wait. Whoever sends one more waits.
@@ -50,6 +50,9 @@ pub struct DeployConfig {
     pub memory: u64,
     /// Take files whoever owns them and whoever can write to them.
     pub trust_everybody: bool,
+    /// How long a version that took over is on probation: usually [`DEFAULT_WINDOW`](super::probation::DEFAULT_WINDOW); zero
+    /// for not at all.
+    pub health_window: Duration,
 }
 
 /// What the administrator can want of a plugin.
@@ -112,7 +115,7 @@ impl Deployer {
         config.state = std::path::absolute(&config.state).map_err(DeployError::System)?;
         let records = store.plugins().map_err(DeployError::Store)?;
         let quarantined = store.quarantined().map_err(DeployError::Store)?;
-        let kept: Vec<_> = records.iter().map(|record| record.staged.clone()).collect();
+        let kept: Vec<_> = records.iter().flat_map(PluginRecord::copies).map(str::to_owned).collect();
         let workshop = Arc::new(workshop(&config, &kept, services).map_err(DeployError::System)?);
         let (messages, inbox) = mpsc::channel(MESSAGES);
         let watch = {
@@ -127,6 +130,7 @@ impl Deployer {
             books: Books::restore(records, quarantined, &config.state),
             first: Default::default(),
             folder_is_open: true,
+            health_window: config.health_window,
             last_journey: 0,
             vigils: Vec::new(),
             ending: None,
@@ -264,10 +268,7 @@ mod tests {
         super::{check::DEFAULT_LIMIT, elf::tests::plugin_bytes, status::State},
         *,
     };
-    use crate::{
-        plugin::{route::RouteTable, services::Nobody},
-        store::PluginRecord,
-    };
+    use crate::plugin::{route::RouteTable, services::Nobody};
 
     /// A drop folder and a state folder. No content in these tests gets as far as its trial.
     struct Scene {
@@ -294,6 +295,7 @@ mod tests {
                 limit: DEFAULT_LIMIT,
                 memory: u64::MAX,
                 trust_everybody: false,
+                health_window: Duration::ZERO,
             };
             let routes = Arc::new(Routes::from_pointee(RouteTable::default()));
             let services = Nobody::new(self.root.path().join("data"));

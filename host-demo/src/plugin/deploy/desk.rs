@@ -10,6 +10,7 @@ use super::{
     digest::Digest,
     folder::FileName,
     journey::{Candidate, End},
+    probation::Misconduct,
     status::State,
     watch::Report,
 };
@@ -66,6 +67,15 @@ pub enum Message {
         number: u64,
         /// Where it is now.
         state: State,
+    },
+    /// What was seen of a version in its first seconds in service.
+    Probation {
+        /// The plugin.
+        id: String,
+        /// The version.
+        number: u64,
+        /// Whether it did its work.
+        result: Result<(), Misconduct>,
     },
     /// It is time to try a file again that the host failed on.
     TryAgain(FileName),

@@ -63,7 +63,19 @@ pub enum Origin {
         serves: Option<Digest>,
     },
     /// The last good version, kept since it was last in service.
-    Kept(StagedFile),
+    Kept {
+        /// The copy.
+        staged: StagedFile,
+        /// The dynamic loader has seen it since this server was started: another copy must be made.
+        mapped: bool,
+    },
+}
+
+impl Origin {
+    /// Whether this copy is not the journey's own to delete.
+    fn keeps(&self, copy: &StagedFile) -> bool {
+        matches!(self, Origin::Kept { staged, .. } if staged == copy)
+    }
 }
 
 /// A whole plugin that fits this host.
@@ -135,11 +147,11 @@ impl Journey {
                 }
                 self.identify(part).await?
             }
-            Origin::Kept(staged) => self.identify_kept(staged.clone()).await?,
+            Origin::Kept { staged, mapped } => self.identify_kept(staged.clone(), *mapped).await?,
         };
         self.desk.carries(&candidate).await;
         let result = self.enter_service(&candidate).await;
-        if result.is_err() && matches!(self.origin, Origin::Folder { .. }) {
+        if result.is_err() && !self.origin.keeps(&candidate.staged) {
             candidate.staged.delete();
         }
         result
@@ -187,9 +199,10 @@ impl Journey {
     }
 
     /// A kept version is judged again: this host may be another release than the one that it served under.
-    async fn identify_kept(&self, staged: StagedFile) -> Result<Candidate, Refusal> {
-        let identify = move |_: &Workshop| {
+    async fn identify_kept(&self, staged: StagedFile, mapped: bool) -> Result<Candidate, Refusal> {
+        let identify = move |workshop: &Workshop| {
             let manifest = check::manifest(&staged.verified_bytes()?)?;
+            let staged = if mapped { workshop.staging.duplicate(&staged, &manifest.id)? } else { staged };
             Ok(Candidate { manifest, staged })
         };
         self.at_bench(identify).await

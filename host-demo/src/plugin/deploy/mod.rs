@@ -3,9 +3,9 @@
 //! # Layout
 //! [`watch`] looks at the [`folder`] and lets files [`settle`]; a [`journey`] takes each content the whole way, through
 //! [`stage`], [`check`] (with [`elf`]), [`probe`] and [`budget`], or ends in a [`refusal`]. The [`registry`] decides about all
-//! plugins by its [`books`], publishes them, and sends them into [`retire`]; what comes to it through the [`desk`] it handles in
-//! [`arrivals`] and [`commands`]. [`deployer`] is the handle on all of it, [`status`] what the administrator sees of it,
-//! [`notice`] what who has only the folder does, [`cost`] what ended versions keep.
+//! plugins by its [`books`], publishes them, has them pass their [`probation`], and sends them into [`retire`]; what comes to it
+//! through the [`desk`] it handles in [`arrivals`] and [`commands`]. [`deployer`] is the handle on all of it, [`status`] what
+//! the administrator sees of it, [`notice`] what who has only the folder does, [`cost`] what ended versions keep.
 
 mod arrivals;
 mod books;
@@ -20,6 +20,7 @@ mod elf;
 mod folder;
 mod journey;
 mod notice;
+pub mod probation;
 mod probe;
 pub mod refusal;
 mod registry;

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::probation::Misconduct;
+
 /// Who can put it right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -142,6 +144,8 @@ pub enum Refusal {
         /// How long it had.
         seconds: u64,
     },
+    /// It came into service and did not do its work there.
+    Misconduct(Misconduct),
     /// Too many versions were loaded since this server was started.
     Budget {
         /// What runs out.
@@ -164,6 +168,7 @@ impl Refusal {
         match self {
             NoManifest | Manifest(_) | Abi { .. } | Needs { .. } | Quarantined { .. } | Route(_) => Fault::Author,
             Crashed { .. } | ProbeTimeout { .. } | Load(_) | Start(_) | StartTimeout { .. } => Fault::Author,
+            Misconduct(_) => Fault::Author,
             Budget { .. } | Staging(_) | Host(_) => Fault::Host,
             _ => Fault::Administrator,
         }
@@ -174,9 +179,11 @@ impl Refusal {
         matches!(self, Refusal::Staging(_) | Refusal::Host(_))
     }
 
-    /// Whether the content took its process down or never came back, so that trying it again needs somebody's word.
+    /// Whether the content took its process down, never came back or failed in service, so that trying it again needs
+    /// somebody's word.
     pub fn calls_for_quarantine(&self) -> bool {
-        matches!(self, Refusal::Crashed { .. } | Refusal::ProbeTimeout { .. } | Refusal::StartTimeout { .. })
+        use Refusal::*;
+        matches!(self, Crashed { .. } | ProbeTimeout { .. } | StartTimeout { .. } | Misconduct(_))
     }
 }
 
@@ -239,6 +246,7 @@ impl fmt::Display for Refusal {
             Load(cause) => write!(f, "can't be loaded: {cause}"),
             Start(cause) => write!(f, "did not start: {cause}"),
             StartTimeout { seconds } => write!(f, "did not start: no answer within {seconds} s"),
+            Misconduct(misconduct) => misconduct.fmt(f),
             Budget { resource, left, floor } => write!(
                 f,
                 "too many versions were loaded since the start, {resource} run out ({left} left, {floor} must stay free): \

@@ -4,7 +4,7 @@
 //! What comes in from the folder is in [`arrivals`](super::arrivals), what the administrator wants in
 //! [`commands`](super::commands); here are the loop and the changes of service.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -18,7 +18,6 @@ use super::{
     notice::Notices,
     refusal::Refusal,
     retire::{DRAIN_LIMIT, Retiree, SHUTDOWN_DRAIN_LIMIT},
-    stage::StagedFile,
     status::{Actor, Counters, PluginStatus, State},
     watch::{Report, Watch},
 };
@@ -27,7 +26,7 @@ use crate::{
         generation::Generation,
         route::{RouteTable, Routes},
     },
-    store::{Store, StoreError},
+    store::{PluginRecord, Store, StoreError},
 };
 
 /// From here on every further mapped version is worth a warning.
@@ -41,6 +40,8 @@ pub struct Registry {
     pub first: FirstScan,
     /// Whether the drop folder can be read.
     pub folder_is_open: bool,
+    /// How long a version that took over is on probation.
+    pub health_window: Duration,
     /// The number of the latest journey.
     pub last_journey: u64,
     /// The commands that are not answered yet.
@@ -127,6 +128,7 @@ impl Registry {
             }
             Message::End { journey, result } => self.ended(journey, result).await,
             Message::Leaving { id, number, state } => self.left(&id, number, state),
+            Message::Probation { id, number, result } => self.probation_over(&id, number, result).await,
             Message::TryAgain(file) => self.try_again(file),
             Message::PatienceOver => self.lose_patience(),
             Message::Command(command, reply) => self.command(command, reply),
@@ -188,7 +190,9 @@ impl Registry {
             return false;
         };
         let in_place = match travel.kept {
-            Some(_) => plugin.kept.is_some() && plugin.serving.is_none(),
+            Some(_) => {
+                plugin.kept.is_some() && plugin.serving.as_ref().is_none_or(|serving| serving.misconduct.is_some())
+            }
             None => self.books.files.get(&travel.file).is_some_and(|file| file.journey == Some(journey)),
         };
         in_place && !plugin.disabled && self.ending.is_none()
@@ -202,8 +206,8 @@ impl Registry {
         }
         let Some(travel) = self.books.travels.get_mut(&journey) else { return Err(End::Unwanted) };
         let Some(Candidate { staged, .. }) = travel.candidate.clone() else { return Err(End::Unwanted) };
-        let (file, actor, since) = (travel.file.clone(), travel.actor, Timestamp::now());
-        let serving = Serving { generation: generation.clone(), file: file.clone(), staged, since, orphan: false };
+        let (file, actor, returns) = (travel.file.clone(), travel.actor, travel.kept.is_some());
+        let serving = Serving::new(generation.clone(), file.clone(), staged);
         let plugin = self.books.plugins.entry(id.clone()).or_default();
         // A setting that was changed after its start had read it was told to the version before.
         let settings = tell_of_settings(&serving);
@@ -215,8 +219,12 @@ impl Registry {
         }
         self.counters.count_load();
         if let Some(former) = former {
+            if returns {
+                self.condemn(&id, &former).await;
+            }
             self.retire(&id, former, actor);
         }
+        self.put_on_probation(&id);
         self.take_out_former_tenants(&id, &file).await;
         self.record(&id).await;
         let schemas = self.store.set_setting_schemas(&id, generation.settings()).await;
@@ -274,7 +282,7 @@ impl Registry {
             return;
         }
         let leaving = plugin.leaving.remove(at);
-        if plugin.kept.as_ref().is_none_or(|kept| kept.staged != leaving.staged) {
+        if !plugin.needs(&leaving.staged) {
             leaving.staged.delete();
         }
         self.count_retired(id);
@@ -289,30 +297,53 @@ impl Registry {
         }
     }
 
-    /// Records the version in service as the last good one.
+    /// Records the version in service as the last good one, if it is proven.
     pub async fn record(&mut self, id: &str) {
         let Some(plugin) = self.books.plugins.get(id) else { return };
         let Some(serving) = &plugin.serving else { return };
-        let record = serving.record(plugin.retired, self.books.trouble_with_file(serving));
-        let (file, staged) = (serving.file.clone(), serving.staged.clone());
-        let synced = staged.clone();
+        if !serving.is_proven {
+            return self.note_file_of_unproven(id).await;
+        }
+        let previous = self.books.previous(id, serving.staged.digest());
+        let reason = self.books.trouble_with_file(serving);
+        let record = PluginRecord { previous, ..serving.record(plugin.retired, reason) };
+        let kept = Kept::of(serving, record);
+        let synced = kept.staged.clone();
         let synced = tokio::task::spawn_blocking(move || synced.sync()).await;
         if let Ok(Err(cause)) = synced {
             log::error!("plugin {id}: its copy may not survive a loss of power: {cause}");
         }
-        match self.store.save_plugin(&record).await {
-            Ok(()) => self.keep(id, Kept { record, file, staged, refused: None }),
+        match self.store.save_plugin(&kept.record).await {
+            Ok(()) => self.keep(id, kept),
             Err(cause) => log::error!("plugin {id}: not recorded, a restart will not know of it: {cause}"),
         }
     }
 
-    fn keep(&mut self, id: &str, kept: Kept) {
+    /// The last good version belongs to the file of the one on probation: if that is renamed, both are.
+    async fn note_file_of_unproven(&mut self, id: &str) {
         let Some(plugin) = self.books.plugins.get_mut(id) else { return };
-        let newer = kept.staged.clone();
-        let former = plugin.kept.replace(kept).map(|former| former.staged);
-        let in_use = |staged: &StagedFile| plugin.leaving.iter().any(|leaving| leaving.staged == *staged);
-        if let Some(former) = former.filter(|former| *former != newer && !in_use(former)) {
-            former.delete();
+        let (Some(serving), Some(kept)) = (&plugin.serving, &mut plugin.kept) else { return };
+        if kept.file == serving.file {
+            return;
+        }
+        kept.file = serving.file.clone();
+        kept.record.file = kept.file.to_string();
+        if let Err(cause) = self.store.save_plugin(&kept.record).await {
+            log::error!("plugin {id}: the new name of its file is not recorded: {cause}");
+        }
+    }
+
+    /// Keeps a version as the last good one, and the one before it.
+    fn keep(&mut self, id: &str, kept: Kept) {
+        let digest = kept.staged.digest();
+        let Some(plugin) = self.books.plugins.get_mut(id) else { return };
+        let mut dropped = plugin.kept.replace(kept);
+        let replaced = dropped.as_ref().map(|former| former.staged.digest());
+        if replaced.is_some_and(|former| former != digest && !self.books.quarantine.contains_key(&former)) {
+            dropped = std::mem::replace(&mut plugin.former, dropped);
+        }
+        if let Some(dropped) = dropped.filter(|dropped| !plugin.needs(&dropped.staged)) {
+            dropped.staged.delete();
         }
     }
 
@@ -320,10 +351,10 @@ impl Registry {
     pub async fn forget(&mut self, id: &str) {
         let Some(plugin) = self.books.plugins.get_mut(id) else { return };
         plugin.disabled = false;
-        if let Some(kept) = plugin.kept.take()
-            && !plugin.leaving.iter().any(|leaving| leaving.staged == kept.staged)
-        {
-            kept.staged.delete();
+        for kept in [plugin.kept.take(), plugin.former.take()].into_iter().flatten() {
+            if !plugin.needs(&kept.staged) {
+                kept.staged.delete();
+            }
         }
         match self.store.remove_plugin(id).await {
             Ok(()) | Err(StoreError::UnknownPlugin(_)) => {}

@@ -60,11 +60,25 @@ impl Books {
             file: Some(serving.file.to_string()),
             sha256: Some(serving.staged.digest().to_string()),
             routes: serving.routes(),
-            reason: self.trouble_with_file(serving),
+            reason: self.trouble_with_serving(serving).or_else(|| self.trouble_with_file(serving)),
             generation: Some(serving.generation.number()),
             since: serving.since,
             ..blank(Some(&manifest.id), State::Active)
         }
+    }
+
+    /// What was wrong with a version in its first seconds, and why it is in service still.
+    fn trouble_with_serving(&self, serving: &Serving) -> Option<String> {
+        let misconduct = serving.misconduct.as_ref()?;
+        let id = &serving.generation.manifest().id;
+        let kept = self.plugins.get(id)?.kept.as_ref().filter(|kept| kept.staged.digest() != serving.staged.digest());
+        Some(match kept {
+            Some(Kept { refused: Some(refused), record, .. }) => {
+                format!("{misconduct}; serves on, {} can't be brought back: {}", record.version, refused.refusal)
+            }
+            Some(kept) if self.is_returning(id) => format!("{misconduct}; going back to {}", kept.record.version),
+            _ => format!("{misconduct}; serves on, there is no earlier version to go back to"),
+        })
     }
 
     /// What is wrong with the file of a plugin that serves on nevertheless.

@@ -71,6 +71,21 @@ impl Staging {
         Ok(Staging { folder, next: AtomicU64::new(last + 1) })
     }
 
+    /// A copy of a kept copy that the dynamic loader has seen: it gives back the old library for its path, and for another
+    /// link to the same file too.
+    ///
+    /// # Errors
+    /// It can't be copied, or is not what it was.
+    pub fn duplicate(&self, kept: &StagedFile, id: &str) -> Result<StagedFile, Refusal> {
+        let file = File::open(&kept.path).map_err(unreadable)?;
+        let stamp = Stamp::of(&file).map_err(unreadable)?;
+        match self.copy(&file, &stamp, stamp.size) {
+            Ok(part) if part.digest == kept.digest => part.name(id),
+            Ok(_) | Err(NotCopied::Changed) => Err(kept.altered()),
+            Err(NotCopied::Refused(refusal)) => Err(refusal),
+        }
+    }
+
     /// Copies a file, hashing it on the way. `stamp` is the file's before the copy.
     ///
     /// # Errors
@@ -159,9 +174,13 @@ impl StagedFile {
         let bytes = fs::read(&self.path)
             .map_err(|cause| Refusal::Unreadable(format!("the kept copy {}: {cause}", self.path.display())))?;
         if Digest::of(&bytes) != self.digest {
-            return Err(Refusal::Damaged(format!("the kept copy {} was altered", self.path.display())));
+            return Err(self.altered());
         }
         Ok(bytes)
+    }
+
+    fn altered(&self) -> Refusal {
+        Refusal::Damaged(format!("the kept copy {} was altered", self.path.display()))
     }
 
     /// Where it lies.
@@ -320,6 +339,18 @@ mod tests {
         assert_eq!(recorded, kept);
         assert_eq!(recorded.verified_bytes(), Ok(b"abc".to_vec()));
         assert_eq!(again.next.into_inner(), 4);
+    }
+
+    #[test]
+    fn a_duplicate_is_another_file_with_the_same_content() {
+        let scene = Scene::new(b"abc");
+        let kept = scene.copy(100).unwrap().name("kept").unwrap();
+        let again = scene.staging.duplicate(&kept, "kept").unwrap();
+        assert_eq!((again.verified_bytes(), again.digest()), (kept.verified_bytes(), kept.digest()));
+        assert_ne!(again.path(), kept.path());
+        fs::remove_file(kept.path()).unwrap();
+        fs::write(kept.path(), b"abd").unwrap();
+        assert!(matches!(scene.staging.duplicate(&kept, "kept"), Err(Refusal::Damaged(_))));
     }
 
     #[test]

@@ -118,6 +118,8 @@ pub enum Actor {
     Start,
     /// A command of the administrator's.
     Command,
+    /// What a version did in its first seconds in service.
+    Health,
     /// The end of this server.
     Shutdown,
 }
@@ -128,6 +130,7 @@ impl fmt::Display for Actor {
             Actor::File => "file",
             Actor::Start => "start",
             Actor::Command => "command",
+            Actor::Health => "health",
             Actor::Shutdown => "shutdown",
         })
     }
