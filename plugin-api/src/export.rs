@@ -215,6 +215,9 @@ extern "C" fn drain<P: Exported>() {
 extern "C" fn stop<P: Exported>() {
     let running = P::cell().running.write().take();
     guard_logged("dropping the plugin", || drop(running));
+    // A closure may own what keeps it.
+    guard_logged("dropping the closures of streams", response::forget_all);
+    guard_logged("dropping the closures of subscriptions", subscription::forget_all);
 }
 
 /// Exports the plugin of a library: `export_plugin!(Hello);`

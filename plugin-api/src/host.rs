@@ -217,3 +217,47 @@ fn refused(status: Status) -> Error {
         _ => "the host failed; its log says why",
     })
 }
+
+/// A host for the tests of this crate.
+#[cfg(test)]
+pub(crate) mod tests {
+    use abi_stable::{prefix_type::PrefixTypeTrait, std_types::RStr};
+
+    use super::*;
+    use crate::abi::{
+        host_http::{HostHttp, ResponseHead},
+        host_log::HostLog,
+    };
+
+    /// Streams with this bit in their token are closed, all others full.
+    pub(crate) const IS_CLOSED: u64 = 1 << 63;
+
+    extern "C" fn respond(_: HostContext, _: u64, _: &ResponseHead<'_>, _: RSlice<'_, u8>) -> Status {
+        Status::CLOSED
+    }
+    extern "C" fn open(_: HostContext, _: u64, _: &ResponseHead<'_>) -> Status {
+        Status::OK
+    }
+    extern "C" fn write(_: HostContext, token: u64, _: RSlice<'_, u8>, _: u32) -> Status {
+        if token & IS_CLOSED == 0 { Status::FULL } else { Status::CLOSED }
+    }
+    extern "C" fn finish(_: HostContext, _: u64) -> Status {
+        Status::OK
+    }
+    extern "C" fn abandon(_: HostContext, _: u64, _: RStr<'_>) -> Status {
+        Status::CLOSED
+    }
+    extern "C" fn max_level(_: HostContext) -> u8 {
+        0
+    }
+    extern "C" fn log(_: HostContext, _: u8, _: RStr<'_>, _: RStr<'_>) {}
+
+    /// A host that offers what every plugin gets, and nothing else.
+    pub(crate) fn host() -> Host {
+        let http = HostHttp { respond, open, write, finish, abandon }.leak_into_prefix();
+        let log = HostLog { max_level, log }.leak_into_prefix();
+        let (presence, roster, settings, data) = (None, None, None, None);
+        let context = HostContext::new(&());
+        Host(Box::leak(Box::new(Tables { context, http, log, presence, roster, settings, data })))
+    }
+}

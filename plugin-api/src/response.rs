@@ -174,13 +174,16 @@ impl Stream {
         match tables.http.write()(tables.context, self.token, RSlice::from_slice(chunk), wait) {
             Status::OK => Written::Queued,
             Status::FULL => Written::Full,
-            _ => Written::Closed,
+            _ => {
+                forget(self.token);
+                Written::Closed
+            }
         }
     }
 
     /// Calls `ready` now, and again whenever there is room after a [`Written::Full`] and once when nobody reads any more, which
-    /// [`write`](Stream::write) then says. It must not block. A closure that owns this stream keeps it for ever: give it a
-    /// [`Weak`](std::sync::Weak).
+    /// [`write`](Stream::write) then says. It must not block. The closure may own this stream: it is dropped when the stream is
+    /// finished, when a write answers [`Written::Closed`], and when the plugin is stopped.
     pub fn on_writable(&self, ready: impl Fn() + Send + Sync + 'static) {
         let ready: Arc<Writable> = Arc::new(ready);
         let former = WRITABLE.write().insert(self.token, ready.clone());
@@ -193,17 +196,29 @@ impl Stream {
     pub fn finish(&self) {
         let tables = self.host.tables();
         tables.http.finish()(tables.context, self.token);
+        forget(self.token);
     }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        // The closure is dropped without the lock: what it owns may come back here.
-        let ready = WRITABLE.write().remove(&self.token);
-        drop(ready);
+        forget(self.token);
         // After `finish` the token is closed, and this does nothing.
         abandon(self.host, self.token, "the plugin dropped the stream");
     }
+}
+
+fn forget(token: u64) {
+    let ready = WRITABLE.write().remove(&token);
+    // Without the lock: what it owns may come back here.
+    drop(ready);
+}
+
+/// Drops what streams left behind: the plugin is stopped.
+pub(crate) fn forget_all() {
+    let left = std::mem::take(&mut *WRITABLE.write());
+    // Without the lock, as above.
+    drop(left);
 }
 
 /// Passes on that a stream has room.
@@ -211,5 +226,72 @@ pub(crate) fn writable(token: u64) {
     let ready = WRITABLE.read().get(&token).cloned();
     if let Some(ready) = ready {
         ready();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Weak,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+        mpsc,
+    };
+
+    use super::*;
+    use crate::host::tests::{IS_CLOSED, host};
+
+    /// A stream of its own token: all tests share one table of closures.
+    fn stream(bits: u64) -> Arc<Stream> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Arc::new(Stream { token: NEXT.fetch_add(1, Ordering::SeqCst) | bits, host: host() })
+    }
+
+    #[test]
+    fn room_that_came_before_the_closure_is_told_of() {
+        let (stream, calls) = (stream(0), Arc::new(AtomicUsize::new(0)));
+        assert_eq!(stream.write(b"x"), Written::Full);
+        writable(stream.token);
+        let counted = calls.clone();
+        stream.on_writable(move || {
+            counted.fetch_add(1, Ordering::SeqCst);
+        });
+        assert_eq!(calls.load(Ordering::SeqCst), 1);
+        writable(stream.token);
+        assert_eq!(calls.load(Ordering::SeqCst), 2);
+    }
+
+    #[test]
+    fn a_closure_that_owns_another_stream_is_dropped_without_the_lock() {
+        let (done, ended) = mpsc::channel();
+        std::thread::spawn(move || {
+            for end in [|outer: Arc<Stream>| drop(outer), |outer: Arc<Stream>| outer.on_writable(|| ())] {
+                let (outer, inner) = (stream(0), stream(0));
+                inner.on_writable(|| ());
+                outer.on_writable(move || assert_eq!(inner.write(b"x"), Written::Full));
+                end(outer);
+            }
+            done.send(()).unwrap();
+        });
+        ended.recv_timeout(Duration::from_secs(30)).expect("a dropped stream waits for its own lock");
+    }
+
+    /// Gives a stream to its own closure, and says what is left of it then.
+    fn owned_by_itself(bits: u64, ready: fn(&Stream)) -> (u64, Weak<Stream>) {
+        let stream = stream(bits);
+        let (token, left, own) = (stream.token, Arc::downgrade(&stream), stream.clone());
+        stream.on_writable(move || ready(&own));
+        (token, left)
+    }
+
+    #[test]
+    fn a_closure_that_owns_its_own_stream_does_not_keep_it() {
+        let (_, closed) = owned_by_itself(IS_CLOSED, |stream| assert_eq!(stream.write(b"x"), Written::Closed));
+        assert!(closed.upgrade().is_none(), "kept although nobody reads");
+        let (_, finished) = owned_by_itself(0, Stream::finish);
+        assert!(finished.upgrade().is_none(), "kept although it is finished");
+        let (token, open) = owned_by_itself(0, |stream| assert_eq!(stream.write(b"x"), Written::Full));
+        assert!(open.upgrade().is_some());
+        forget(token);
+        assert!(open.upgrade().is_none(), "kept by something else");
     }
 }

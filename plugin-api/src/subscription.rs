@@ -60,3 +60,32 @@ pub(crate) fn tell(subscription: u64, change: &Change<'_>) {
         told(change);
     }
 }
+
+/// Drops what subscriptions left behind: the plugin is stopped.
+pub(crate) fn forget_all() {
+    let left = std::mem::take(&mut *TOLD.write());
+    // Without the lock: what they own may come back here.
+    drop(left);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::mpsc, time::Duration};
+
+    use super::*;
+    use crate::host::tests::host;
+
+    #[test]
+    fn a_closure_that_owns_another_subscription_is_dropped_without_the_lock() {
+        let (done, ended) = mpsc::channel();
+        std::thread::spawn(move || {
+            let inner = add(host(), |_| ());
+            let number = inner.number();
+            let outer = add(host(), move |_| assert!(inner.number() > 0));
+            drop(outer);
+            assert!(!TOLD.read().contains_key(&number));
+            done.send(()).unwrap();
+        });
+        ended.recv_timeout(Duration::from_secs(30)).expect("a dropped subscription waits for its own lock");
+    }
+}

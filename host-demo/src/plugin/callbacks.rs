@@ -312,8 +312,10 @@ const HOSTS_OWN: [HeaderName; 5] =
 #[cfg(test)]
 mod tests {
     use abi_stable::StableAbi;
+    use plugin_api::{abi::host_settings::KindCode, manifest::Manifest};
 
     use super::*;
+    use crate::plugin::services::Nobody;
 
     fn fits<T: Table>() -> bool {
         matches!(offer(T::ID, T::LAYOUT), Some(Ok(_)))
@@ -330,5 +332,54 @@ mod tests {
     fn another_shape_is_refused() {
         assert!(matches!(offer(HostPresenceRef::ID, <HostLogRef as StableAbi>::LAYOUT), Some(Err(_))));
         assert!(offer("host.presence/2", <HostPresenceRef as StableAbi>::LAYOUT).is_none());
+    }
+
+    fn stopped() -> &'static Context {
+        let manifest = Manifest::parse(b"id=late\nversion=1\nabi=0.1\ntarget=t\n").unwrap();
+        let context = Context::new(manifest, "late#1".into(), Nobody::new("/nowhere".into()));
+        context.stop();
+        context
+    }
+
+    #[test]
+    fn a_stopped_generation_is_answered_closed_by_every_function() {
+        let context = stopped();
+        let host = HostContext::new(context);
+        let head = ResponseHead { fields: RSlice::EMPTY, status: 200 };
+        let (mut text, mut bytes, mut parts, mut flags) = Default::default();
+        let visited = PresenceVisitor::lend(
+            |_| panic!("shown to a stopped plugin"),
+            |visitor| read_presence(host, "ann@x".into(), visitor),
+        );
+        let answers = [
+            visited,
+            subscribe(host, "".into(), 1),
+            unsubscribe(host, 1),
+            domain(host, &mut text),
+            parse_jid(host, "ann@x".into(), &mut text, &mut parts),
+            relation(host, "ann@x".into(), "".into(), &mut flags),
+            read_setting(host, "tone".into(), &mut text),
+            directory(host, &mut bytes),
+            respond(host, 0, &head, RSlice::EMPTY),
+            open(host, 0, &head),
+            write(host, 0, RSlice::EMPTY, 0),
+            finish(host, 0),
+            abandon(host, 0, "late".into()),
+        ];
+        assert_eq!(answers, [Status::CLOSED; 13]);
+        assert!(text.is_empty() && bytes.is_empty());
+    }
+
+    #[test]
+    fn a_stopped_generation_declares_nothing() {
+        let context = stopped();
+        let (name, kind) = ("tone".into(), KindCode::TEXT);
+        let (default, label, help) = ("".into(), "".into(), "".into());
+        let view = SettingView { name, default, label, help, choices: RSlice::EMPTY, minimum: 0, maximum: 0, kind };
+        let refused = declare(HostContext::new(context), RSlice::from_slice(&[view]));
+        assert_eq!(refused, RResult::RErr("the plugin has been stopped".into()));
+        assert!(context.declared().is_empty());
+        // The log is open for ever.
+        write_log(HostContext::new(context), 5, "late".into(), "still there".into());
     }
 }

@@ -61,6 +61,9 @@ impl Changes {
     pub fn subscribe(self: &Arc<Self>, source: &dyn Source, user: &str, subscription: u64) {
         self.listen(source);
         let mut state = self.state.lock();
+        if state.stopped {
+            return;
+        }
         match user {
             "" => state.everybody.push(subscription),
             user => {
@@ -77,7 +80,7 @@ impl Changes {
     /// Has the source know this generation when it returns. Not under the lock of the state, which the source waits for.
     fn listen(self: &Arc<Self>, source: &dyn Source) {
         let mut ear = self.ear.lock();
-        if ear.is_none() {
+        if ear.is_none() && !self.state.lock().stopped {
             let new: Arc<Ear> = Arc::new(Ear(Arc::downgrade(self)));
             let listener: Arc<dyn Listener> = new.clone();
             source.listen(Arc::downgrade(&listener));
@@ -99,11 +102,16 @@ impl Changes {
         }
     }
 
+    /// Ends all subscriptions.
+    pub fn silence(&self) {
+        *self.state.lock() = State { stopped: true, ..State::default() };
+        self.ear.lock().take();
+        self.changed.notify_all();
+    }
+
     /// Ends all subscriptions and joins the thread, unless it is the one that calls.
     pub fn stop(&self) {
-        self.ear.lock().take();
-        *self.state.lock() = State { stopped: true, ..State::default() };
-        self.changed.notify_all();
+        self.silence();
         let teller = self.teller.lock().take();
         if let Some(teller) = teller.filter(|teller| teller.thread().id() != std::thread::current().id()) {
             // The funnel lets no panic through: there is nothing to learn from the result.
@@ -220,6 +228,9 @@ mod tests {
         source.forget("ann@x");
         changes.stop();
         assert_eq!(ear.strong_count(), 0, "the source would call it for ever");
+        // A call that came through just before.
+        changes.subscribe(&source, "", 2);
+        assert!(changes.ear.lock().is_none() && !changes.state.lock().has_subscribers());
         source.forget("bob@x");
         assert_eq!(changes.next(), None);
         assert!(changes.state.lock().waiting.is_empty());

@@ -61,6 +61,12 @@ impl Context {
         self.stopped.store(true, Ordering::SeqCst);
     }
 
+    /// Lets go of a plugin whose code hangs: every call is answered `CLOSED`, and it is told of no change any more.
+    pub fn disown(&self) {
+        self.stop();
+        self.changes.silence();
+    }
+
     /// Whether the generation has been stopped.
     pub fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Relaxed)
@@ -99,6 +105,26 @@ impl Context {
         let schema = declared.iter().find(|schema| schema.name == name)?;
         let set = self.services.setting(&format!("{}.{name}", self.manifest.id)).filter(|value| !value.is_empty());
         Some(set.and_then(|value| schema.kind.check(&value).ok()).unwrap_or_else(|| schema.default.clone()))
+    }
+}
+
+/// The host's hold on a start that may never return.
+#[derive(Default)]
+pub struct Hold(OnceLock<Option<&'static Context>>);
+
+impl Hold {
+    /// Lets go of the plugin. One that has not begun its start never will.
+    pub fn let_go(&self) {
+        if self.0.set(None).is_err()
+            && let Some(Some(context)) = self.0.get()
+        {
+            context.disown();
+        }
+    }
+
+    /// Takes hold of a plugin that begins its start. `false`: too late, it was let go.
+    pub fn take(&self, context: &'static Context) -> bool {
+        self.0.set(Some(context)).is_ok()
     }
 }
 

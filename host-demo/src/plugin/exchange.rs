@@ -18,7 +18,7 @@ use actix_web::http::{
     header::{HeaderName, HeaderValue},
 };
 use bytes::Bytes;
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use slab::Slab;
 use tokio::sync::oneshot;
 
@@ -280,7 +280,7 @@ impl Buffer {
             chunks.bytes += cost(&chunk);
             chunks.queue.push_back(chunk);
         }
-        wake(chunks.reader.take());
+        wake(chunks);
         Ok(Written::Queued)
     }
 
@@ -288,7 +288,7 @@ impl Buffer {
         let mut chunks = self.inner.lock();
         chunks.end.get_or_insert(end);
         self.room.notify_all();
-        wake(chunks.reader.take());
+        wake(chunks);
     }
 }
 
@@ -297,7 +297,10 @@ fn cost(chunk: &Bytes) -> usize {
     chunk.len() + 64
 }
 
-fn wake(reader: Option<Waker>) {
+/// Wakes the reader without the lock: a waker is foreign code, and may come back here.
+fn wake(mut chunks: MutexGuard<'_, Chunks>) {
+    let reader = chunks.reader.take();
+    drop(chunks);
     if let Some(reader) = reader {
         reader.wake();
     }
@@ -323,7 +326,10 @@ impl StreamBody {
             Some(End::Finished) => Poll::Ready(None),
             Some(End::Cut) => Poll::Ready(Some(Err(Cut))),
             None => {
-                chunks.reader = Some(cx.waker().clone());
+                let former = chunks.reader.replace(cx.waker().clone());
+                // In this order: it is dropped without the lock.
+                drop(chunks);
+                drop(former);
                 Poll::Pending
             }
         }
@@ -437,6 +443,50 @@ mod tests {
         exchanges.open(pending.token(), StatusCode::OK, Vec::new(), count).unwrap();
         let Some(Ok(Answer { body: Body::Stream(body), .. })) = pending.answered() else { panic!("no stream") };
         (pending.token(), body)
+    }
+
+    #[test]
+    fn an_open_that_nobody_waits_for_leaves_nothing_behind() {
+        let exchanges = Exchanges::default();
+        let mut pending = exchanges.begin();
+        // Whoever waited leaves while the plugin opens its stream.
+        pending.answer.close();
+        assert_eq!(exchanges.open(pending.token(), StatusCode::OK, Vec::new(), || ()), Err(Closed));
+        assert!(exchanges.shards.iter().all(|shard| shard.lock().is_empty()));
+    }
+
+    /// A waker that comes back to the stream, as that of the last task of a runtime may.
+    struct ComesBack(Arc<Buffer>);
+
+    impl std::task::Wake for ComesBack {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    impl Drop for ComesBack {
+        fn drop(&mut self) {
+            drop(self.0.inner.lock());
+        }
+    }
+
+    #[test]
+    fn a_reader_is_woken_and_replaced_without_the_lock() {
+        let (done, ended) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let exchanges = Exchanges::default();
+            let (token, body) = open(&exchanges, &Arc::default());
+            let wait = || {
+                let waker = Waker::from(Arc::new(ComesBack(body.0.clone())));
+                assert_eq!(body.poll_chunk(&mut Context::from_waker(&waker)), Poll::Pending);
+            };
+            wait();
+            wait();
+            exchanges.write(token, "x".into(), Duration::ZERO).unwrap();
+            assert!(next(&body).is_ready());
+            wait();
+            exchanges.finish(token).unwrap();
+            done.send(()).unwrap();
+        });
+        ended.recv_timeout(Duration::from_secs(30)).expect("the stream waits for its own lock");
     }
 
     #[test]

@@ -32,7 +32,7 @@ use tokio::sync::Notify;
 
 use super::{
     callbacks,
-    context::Context,
+    context::{Context, Hold},
     exchange::{Abandoned, Answer, Pending, on_worker},
     health::{Health, Tally},
     request::{OwnedRequest, Request},
@@ -68,6 +68,8 @@ pub enum StartError {
     NoLife,
     /// A route can't be mounted.
     Route(RouteError),
+    /// The host let it go before it began.
+    LetGo,
 }
 
 impl fmt::Display for LoadError {
@@ -88,6 +90,7 @@ impl fmt::Display for StartError {
             }
             StartError::NoLife => write!(out, "it does not implement {}", PluginLifeRef::ID),
             StartError::Route(error) => error.fmt(out),
+            StartError::LetGo => out.write_str("its library took too long to be opened"),
         }
     }
 }
@@ -130,13 +133,16 @@ impl Loaded {
         Ok(Loaded { root, library: staged.into(), manifest, number, services })
     }
 
-    /// Runs the plugin's `start`. Blocks for as long as that does.
+    /// Runs the plugin's `start`. Blocks for as long as that does; meanwhile `hold` can let go of it.
     ///
     /// # Errors
     /// The plugin refused, or what it registered can't be used. Its code is not called again.
-    pub fn start(self) -> Result<Arc<Generation>, StartError> {
+    pub fn start(self, hold: &Hold) -> Result<Arc<Generation>, StartError> {
         let name = format!("{}#{}", self.manifest.id, self.number);
         let context = Context::new(self.manifest, name.clone(), self.services);
+        if !hold.take(context) {
+            return Err(StartError::LetGo);
+        }
         let started = start(self.root, context, &name, self.library, self.number);
         if started.is_err() {
             context.stop();
@@ -345,7 +351,7 @@ impl Generation {
 
     /// Answers all calls of the plugin `CLOSED` from now on, whatever became of its stop.
     pub fn disown(&self) {
-        self.context.stop();
+        self.context.disown();
     }
 
     /// Waits until nothing is in flight.
@@ -480,3 +486,6 @@ async fn within(
 fn abandoned(Abandoned(reason): Abandoned) -> CallError {
     CallError::Abandoned(reason)
 }
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -90,8 +90,12 @@ impl Threads {
         let deadline = Instant::now() + patience;
         let mut state = self.shared.state.lock();
         state.stopped = true;
-        state.jobs.clear();
+        let left = std::mem::take(&mut state.jobs);
         self.shared.work.notify_all();
+        // Without the lock: what a job owns may come back here.
+        drop(state);
+        drop(left);
+        let mut state = self.shared.state.lock();
         while state.threads > state.idle {
             if self.shared.done.wait_until(&mut state, deadline).timed_out() {
                 break;
@@ -172,6 +176,25 @@ mod tests {
         assert_eq!(threads.stop(Duration::from_millis(1)), 1);
         drop(go);
         assert_eq!(threads.stop(Duration::from_secs(30)), 0);
+    }
+
+    /// Comes back to the threads when it is dropped.
+    struct ComesBack(Arc<Threads>);
+
+    impl Drop for ComesBack {
+        fn drop(&mut self) {
+            assert_eq!(self.0.run(|| ()), Err(Busy));
+        }
+    }
+
+    #[test]
+    fn a_job_that_was_not_begun_is_dropped_without_the_lock() {
+        let threads = Arc::new(Threads::new("test".into()));
+        let (done, ended) = mpsc::channel();
+        let (left, stopped) = (ComesBack(threads.clone()), threads.clone());
+        threads.shared.state.lock().jobs.push_back(Box::new(move || drop(left)));
+        std::thread::spawn(move || done.send(stopped.stop(Duration::from_secs(30))).unwrap());
+        assert_eq!(ended.recv_timeout(Duration::from_secs(30)), Ok(0), "it waits for its own lock");
     }
 
     #[test]

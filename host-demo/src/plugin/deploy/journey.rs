@@ -4,7 +4,7 @@
 //! A journey decides nothing about others. It asks the [`Desk`] twice: for its turn, when it knows which plugin it
 //! carries, and for publication.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use plugin_api::manifest::Manifest;
 use tokio::sync::Semaphore;
@@ -23,6 +23,7 @@ use super::{
     within::{Overdue, telling, within},
 };
 use crate::plugin::{
+    context::Hold,
     generation::{Generation, LoadError, Loaded, StartError},
     services::Services,
 };
@@ -219,11 +220,19 @@ impl Journey {
         done.unwrap_or_else(|cause| Err(Refusal::Host(cause.to_string())))
     }
 
-    /// Maps the library and runs the plugin's start.
+    /// Maps the library and runs the plugin's start. One that takes too long is let go, and stopped should it return.
     async fn load_and_start(&self, candidate: &Candidate, number: u64) -> Result<Arc<Generation>, Refusal> {
         let (desk, services, candidate) = (self.desk.clone(), self.workshop.services.clone(), candidate.clone());
         let name = format!("{}#{number}", candidate.manifest.id);
-        let work = move || load_and_start(&desk, candidate.staged.path(), candidate.manifest, number, services);
+        let hold = Arc::new(Hold::default());
+        let held = hold.clone();
+        let work = move || -> Result<Arc<Generation>, Refusal> {
+            let loaded = Loaded::open(candidate.staged.path(), candidate.manifest, number, services)?;
+            desk.step_blocking(State::Loaded);
+            let generation = loaded.start(&held)?;
+            desk.step_blocking(State::Started);
+            Ok(generation)
+        };
         let stop_latecomer = |started: Result<Arc<Generation>, Refusal>| {
             if let Ok(generation) = started {
                 generation.stop();
@@ -232,24 +241,13 @@ impl Journey {
         // Threads that the plugin makes in its start are known by this name.
         match within(&name, START_LIMIT, work, stop_latecomer).await {
             Ok(started) => started,
-            Err(Overdue::Limit) => Err(Refusal::StartTimeout { seconds: START_LIMIT.as_secs() }),
+            Err(Overdue::Limit) => {
+                hold.let_go();
+                Err(Refusal::StartTimeout { seconds: START_LIMIT.as_secs() })
+            }
             Err(Overdue::Failed(cause)) => Err(Refusal::Host(cause)),
         }
     }
-}
-
-fn load_and_start(
-    desk: &Desk,
-    staged: &Path,
-    manifest: Manifest,
-    number: u64,
-    services: Arc<dyn Services>,
-) -> Result<Arc<Generation>, Refusal> {
-    let loaded = Loaded::open(staged, manifest, number, services)?;
-    desk.step_blocking(State::Loaded);
-    let generation = loaded.start()?;
-    desk.step_blocking(State::Started);
-    Ok(generation)
 }
 
 impl From<LoadError> for Refusal {
@@ -266,7 +264,7 @@ impl From<StartError> for Refusal {
         match cause {
             StartError::Refused(text) => Refusal::Start(text),
             StartError::Route(cause) => Refusal::Route(cause.to_string()),
-            StartError::Interface(_) | StartError::NoLife => Refusal::Load(cause.to_string()),
+            StartError::Interface(_) | StartError::NoLife | StartError::LetGo => Refusal::Load(cause.to_string()),
         }
     }
 }

@@ -66,8 +66,12 @@ impl Retiree {
 
 /// Ends a started plugin: its threads joined, its callbacks closed.
 pub async fn stop(generation: &Arc<Generation>) {
+    stop_within(STOP_LIMIT, generation).await;
+}
+
+async fn stop_within(limit: Duration, generation: &Arc<Generation>) {
     let stopped = generation.clone();
-    match within("plugin-stop", STOP_LIMIT, move || stopped.stop(), |_| {}).await {
+    match within("plugin-stop", limit, move || stopped.stop(), |_| {}).await {
         Ok(0) => {}
         Ok(busy) => complain(generation, "stopping", &Overdue::Failed(format!("{busy} of its handlers still run"))),
         Err(overdue) => {
@@ -84,4 +88,18 @@ fn complain(generation: &Generation, doing: &str, overdue: &Overdue) {
         Overdue::Failed(cause) => cause.clone(),
     };
     log::warn!("plugin {} {}: {doing}: {trouble}; its memory is lost", manifest.id, manifest.version);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugin::generation::tests::{SCRIPTS, STOP_HANGS, generation, is_stopped};
+
+    #[tokio::test]
+    async fn a_plugin_whose_stop_hangs_is_disowned() {
+        let generation = generation::<STOP_HANGS>();
+        stop_within(Duration::from_millis(1), &generation).await;
+        assert!(is_stopped(&generation));
+        SCRIPTS[STOP_HANGS].stop.open();
+    }
 }

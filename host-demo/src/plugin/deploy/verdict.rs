@@ -10,7 +10,7 @@ use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal,
 use serde::{Deserialize, Serialize};
 
 use super::{check, refusal::Refusal};
-use crate::plugin::{generation::Loaded, services::Nobody, shown};
+use crate::plugin::{context::Hold, generation::Loaded, services::Nobody, shown};
 
 /// The child's answer, one line of JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,7 +48,7 @@ pub fn run_probe(staged: &Path) -> io::Result<()> {
 fn try_out(staged: &Path) -> Result<Vec<String>, Refusal> {
     let bytes = fs::read(staged).map_err(|cause| Refusal::Load(cause.to_string()))?;
     let manifest = check::manifest(&bytes)?;
-    let generation = Loaded::open(staged, manifest, 0, Nobody::new(data_folder(staged)))?.start()?;
+    let generation = Loaded::open(staged, manifest, 0, Nobody::new(data_folder(staged)))?.start(&Hold::default())?;
     let routes = generation.routes().iter().map(|route| route.pattern().to_owned()).collect();
     generation.stop();
     Ok(routes)
