@@ -15,7 +15,10 @@
 //!    side, except through types made for it (`RString`, `RVec`). No future crosses.
 //! 6. A status, a kind or a set of flags is an integer with named values, never a Rust enum or a bool: an unknown value is a
 //!    value, not undefined behaviour.
-//! 7. Strings are UTF-8, times are milliseconds since the Unix epoch, JIDs are normalised (RFC 7622) unless said otherwise.
+//! 7. The layout of every interface stands as text in `plugin-api/abi/`, and a test (`plugin-api/tests/layouts.rs`, part of `make
+//!    test`) fails when the code differs from it. The text of a draft is renewed, with a line in CHANGELOG.md; that of a released one,
+//!    which the test lists, never changes.
+//! 8. Strings are UTF-8, times are milliseconds since the Unix epoch, JIDs are normalised (RFC 7622) unless said otherwise.
 //!
 //! Every function of a table ends its description with the same lines: `Called`, `Threads`, `Owned`. All host functions
 //! answer [`Status::CLOSED`](wire::Status::CLOSED) once the generation has been stopped, for ever: the host's context
