@@ -1,11 +1,12 @@
-# `make run` shows the server at work, `make test` checks everything, `make soak` takes its time for the faults of deployment.
+# `make run` shows the server at work, `make test` checks everything, `make soak` takes its time for the faults of deployment,
+# `make bench` prints figures.
 # Both need Rust and a C compiler (SQLite is built from source); with Python 3, the tests also use a client that is not ours.
 
 CARGO ?= cargo
 PYTHON ?= python3
 VENV = $(or $(CARGO_TARGET_DIR),target)/venv
 
-.PHONY: run test format lint arrows suite venv soak
+.PHONY: run test format lint arrows suite venv soak bench
 
 # Builds, deploys the presence service, starts the server and the demo's busy user. Ctrl-C ends it all.
 run:
@@ -36,6 +37,11 @@ suite: venv
 soak:
 	$(CARGO) build --release --workspace --lib --bins --examples
 	timeout --verbose --kill-after=10 4h $(or $(CARGO_TARGET_DIR),target)/release/soak $(ROW)
+
+# The figures of the README, in a release build, on a machine that should be quiet. `make bench WHAT=routes` prints some of them.
+bench:
+	$(CARGO) build --release --workspace --lib --bins --examples
+	$(or $(CARGO_TARGET_DIR),target)/release/bench $(WHAT)
 
 venv:
 	@if ! $(VENV)/bin/python -c 'import slixmpp' 2>/dev/null; then \

@@ -1,0 +1,98 @@
+//! A load that costs little itself: two threads, each with sixteen connections that it asks all together and then hears one by one.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+    thread,
+    time::{Duration, Instant},
+};
+
+const THREADS: usize = 2;
+const CONNECTIONS: usize = 16;
+/// The clock ticks in a second that Linux shows to user space (USER_HZ).
+const TICKS: f64 = 100.0;
+
+/// What a load found out.
+#[derive(Clone, Copy, Debug)]
+pub struct Drive {
+    /// Answers a second.
+    pub rate: f64,
+    /// Microseconds of processor time that the server took for one.
+    pub cost: f64,
+}
+
+/// Asks `address` for `target` for so long. `server` is the process that answers. Panics on an answer that is not 200.
+pub fn drive(address: SocketAddr, target: &str, server: u32, length: Duration) -> Drive {
+    let request = format!("GET {target} HTTP/1.1\r\nHost: {address}\r\n\r\n");
+    let (started, before) = (Instant::now(), processor_time(server));
+    let counts = thread::scope(|scope| {
+        let asking: Vec<_> = (0..THREADS).map(|_| scope.spawn(|| ask(address, request.as_bytes(), length))).collect();
+        asking.into_iter().map(|thread| thread.join().expect("the server answers")).sum::<u64>()
+    });
+    let (time, processor) = (started.elapsed().as_secs_f64(), processor_time(server) - before);
+    Drive { rate: counts as f64 / time, cost: processor * 1e6 / counts as f64 }
+}
+
+fn ask(address: SocketAddr, request: &[u8], length: Duration) -> u64 {
+    let mut connections: Vec<_> = (0..CONNECTIONS).map(|_| Connection::open(address, request)).collect();
+    let deadline = Instant::now() + length;
+    let mut count = 0;
+    while Instant::now() < deadline {
+        for connection in &mut connections {
+            connection.socket.write_all(request).expect("the server reads");
+        }
+        for connection in &mut connections {
+            connection.hear();
+        }
+        count += connections.len() as u64;
+    }
+    count
+}
+
+/// A connection on which every answer is as long as the first.
+struct Connection {
+    socket: TcpStream,
+    answer: Vec<u8>,
+}
+
+impl Connection {
+    fn open(address: SocketAddr, request: &[u8]) -> Connection {
+        let mut socket = TcpStream::connect(address).expect("the server listens");
+        socket.set_nodelay(true).expect("a socket of ours");
+        socket.set_read_timeout(Some(Duration::from_secs(10))).expect("a socket of ours");
+        socket.write_all(request).expect("the server reads");
+        let mut connection = Connection { answer: vec![0; length_of_answer(&mut socket)], socket };
+        connection.socket.write_all(request).expect("the server reads");
+        connection.hear();
+        connection
+    }
+
+    fn hear(&mut self) {
+        self.socket.read_exact(&mut self.answer).expect("the server answers");
+        assert!(self.answer.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&self.answer));
+    }
+}
+
+/// Reads one answer and says how long it was, head and body.
+fn length_of_answer(socket: &mut TcpStream) -> usize {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        socket.read_exact(&mut byte).expect("the server answers");
+        head.push(byte[0]);
+    }
+    let text = String::from_utf8_lossy(&head).to_lowercase();
+    let field = text.lines().find_map(|line| line.strip_prefix("content-length: "));
+    let body = field.and_then(|length| length.parse().ok()).unwrap_or_else(|| panic!("no length in {text}"));
+    socket.read_exact(&mut vec![0; body]).expect("the server answers");
+    head.len() + body
+}
+
+/// Seconds of processor time that a process has taken, proc(5).
+fn processor_time(process: u32) -> f64 {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).expect("the server runs");
+    let behind_name = stat.rsplit_once(')').expect("the name stands in parentheses").1;
+    let ticks = behind_name.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok());
+    ticks.sum::<f64>() / TICKS
+}
