@@ -460,7 +460,8 @@ async fn answer_on_thread(
         // Nobody waits any more if the client is gone.
         let _ = returned.send(handled);
     };
-    generation.threads.run(job).map_err(|Busy| CallError::Busy)?;
+    let seat = generation.threads.seat().await;
+    seat.and_then(|seat| generation.threads.run(seat, job)).map_err(|Busy| CallError::Busy)?;
     let patience = tokio::time::sleep(patience);
     tokio::select! {
         biased;
