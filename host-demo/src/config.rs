@@ -1,6 +1,7 @@
 //! What the host is told at its start: flags, then a TOML file, then defaults.
 
 use std::{
+    collections::BTreeMap,
     fmt, fs,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -11,7 +12,11 @@ use jid::DomainPart;
 use log::LevelFilter;
 use serde::{Deserialize, Deserializer, de::Error};
 
-use crate::plugin::deploy::probation::DEFAULT_WINDOW;
+use crate::plugin::deploy::{
+    digest::Digest,
+    probation::DEFAULT_WINDOW,
+    vouch::{Key, Policy, Vouching},
+};
 
 /// How the host runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +41,8 @@ pub struct Config {
     pub plugin_memory: u64,
     /// How long a new version of a plugin has to prove itself before it counts as good; zero for not at all.
     pub health_window: Duration,
+    /// Who must vouch for plugins.
+    pub vouching: Vouching,
     /// Where visitors reach the HTTP listener, such as `https://chat.example.com`; `None` for its own address.
     pub public_url: Option<String>,
     /// Show this server's users on the public front page.
@@ -119,11 +126,74 @@ struct File {
     plugin_memory: Option<u32>,
     #[serde(deserialize_with = "duration")]
     health_window: Option<Duration>,
+    signatures: Signatures,
+    pins: BTreeMap<String, Pins>,
     #[serde(deserialize_with = "url")]
     public_url: Option<String>,
     front_page_users: bool,
     #[serde(deserialize_with = "level")]
     log: Option<LevelFilter>,
+}
+
+/// Who may sign plugins, and what becomes of those that nobody signed.
+#[derive(Default, Deserialize)]
+#[serde(try_from = "AnySignatures")]
+struct Signatures {
+    policy: Policy,
+    keys: Vec<Key>,
+}
+
+/// The section as written: with a policy that asks for signatures, but perhaps without a key that could make one.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct AnySignatures {
+    policy: Policy,
+    keys: Vec<Key>,
+}
+
+impl TryFrom<AnySignatures> for Signatures {
+    type Error = &'static str;
+
+    fn try_from(AnySignatures { policy, keys }: AnySignatures) -> Result<Signatures, &'static str> {
+        match policy {
+            Policy::Warn | Policy::Enforce if keys.is_empty() => {
+                Err("the policy asks for signatures, but keys names none: expected keys = [\"RW...\"]")
+            }
+            _ => Ok(Signatures { policy, keys }),
+        }
+    }
+}
+
+/// The contents that are taken for one plugin.
+#[derive(Deserialize)]
+#[serde(try_from = "OneOrMore")]
+struct Pins(Vec<Digest>);
+
+/// A hash, or a list of them.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected a SHA-256, or a list of them")]
+enum OneOrMore {
+    One(String),
+    More(Vec<String>),
+}
+
+impl TryFrom<OneOrMore> for Pins {
+    type Error = String;
+
+    fn try_from(written: OneOrMore) -> Result<Pins, String> {
+        let hashes = match written {
+            OneOrMore::One(hash) => vec![hash],
+            OneOrMore::More(hashes) if hashes.is_empty() => return Err("[]: expected at least one SHA-256".into()),
+            OneOrMore::More(hashes) => hashes,
+        };
+        let expected = |text: &str| format!("{text:?}: expected a SHA-256: 64 hexadecimal digits, as sha256sum prints");
+        let read = |text: &String| Digest::parse(text).ok_or_else(|| expected(text));
+        hashes.iter().map(read).collect::<Result<_, _>>().map(Pins)
+    }
+}
+
+fn vouching(Signatures { policy, keys }: Signatures, pins: BTreeMap<String, Pins>) -> Vouching {
+    Vouching { policy, keys, pins: pins.into_iter().map(|(id, Pins(digests))| (id, digests)).collect() }
 }
 
 impl Config {
@@ -144,6 +214,7 @@ impl Config {
             trust_everybody: file.trust_everybody,
             plugin_memory: file.plugin_memory.map_or(DEFAULT_PLUGIN_MEMORY, u64::from),
             health_window: file.health_window.unwrap_or(DEFAULT_WINDOW),
+            vouching: vouching(file.signatures, file.pins),
             public_url: file.public_url,
             front_page_users: file.front_page_users,
             log: file.log.unwrap_or(LevelFilter::Info),
@@ -296,12 +367,30 @@ mod tests {
             ("state = 5", "line 1", "expected"),
             ("domain = ", "line 1", "host.toml"),
             ("[tls]\nkey = 'a'", "line 1", "certificate"),
+            ("[signatures]\npolicy = 'maybe'", "line 2", "expected one of `off`, `warn`, `enforce`"),
+            ("[signatures]\nkeys = [\n'RWQ']", "line 2", "\"RWQ\": expected a minisign public key"),
+            ("\n[signatures]\npolicy = 'enforce'", "line 2", "keys names none"),
+            ("[pins]\n\nhello = 'abc'", "line 3", "expected a SHA-256"),
+            ("[pins]\nhello = []", "line 2", "expected at least one SHA-256"),
+            ("[pins]\nhello = 5", "line 2", "expected a SHA-256"),
         ];
         for (text, line, expected) in cases {
             let error = load(text, Flags::default()).unwrap_err();
             let found = error.starts_with(&format!("config: host.toml: {line}: ")) && error.contains(expected);
             assert!(found, "{text:?}: {error}");
         }
+    }
+
+    #[test]
+    fn who_vouches_is_read() {
+        let key = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
+        let hash = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        let text =
+            format!("[signatures]\npolicy = 'warn'\nkeys = ['{key}']\n[pins]\na = '{hash}'\nb = ['{hash}', '{hash}']");
+        let vouching = load(&text, Flags::default()).unwrap().vouching;
+        assert_eq!((vouching.policy, vouching.keys.len()), (Policy::Warn, 1));
+        assert_eq!(vouching.pins.values().map(Vec::len).collect::<Vec<_>>(), [1, 2]);
+        assert!(!load("", Flags::default()).unwrap().vouching.asks());
     }
 
     #[test]

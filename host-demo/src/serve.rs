@@ -255,6 +255,7 @@ impl Host {
             memory: config.plugin_memory << 20,
             trust_everybody: config.trust_everybody,
             health_window: config.health_window,
+            vouching: config.vouching.clone(),
         };
         let plugins =
             Deployer::start(deploy, store.clone(), Arc::new(services), routes.clone()).map_err(failed("plugins"))?;

@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! artefacts     builds the server, the presence service and the fixture plugins, and finds their files
+//! author        somebody who signs plugins
 //! host          starts the server in a temporary folder, runs its commands, kills and restarts it
 //! plugin_file   variants of a plugin file
 //! drop_style    the ways in which people copy files
@@ -18,6 +19,7 @@
 //! `src/bin/` the clients that keep the demo of `make run` alive, and `soak`, which tries the rows at length.
 
 pub mod artefacts;
+pub mod author;
 pub mod drop_style;
 pub mod host;
 pub mod http;

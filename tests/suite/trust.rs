@@ -1,10 +1,21 @@
 //! Whose files are taken, and how an administrator who has only the folder learns that one was not.
 
-use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
+use std::{
+    fs::{self, File},
+    io::Write,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
 
+use sha2::{Digest, Sha256};
 use tests::{
     artefacts::artefacts,
-    host::{Host, PATIENCE},
+    author::Author,
+    host::{Host, Outcome, PATIENCE},
+    http::load::Load,
     plugin_file::PluginFile,
     wait,
 };
@@ -21,6 +32,51 @@ fn host_with_hello() -> Host {
     hello().write(&host.plugins(), "hello.so");
     host.run();
     host
+}
+
+/// A build that says this version in its manifest and in its answers.
+fn build(version: &str) -> PluginFile {
+    hello().with_version(version).with_text("this is build 1.0.0", &format!("this is build {version}"))
+}
+
+fn sha256(file: &PluginFile) -> String {
+    Sha256::digest(file.bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Writes the configuration of a host that is not running. A version counts as good at once.
+fn configure(host: &Host, text: &str) -> PathBuf {
+    let path = host.folder().join("config.toml");
+    fs::write(&path, format!("health_window = \"0s\"\n{text}")).unwrap();
+    path
+}
+
+/// The section of the configuration that names one author.
+fn signatures(policy: &str, author: &Author) -> String {
+    format!("[signatures]\npolicy = \"{policy}\"\nkeys = [\"{}\"]\n", author.key())
+}
+
+/// A host that is not running yet, under a policy.
+fn host_under(policy: &str, author: &Author) -> Host {
+    let mut host = Host::prepare();
+    let config = configure(&host, &signatures(policy, author));
+    host.flag("--config", config);
+    host
+}
+
+fn signature_in(folder: &Path) -> PathBuf {
+    folder.join("hello.so.minisig")
+}
+
+/// Puts a build and its signature into the folder, the signature first.
+fn put(host: &Host, file: &PluginFile, signature: &str) {
+    fs::write(signature_in(&host.plugins()), signature).unwrap();
+    file.write(&host.plugins(), "hello.so");
+}
+
+#[track_caller]
+fn until_answered_by(host: &Host, version: &str) {
+    let expected = format!("this is build {version}\n");
+    wait::until(PATIENCE, &expected, || (host.http().get(VERSION).body == expected.as_bytes()).then_some(()));
 }
 
 fn note(host: &Host) -> PathBuf {
@@ -84,4 +140,245 @@ fn a_retry_that_succeeds_takes_the_note_away() {
     until_note_is_gone(&host);
     host.until_version("hello", "1.0.1");
     assert_eq!(host.http().get(VERSION).status, 200);
+}
+
+#[test]
+fn under_enforce_only_what_is_signed_whole_and_new_is_taken() {
+    let (author, stranger) = (Author::new(), Author::new());
+    let mut host = host_under("enforce", &author);
+    put(&host, &build("1.0.1"), &author.sign(&build("1.0.1"), "hello 1.0.1"));
+    host.run();
+    until_answered_by(&host, "1.0.1");
+    assert!(host.process().log().contains("signature: good, by key "));
+
+    // Unsigned, until the signature comes after its file.
+    fs::remove_file(signature_in(&host.plugins())).unwrap();
+    build("1.0.2").write(&host.plugins(), "hello.so");
+    let refused = host.until_refused("hello.so", "not signed");
+    assert!(refused.text("reason").contains("running 1.0.1 (kept), hello.so (1.0.2) on disk"), "{refused:?}");
+    until_noted(&host, "not signed");
+    fs::write(signature_in(&host.plugins()), author.sign(&build("1.0.2"), "hello 1.0.2")).unwrap();
+    until_answered_by(&host, "1.0.2");
+    until_note_is_gone(&host);
+
+    put(&host, &build("1.0.3"), &stranger.sign(&build("1.0.3"), "hello 1.0.3"));
+    host.until_refused("hello.so", "signed by the unknown key ");
+    put(&host, &build("1.0.4"), &author.sign(&build("1.0.3"), "hello 1.0.3"));
+    host.until_refused("hello.so", "changed after signing");
+    let old = build("1.0.0");
+    put(&host, &old, &author.sign(&old, "hello 1.0.0"));
+    host.until_refused("hello.so", "older than the last good version, 1.0.0 after 1.0.2");
+    until_answered_by(&host, "1.0.2");
+
+    // Nor by the back door: removed, and then an old build; and the same at a restart.
+    fs::remove_file(host.plugins().join("hello.so")).unwrap();
+    wait::until(PATIENCE, "hello is removed", || (host.http().get(VERSION).status == 404).then_some(()));
+    old.write(&host.plugins(), "hello.so");
+    host.until_refused("hello.so", "1.0.0 after 1.0.2");
+    host.crash_and_restart();
+    host.until_refused("hello.so", "1.0.0 after 1.0.2");
+    assert_eq!(host.http().get(VERSION).status, 404);
+
+    // The administrator's word for this very build.
+    assert_eq!(host.terminate(), Some(0));
+    configure(&host, &format!("{}[pins]\nhello = \"{}\"\n", signatures("enforce", &author), sha256(&old)));
+    host.run();
+    until_answered_by(&host, "1.0.0");
+}
+
+#[test]
+fn without_enforce_the_unsigned_are_taken_and_the_altered_are_not() {
+    let author = Author::new();
+    for policy in ["off", "warn"] {
+        let mut host = host_under(policy, &author);
+        build("1.0.1").write(&host.plugins(), "hello.so");
+        host.run();
+        let row = host.until_version("hello", "1.0.1");
+        let warned = "taken with a warning: not signed";
+        assert_eq!(row.text("reason").starts_with(warned), policy == "warn", "{row:?}");
+        assert_eq!(host.process().log().matches(warned).count(), usize::from(policy == "warn"));
+        host.command(&["plugin", "retry", "hello"]).succeeds();
+        assert_eq!(host.process().log().matches(warned).count(), usize::from(policy == "warn"), "said once");
+
+        // The signature changes alone, for the worse and then for the better.
+        fs::write(signature_in(&host.plugins()), author.sign(&build("1.0.2"), "")).unwrap();
+        host.until_refused("hello.so", "changed after signing");
+        fs::write(signature_in(&host.plugins()), author.sign(&build("1.0.1"), "")).unwrap();
+        host.until_deployed("no doubt is left", |row| row.version() == "1.0.1" && row.text("reason").is_empty());
+        until_answered_by(&host, "1.0.1");
+        // An older one is no matter for these policies.
+        put(&host, &build("1.0.0"), &author.sign(&build("1.0.0"), ""));
+        until_answered_by(&host, "1.0.0");
+    }
+}
+
+#[test]
+fn a_file_waits_for_its_signature() {
+    let author = Author::new();
+    let mut host = host_under("enforce", &author);
+    put(&host, &build("1.0.1"), &author.sign(&build("1.0.1"), ""));
+    host.run();
+    // In the place of the short pause between two `cp`, which a busy machine can make long.
+    let mut file = File::create(host.plugins().join("hello.so")).unwrap();
+    file.write_all(build("1.0.2").bytes()).unwrap();
+    let mut signature = File::create(signature_in(&host.plugins())).unwrap();
+    drop(file);
+    signature.write_all(author.sign(&build("1.0.2"), "").as_bytes()).unwrap();
+    drop(signature);
+    until_answered_by(&host, "1.0.2");
+    let log = host.process().log();
+    assert!(!log.contains("REFUSED"), "{log}");
+}
+
+#[test]
+fn the_last_good_version_is_judged_by_its_own_signature() {
+    let author = Author::new();
+    let mut host = host_under("enforce", &author);
+    put(&host, &build("1.0.1"), &author.sign(&build("1.0.1"), ""));
+    host.run();
+    put(&host, &build("1.0.2"), "not a signature at all");
+    host.until_refused("hello.so", "can't be used");
+    host.crash_and_restart();
+    until_answered_by(&host, "1.0.1");
+    host.until_refused("hello.so", "can't be used");
+
+    // The author's key is trusted no longer.
+    assert_eq!(host.terminate(), Some(0));
+    configure(&host, &signatures("enforce", &Author::new()));
+    host.run();
+    assert_eq!(host.http().get(VERSION).status, 404);
+    let log = host.process().log();
+    assert!(log.contains("signed by the unknown key "), "{log}");
+}
+
+#[test]
+fn a_pin_needs_no_key() {
+    let mut host = Host::prepare();
+    let (pinned, other) = (build("1.0.1"), build("1.0.2"));
+    let config = configure(&host, &format!("[pins]\nhello = [\"{}\"]\n", sha256(&pinned)));
+    host.flag("--config", config);
+    pinned.write(&host.plugins(), "hello.so");
+    host.run();
+    until_answered_by(&host, "1.0.1");
+    other.write(&host.plugins(), "hello.so");
+    let refused = host.until_refused("hello.so", &format!("its SHA-256 is {}", sha256(&other)));
+    assert!(refused.text("reason").contains(&sha256(&pinned)), "{refused:?}");
+    until_answered_by(&host, "1.0.1");
+    // Others are free.
+    host.drop_plugin(&artefacts().presence, "presence.so");
+    host.until_deployed("presence serves", |row| row.id() == "presence" && row.text("state") == "active");
+}
+
+#[test]
+fn what_runs_is_what_was_verified_however_fast_the_drop_is_swapped() {
+    let author = Author::new();
+    let mut host = host_under("enforce", &author);
+    let (good, newer, evil) = (build("1.0.1"), build("1.0.2"), build("6.6.6"));
+    put(&host, &good, &author.sign(&good, ""));
+    host.run();
+    let load = Load::start(host.process().ready().http, VERSION, 4, Duration::from_millis(5));
+    let over = AtomicBool::new(false);
+    let folder = host.plugins();
+    thread::scope(|scope| {
+        scope.spawn(|| swap(&folder, &[&good, &evil, &newer], &over));
+        scope.spawn(|| {
+            let texts = [author.sign(&good, ""), author.sign(&newer, "")];
+            for text in texts.iter().cycle().take_while(|_| !over.load(Ordering::Relaxed)) {
+                fs::write(signature_in(&folder), text).unwrap();
+                thread::sleep(Duration::from_millis(7));
+            }
+        });
+        wait::until(PATIENCE, "some seconds of swaps", || (load.answered() >= 800).then_some(()));
+        over.store(true, Ordering::Relaxed);
+    });
+    put(&host, &evil, &author.sign(&good, ""));
+    host.until_refused("hello.so", "changed after signing");
+    put(&host, &newer, &author.sign(&newer, ""));
+    until_answered_by(&host, "1.0.2");
+    let tally = load.stop();
+    assert_eq!(tally.failures(), 0, "{tally}");
+    let evil = b"this is build 6.6.6\n".to_vec();
+    assert!(!tally.bodies.contains_key(&evil), "unsigned code ran: {tally}");
+}
+
+/// Puts one file after the other in the same place, now in one step and now in place.
+fn swap(folder: &Path, files: &[&PluginFile], over: &AtomicBool) {
+    let (target, aside) = (folder.join("hello.so"), folder.join("hello.so.new"));
+    for (number, file) in files.iter().cycle().take_while(|_| !over.load(Ordering::Relaxed)).enumerate() {
+        match number % 2 {
+            0 => fs::write(&target, file.bytes()).unwrap(),
+            _ => {
+                fs::write(&aside, file.bytes()).unwrap();
+                fs::rename(&aside, &target).unwrap();
+            }
+        }
+        // Sometimes long enough for it to settle.
+        thread::sleep(Duration::from_millis(if number % 8 == 7 { 400 } else { 3 }));
+    }
+}
+
+#[test]
+fn rotten_files_are_all_refused_where_signatures_are_asked_for() {
+    let author = Author::new();
+    let host = {
+        let mut host = host_under("enforce", &author);
+        host.run();
+        host
+    };
+    let whole = build("1.0.1");
+    let signature = author.sign(&whole, "");
+    let length = whole.bytes().len();
+    for number in 0..24 {
+        let at = length / 24 * number + 100;
+        let rotten = match number % 2 {
+            0 => whole.with_bytes(at, &[whole.bytes()[at] ^ 1]),
+            _ => whole.with_bytes(at, &[0x5a; 4_096]),
+        };
+        fs::write(host.plugins().join(format!("{number}.so.minisig")), &signature).unwrap();
+        rotten.write(&host.plugins(), &format!("{number}.so"));
+    }
+    let refused = || host.deployed().iter().filter(|row| row.text("state") == "refused").count();
+    wait::until(PATIENCE, "24 of 24 are refused", || (refused() == 24).then_some(()));
+    assert_eq!(host.http().get(VERSION).status, 404);
+}
+
+#[test]
+fn inspect_gives_the_verdict_of_the_host() {
+    let (author, stranger) = (Author::new(), Author::new());
+    let host = host_under("enforce", &author);
+    let file = hello().write(host.folder(), "hello.so").display().to_string();
+    let config = host.folder().join("config.toml").display().to_string();
+    let inspect = || host.command(&["plugin", "inspect", &file, "--config", &config]);
+    assert!(inspect().fails(1).contains("not signed"));
+    host.command(&["plugin", "inspect", &file]).succeeds();
+
+    fs::write(signature_in(host.folder()), author.sign(&hello(), "built on a Monday")).unwrap();
+    let told = inspect().succeeds();
+    assert!(told.contains("good, by key ") && told.contains("built on a Monday"), "{told}");
+    let told = host.command(&["plugin", "inspect", &file]).succeeds();
+    assert!(told.contains("not verified, claims to be by key ") && told.contains("built on a Monday"), "{told}");
+
+    fs::write(signature_in(host.folder()), stranger.sign(&hello(), "")).unwrap();
+    assert!(inspect().fails(1).contains("signed by the unknown key "));
+    fs::write(signature_in(host.folder()), author.sign(&build("1.0.1"), "")).unwrap();
+    assert!(inspect().fails(1).contains("changed after signing"));
+    configure(&host, &format!("[pins]\nhello = \"{}\"\n", sha256(&build("1.0.1"))));
+    assert!(inspect().fails(1).contains(&sha256(&hello())));
+}
+
+#[test]
+fn a_bad_key_or_pin_is_exit_2_naming_file_and_line() {
+    let host = Host::prepare();
+    let config = host.folder().join("config.toml").display().to_string();
+    let cases = [
+        ("[signatures]\nkeys = [\"RWQbroken\"]\n", "line 3", "expected a minisign public key"),
+        ("[signatures]\npolicy = \"strict\"\n", "line 3", "expected one of `off`, `warn`, `enforce`"),
+        ("[signatures]\npolicy = \"enforce\"\n", "line 2", "keys names none"),
+        ("\n[pins]\nhello = \"abc\"\n", "line 4", "expected a SHA-256"),
+    ];
+    for (text, line, expected) in cases {
+        configure(&host, text);
+        let error = Outcome::of(&["serve", "--config", &config], "").fails(2);
+        assert!([config.as_str(), line, expected].iter().all(|part| error.contains(part)), "{error}");
+    }
 }

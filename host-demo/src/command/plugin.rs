@@ -32,8 +32,11 @@ pub(super) enum Plugin {
     },
     /// Say what a plugin file is, without running any of it
     Inspect {
-        /// The file
+        /// The file; a signature is looked for beside it, in FILE.minisig
         file: PathBuf,
+        /// The configuration with the keys and pins to judge it by
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
     },
     /// Stop a plugin and keep it off
     Disable {
@@ -55,7 +58,7 @@ pub(super) enum Plugin {
 pub(super) fn run(server: &Server, command: Plugin) -> Result<(), Refusal> {
     match command {
         Plugin::List { json } => list(server, json),
-        Plugin::Inspect { file } => inspect::run(&file),
+        Plugin::Inspect { file, config } => inspect::run(&file, config),
         Plugin::Disable { id } => server.act(&Request::DisablePlugin { id }),
         Plugin::Enable { id } => server.act(&Request::EnablePlugin { id }),
         Plugin::Retry { id } => server.act(&Request::RetryPlugin { id }),

@@ -56,7 +56,7 @@ impl Executor {
         }
         self.act(id, |host| host.retry(id)).await?;
         let outcome = self.plugins()?.into_iter().find(|plugin| named(&plugin.id) || named(&plugin.file));
-        match outcome.filter(|_| self.running.is_some()).and_then(|plugin| plugin.reason) {
+        match outcome.as_ref().filter(|_| self.running.is_some()).and_then(PluginStatus::trouble) {
             Some(reason) => Err(Refusal::failed(format!("plugin: {id}: tried again: {reason}"))),
             None => Ok(self.deployed(id, "was tried again")),
         }

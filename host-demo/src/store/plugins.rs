@@ -1,6 +1,8 @@
 //! What is known of plugins across restarts: the last good version of each, which are disabled, and the files that are
 //! not to be tried again.
 
+use std::collections::BTreeMap;
+
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
@@ -104,17 +106,32 @@ impl Store {
         .await
     }
 
-    /// Forgets a plugin. Its settings stay.
+    /// Forgets a plugin. Its settings stay, and the version that it had if it was in service.
     ///
     /// # Errors
     /// [`StoreError::UnknownPlugin`], or the database failed.
     pub async fn remove_plugin(&self, id: &str) -> Result<(), StoreError> {
         let id = id.to_owned();
         self.write(move |db| {
+            let note = "INSERT OR REPLACE INTO last_versions (plugin, version)
+                        SELECT id, record ->> 'version' FROM plugins WHERE id = ?1 AND record ->> 'state' = 'active'";
+            db.execute(note, [&id])?;
             let changed = db.execute("DELETE FROM plugins WHERE id = ?1", [&id])?;
             known(changed, id)
         })
         .await
+    }
+
+    /// By id: the versions that plugins had when they were removed.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn last_versions(&self) -> Result<BTreeMap<String, String>, StoreError> {
+        self.inner.readers.read(|db| {
+            let mut query = db.prepare_cached("SELECT plugin, version FROM last_versions")?;
+            let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
     }
 
     /// Notes that the administrator switched a plugin off, or on again.

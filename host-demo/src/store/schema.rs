@@ -21,7 +21,8 @@ const APPLICATION_ID: i32 = 0x6864_7072;
 
 /// What takes the schema from one version to the next; its number is the count of the steps taken. Steps that were
 /// released never change: a change of the schema is a new step.
-const STEPS: [&str; 1] = ["
+const STEPS: [&str; 2] = [
+    "
     CREATE TABLE about (
         name TEXT PRIMARY KEY,
         value TEXT NOT NULL
@@ -80,7 +81,14 @@ const STEPS: [&str; 1] = ["
         reason TEXT NOT NULL,
         since INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
-"];
+",
+    "
+    CREATE TABLE last_versions (
+        plugin TEXT PRIMARY KEY,
+        version TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+",
+];
 
 /// Where the database of a state folder is.
 pub(super) fn path(folder: &Path) -> PathBuf {

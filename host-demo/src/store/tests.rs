@@ -260,6 +260,19 @@ async fn a_saved_plugin_stays_disabled() {
 }
 
 #[tokio::test]
+async fn a_removed_plugin_leaves_its_version_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    for (id, version, state) in [("echo", "1.9.0", "active"), ("bad", "3.0.0", "refused"), ("echo", "1.10.0", "active")]
+    {
+        let record = PluginRecord { id: id.into(), version: version.into(), state: state.into(), ..Default::default() };
+        store.save_plugin(&record).await.unwrap();
+        store.remove_plugin(id).await.unwrap();
+    }
+    assert_eq!(store.last_versions().unwrap(), [("echo".into(), "1.10.0".into())].into());
+}
+
+#[tokio::test]
 async fn a_closed_store_refuses_changes_and_still_reads() {
     let folder = tempfile::tempdir().unwrap();
     let store = with_users(folder.path(), &["ann@x"]).await;
@@ -295,7 +308,7 @@ fn a_file_that_is_not_ours_is_refused() {
 #[test]
 fn a_newer_schema_is_refused() {
     let newer = |path: &Path| Connection::open(path).unwrap().pragma_update(None, "user_version", 99).unwrap();
-    assert!(matches!(refused(newer), StoreError::Newer { found: 99, known: 1, .. }));
+    assert!(matches!(refused(newer), StoreError::Newer { found: 99, known: 2, .. }));
 }
 
 #[test]

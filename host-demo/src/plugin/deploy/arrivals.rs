@@ -8,12 +8,13 @@ use super::{
     books::{File, Kept, Serving, Travel},
     desk::{Desk, Message},
     digest::Digest,
-    folder::{FileName, Stamp},
+    folder::{FileName, Stamps},
     journey::{Candidate, End, Journey, Origin},
     refusal::Refusal,
     registry::Registry,
     settle::Sighting,
     status::{Actor, State, Subject},
+    vouch::Voucher,
 };
 use crate::store::Quarantined;
 
@@ -35,7 +36,7 @@ impl Registry {
         }
         match sighting {
             Sighting::Seen(file) => self.seen(file),
-            Sighting::Settled(file, stamp) => self.settled(file, stamp),
+            Sighting::Settled(file, stamps) => self.settled(file, stamps),
             Sighting::Missing(file) => {
                 if let Some(file) = self.books.files.get_mut(&file) {
                     file.here = false;
@@ -67,23 +68,23 @@ impl Registry {
         file.claims = claims;
     }
 
-    fn settled(&mut self, name: FileName, stamp: Stamp) {
+    fn settled(&mut self, name: FileName, stamps: Stamps) {
         let file = self.books.files.entry(name.clone()).or_insert_with(|| File::new(Actor::File));
         file.here = true;
         file.settling = None;
         match file.journey {
-            Some(_) => file.next = Some(stamp),
-            None => self.depart(name, stamp),
+            Some(_) => file.next = Some(stamps),
+            None => self.depart(name, stamps),
         }
     }
 
-    fn depart(&mut self, name: FileName, stamp: Stamp) {
+    fn depart(&mut self, name: FileName, stamps: Stamps) {
         let serves = self.books.served_from(&name).map(|(_, serving)| serving.staged.digest());
         let Some(file) = self.books.files.get_mut(&name) else { return };
         let actor = std::mem::replace(&mut file.actor, Actor::File);
         file.journey = Some(self.last_journey + 1);
         Subject::file(&name).step(State::Seen, State::Settled, actor);
-        self.set_out(Origin::Folder { file: name.clone(), stamp, serves }, Travel::new(name, actor));
+        self.set_out(Origin::Folder { file: name.clone(), stamps, serves }, Travel::new(name, actor));
     }
 
     /// Brings the last good version of a plugin back into service, if there is one and nothing else serves.
@@ -121,6 +122,24 @@ impl Registry {
         }
         travel.digest = Some(candidate.staged.digest());
         travel.candidate = Some(candidate);
+    }
+
+    /// Who vouches for a content is logged, and a doubt stays with the file for as long as it holds.
+    pub(super) async fn vouched(&mut self, journey: u64, voucher: &Voucher) {
+        let Some(travel) = self.books.travels.get(&journey) else { return };
+        let doubt = travel.digest.zip(voucher.doubt());
+        let (subject, name, kept) = (travel.subject(), travel.file.clone(), travel.kept.is_some());
+        let file = self.books.files.get_mut(&name).filter(|_| !kept);
+        let news = file.is_none_or(|file| std::mem::replace(&mut file.doubt, doubt.clone()) != doubt);
+        match (&doubt, voucher) {
+            (Some((_, doubt)), _) if news => subject.doubted(doubt),
+            (Some(_), _) | (None, Voucher::Nobody) => {}
+            (None, voucher) => subject.stays(&format!("signature: {voucher}")),
+        }
+        let served = self.books.served_from(&name).map(|(id, _)| id.clone());
+        if let Some(id) = served.filter(|_| news && !kept) {
+            self.record(&id).await;
+        }
     }
 
     pub(super) async fn ended(&mut self, journey: u64, result: Result<(), End>) {
@@ -162,7 +181,7 @@ impl Registry {
             Err(End::Refused(refusal)) => self.refuse(travel, refusal).await,
         }
         match next {
-            Some(stamp) if self.ending.is_none() => self.depart(travel.file.clone(), stamp),
+            Some(stamps) if self.ending.is_none() => self.depart(travel.file.clone(), stamps),
             None if settles_anew => {}
             _ => self.decided(&travel.file),
         }

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use super::{
     desk::Turn,
     digest::Digest,
-    folder::{FileName, Stamp},
+    folder::{FileName, Stamps},
     journey::{Candidate, End},
     probation::{Misconduct, Observation},
     refusal::Refusal,
@@ -36,6 +36,8 @@ pub struct Books {
     pub files: BTreeMap<FileName, File>,
     /// By number: contents on their way.
     pub travels: BTreeMap<u64, Travel>,
+    /// By id: the version that a plugin had when its file was removed, which an older one may not follow unasked.
+    pub last_versions: BTreeMap<String, String>,
     /// What took a process down, and how.
     pub quarantine: HashMap<Digest, String>,
 }
@@ -122,11 +124,13 @@ pub struct File {
     /// The journey of its content.
     pub journey: Option<u64>,
     /// A newer content, which settled while the journey was under way.
-    pub next: Option<Stamp>,
+    pub next: Option<Stamps>,
     /// The plugin that it holds, or held last.
     pub claims: Option<String>,
     /// Why its content is not taken.
     pub refused: Option<Refused>,
+    /// A content of this file that is taken, and what there is to say against it.
+    pub doubt: Option<(Digest, String)>,
     /// Who wanted it looked at.
     pub actor: Actor,
 }
@@ -239,6 +243,12 @@ impl Books {
         held.map(|(name, _)| name.clone()).collect()
     }
 
+    /// The last good version of a plugin, even if it was removed since.
+    pub fn last_version(&self, id: &str) -> Option<&str> {
+        let kept = self.plugins.get(id).and_then(|plugin| plugin.kept.as_ref());
+        kept.map(|kept| &kept.record.version).or_else(|| self.last_versions.get(id)).map(String::as_str)
+    }
+
     /// Whether this file is in the folder at this moment.
     pub fn is_here(&self, file: &FileName) -> bool {
         self.files.get(file).is_some_and(|file| file.here)
@@ -327,8 +337,15 @@ impl Serving {
 impl File {
     /// A file that has just come.
     pub fn new(actor: Actor) -> File {
-        let (claims, refused) = (None, None);
-        File { here: true, settling: Some(Timestamp::now()), journey: None, next: None, claims, refused, actor }
+        let (claims, refused, doubt) = (None, None, None);
+        File { here: true, settling: Some(Timestamp::now()), journey: None, next: None, claims, refused, doubt, actor }
+    }
+}
+
+impl File {
+    /// What there is to say against a content of it that serves.
+    pub fn doubt_about(&self, content: Digest) -> Option<String> {
+        self.doubt.as_ref().filter(|(digest, _)| *digest == content).map(|(_, doubt)| doubt.clone())
     }
 }
 

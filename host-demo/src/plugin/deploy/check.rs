@@ -5,7 +5,13 @@ use std::{fs::File, io::Read, os::unix::fs::OpenOptionsExt, path::Path};
 
 use plugin_api::manifest::Manifest;
 
-use super::{digest::Digest, elf::Library, folder::Stamp, refusal::Refusal};
+use super::{
+    digest::Digest,
+    elf::Library,
+    folder::Stamp,
+    refusal::Refusal,
+    vouch::{self, SIGNATURE_LIMIT, SIGNATURE_SUFFIX, Voucher, Vouching},
+};
 use crate::plugin::callbacks;
 
 /// The largest file that is taken, if the configuration names no other: 64 MiB.
@@ -29,6 +35,8 @@ pub struct Inspection {
     pub sha256: Digest,
     /// Its size in bytes.
     pub size: u64,
+    /// What there is to say of its signature.
+    pub signature: String,
     /// Whether this host would take it, as far as can be told without running it.
     pub verdict: Result<(), Refusal>,
 }
@@ -68,15 +76,40 @@ impl Offer {
     }
 }
 
-/// Looks at a file anywhere on this machine without loading it.
+/// Looks at a file anywhere on this machine, and at the signature beside it, without loading it.
 ///
 /// # Errors
 /// It can't be read, or is no plugin.
-pub fn inspect(path: &Path) -> Result<Inspection, Refusal> {
+pub fn inspect(path: &Path, vouching: &Vouching) -> Result<Inspection, Refusal> {
     let bytes = read_regular(path, DEFAULT_LIMIT)?;
-    let manifest = manifest(&bytes)?;
-    let verdict = Offer::of_this_host().satisfies(&manifest);
-    Ok(Inspection { verdict, manifest, sha256: Digest::of(&bytes), size: bytes.len() as u64 })
+    let (manifest, sha256) = (manifest(&bytes)?, Digest::of(&bytes));
+    let signature = signature_beside(path);
+    let judged = signature
+        .clone()
+        .and_then(|signature| vouching.judge(&manifest, sha256, &bytes, signature.as_deref()))
+        .and_then(|voucher| Offer::of_this_host().satisfies(&manifest).map(|()| voucher));
+    let signature = match (&judged, signature.ok().flatten()) {
+        (Ok(voucher @ (Voucher::Key { .. } | Voucher::Pin)), _) => voucher.to_string(),
+        (Ok(Voucher::Doubt(doubt)), _) => format!("{}{doubt}", Voucher::TAKEN),
+        (_, None) => "none".into(),
+        (_, Some(text)) => vouch::claims(&text).map_or_else(
+            || "unreadable".into(),
+            |(key, comment)| format!("not verified, claims to be by key {key}: {comment}"),
+        ),
+    };
+    let (size, verdict) = (bytes.len() as u64, judged.map(drop));
+    Ok(Inspection { manifest, sha256, size, signature, verdict })
+}
+
+fn signature_beside(path: &Path) -> Result<Option<String>, Refusal> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(SIGNATURE_SUFFIX);
+    if !Path::new(&name).exists() {
+        return Ok(None);
+    }
+    let bytes =
+        read_regular(Path::new(&name), SIGNATURE_LIMIT).map_err(|cause| Refusal::Signature(cause.to_string()))?;
+    String::from_utf8(bytes).map(Some).map_err(|cause| Refusal::Signature(cause.to_string()))
 }
 
 /// Before 1.0 a minor version breaks as a major one does later.
@@ -169,6 +202,7 @@ mod tests {
         let path = folder.path().join("hello");
         let bytes = plugin_bytes("id=hello\nversion=1.0.0\nabi=9\ntarget=t\n");
         std::fs::write(&path, &bytes).unwrap();
+        let inspect = |path: &Path| inspect(path, &Vouching::default());
         let inspection = inspect(&path).unwrap();
         assert_eq!((inspection.manifest.id.as_str(), inspection.size), ("hello", bytes.len() as u64));
         assert!(matches!(inspection.verdict, Err(Refusal::Abi { .. })));

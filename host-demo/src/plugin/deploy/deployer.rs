@@ -16,6 +16,7 @@ use super::{
     stage::Staging,
     status::{Counters, PluginStatus},
     trust::Trust,
+    vouch::Vouching,
     watch::Watch,
 };
 use crate::{
@@ -53,6 +54,8 @@ pub struct DeployConfig {
     /// How long a version that took over is on probation: usually [`DEFAULT_WINDOW`](super::probation::DEFAULT_WINDOW); zero
     /// for not at all.
     pub health_window: Duration,
+    /// Who must vouch for contents.
+    pub vouching: Vouching,
 }
 
 /// What the administrator can want of a plugin.
@@ -116,6 +119,8 @@ impl Deployer {
         let records = store.plugins().map_err(DeployError::Store)?;
         let quarantined = store.quarantined().map_err(DeployError::Store)?;
         let kept: Vec<_> = records.iter().flat_map(PluginRecord::copies).map(str::to_owned).collect();
+        let mut books = Books::restore(records, quarantined, &config.state);
+        books.last_versions = store.last_versions().map_err(DeployError::Store)?;
         let workshop = Arc::new(workshop(&config, &kept, services).map_err(DeployError::System)?);
         let (messages, inbox) = mpsc::channel(MESSAGES);
         let watch = {
@@ -127,7 +132,7 @@ impl Deployer {
         let (ready, ready_seen) = watch::channel(false);
         let counters = Arc::new(Counters::default());
         let registry = Registry {
-            books: Books::restore(records, quarantined, &config.state),
+            books,
             first: Default::default(),
             folder_is_open: true,
             health_window: config.health_window,
@@ -231,6 +236,7 @@ fn workshop(config: &DeployConfig, kept: &[String], services: Arc<dyn Services>)
         staging: Staging::open(&config.state, kept)?,
         prober: Prober::this_program(),
         offer: Offer::of_this_host(),
+        vouching: config.vouching.clone(),
         limit: config.limit,
         services,
         benches: Semaphore::new(BENCHES),
@@ -296,6 +302,7 @@ mod tests {
                 memory: u64::MAX,
                 trust_everybody: false,
                 health_window: Duration::ZERO,
+                vouching: Default::default(),
             };
             let routes = Arc::new(Routes::from_pointee(RouteTable::default()));
             let services = Nobody::new(self.root.path().join("data"));

@@ -12,6 +12,7 @@ use super::{
     journey::{Candidate, End},
     probation::Misconduct,
     status::State,
+    vouch::Voucher,
     watch::Report,
 };
 use crate::plugin::generation::Generation;
@@ -35,6 +36,13 @@ pub enum Message {
         journey: u64,
         /// What it carries.
         candidate: Box<Candidate>,
+    },
+    /// A journey knows who vouches for what it carries.
+    Vouched {
+        /// Which.
+        journey: u64,
+        /// Who.
+        voucher: Voucher,
     },
     /// A journey wants to run the plugin's code.
     Turn {
@@ -116,6 +124,11 @@ impl Desk {
     /// Tells what is carried.
     pub async fn carries(&self, candidate: &Candidate) {
         self.tell(Message::Carries { journey: self.journey, candidate: Box::new(candidate.clone()) }).await;
+    }
+
+    /// Tells who vouches for it.
+    pub async fn vouched(&self, voucher: Voucher) {
+        self.tell(Message::Vouched { journey: self.journey, voucher }).await;
     }
 
     /// Waits until no other version of the plugin is between its trial and service.

@@ -8,7 +8,7 @@ use std::{
     ffi::{CStr, OsStr, OsString},
     fmt,
     fs::File,
-    io,
+    io::{self, Read},
     os::{
         fd::{AsFd, OwnedFd},
         unix::ffi::OsStrExt,
@@ -24,6 +24,7 @@ use rustix::{
 use super::{
     refusal::{Kind, Refusal},
     trust::Trust,
+    vouch::{SIGNATURE_LIMIT, SIGNATURE_SUFFIX},
 };
 
 /// The longest file name that is taken. File systems allow 255 bytes, and notes have longer names than their files.
@@ -59,6 +60,11 @@ impl FileName {
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The name of its signature.
+    pub fn signature(&self) -> String {
+        format!("{}{SIGNATURE_SUFFIX}", self.0)
     }
 }
 
@@ -119,6 +125,55 @@ impl From<&Stat> for Stamp {
     }
 }
 
+/// The stamps of a file and of the signature beside it: the two are read as one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamps {
+    /// Of the file.
+    pub file: Stamp,
+    /// Of what lies under the name of its signature.
+    pub signature: Option<Stamp>,
+}
+
+/// A file that may be read, and the signature beside it.
+#[derive(Debug)]
+pub struct Opened {
+    /// The file.
+    pub file: File,
+    /// As the two were when they were opened.
+    pub stamps: Stamps,
+    signature: Option<Result<File, Refusal>>,
+}
+
+impl Opened {
+    /// The text of the signature, if there is one.
+    ///
+    /// # Errors
+    /// What lies there is no such text.
+    pub fn signature(&mut self) -> Result<Option<String>, Refusal> {
+        let unusable = |cause: String| Refusal::Signature(cause);
+        match self.signature.take() {
+            None => Ok(None),
+            Some(Err(Refusal::NotAFile(kind))) => Err(unusable(format!("it is {kind}"))),
+            Some(Err(refusal)) => Err(unusable(refusal.to_string())),
+            Some(Ok(file)) => signature_text(file).map(Some),
+        }
+    }
+}
+
+/// Reads a signature, which is small.
+///
+/// # Errors
+/// It is no text, or larger than any signature.
+pub fn signature_text(file: File) -> Result<String, Refusal> {
+    let mut text = String::new();
+    let unusable = |cause: String| Refusal::Signature(cause);
+    file.take(SIGNATURE_LIMIT + 1).read_to_string(&mut text).map_err(|cause| unusable(cause.to_string()))?;
+    match text.len() as u64 > SIGNATURE_LIMIT {
+        true => Err(unusable(format!("it is larger than {SIGNATURE_LIMIT} bytes"))),
+        false => Ok(text),
+    }
+}
+
 /// Which folder it was: another one mounted, moved or made in its place has another identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Identity {
@@ -143,7 +198,7 @@ pub struct Contents {
     /// Which folder it is.
     pub identity: Identity,
     /// What may be a plugin by its name. It may still be a directory or a pipe: see [`Stamp::odd_kind`].
-    pub files: BTreeMap<FileName, Stamp>,
+    pub files: BTreeMap<FileName, Stamps>,
     /// What can't be a plugin by its name, and why; what is expected beside plugins is left out.
     pub skipped: Vec<(OsString, &'static str)>,
     /// Whether nobody else can change what lies here.
@@ -181,20 +236,28 @@ impl DropFolder {
         }
     }
 
-    /// Opens a file for reading, if it is a regular one that only trusted users can change, and gives its stamp.
+    /// Opens a file for reading, if it is a regular one that only trusted users can change, and the signature beside it,
+    /// whoever can change that: it speaks for itself or not at all.
     /// A pipe or a link that took its place since the last look does not block and is not followed.
-    pub fn open(&self, name: &FileName) -> Result<(File, Stamp), Refusal> {
+    pub fn open(&self, name: &FileName) -> Result<Opened, Refusal> {
         let folder = self.open_folder().map_err(|cause| Refusal::Unreadable(cause.to_string()))?;
         self.trust.folder(&self.path, &folder)?;
-        let (file, stamp) = open_at(&folder, name)?;
+        let (file, stamp) = open_at(&folder, name.as_str())?;
         self.trust.file(&self.path.join(name.as_str()), &stamp)?;
-        Ok((file, stamp))
+        let (signature, its_stamp) = match stamp_at(&folder, &name.signature()) {
+            Err(Errno::NOENT) => (None, None),
+            Err(cause) => (Some(Err(Refusal::Unreadable(cause.to_string()))), None),
+            Ok(stamp) => (Some(open_at(&folder, &name.signature()).map(|(file, _)| file)), Some(stamp)),
+        };
+        Ok(Opened { file, stamps: Stamps { file: stamp, signature: its_stamp }, signature })
     }
 
-    /// Opens a file for a question about it, without judging whom it belongs to.
-    pub fn peek(&self, name: &FileName) -> Result<File, Refusal> {
-        let folder = self.open_folder().map_err(|cause| Refusal::Unreadable(cause.to_string()))?;
-        open_at(&folder, name).map(|(file, _)| file)
+    /// Opens a file and its signature for a question about them, without judging whom they belong to. What can't be opened is
+    /// left out.
+    pub fn peek(&self, name: &FileName) -> Vec<File> {
+        let Ok(folder) = self.open_folder() else { return Vec::new() };
+        let names = [name.as_str(), &name.signature()];
+        names.into_iter().filter_map(|name| open_at(&folder, name).ok()).map(|(file, _)| file).collect()
     }
 
     /// A descriptor of the folder that is there now, and which one it is.
@@ -213,15 +276,18 @@ impl DropFolder {
     }
 }
 
-fn open_at(folder: &OwnedFd, name: &FileName) -> Result<(File, Stamp), Refusal> {
+fn stamp_at(folder: &OwnedFd, name: &str) -> Result<Stamp, Errno> {
+    rustix::fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW).map(|stat| Stamp::from(&stat))
+}
+
+fn open_at(folder: &OwnedFd, name: &str) -> Result<(File, Stamp), Refusal> {
     let unreadable = |cause: Errno| Refusal::Unreadable(cause.to_string());
     // Asked before it is opened, because opening a device can have effects of its own.
-    let before = rustix::fs::statat(folder, name.as_str(), AtFlags::SYMLINK_NOFOLLOW).map_err(unreadable)?;
-    if let Some(kind) = Stamp::from(&before).odd_kind() {
+    if let Some(kind) = stamp_at(folder, name).map_err(unreadable)?.odd_kind() {
         return Err(Refusal::NotAFile(kind));
     }
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = match rustix::fs::openat(folder, name.as_str(), flags, Mode::empty()) {
+    let file = match rustix::fs::openat(folder, name, flags, Mode::empty()) {
         Ok(file) => File::from(file),
         Err(Errno::LOOP) => return Err(Refusal::NotAFile(Kind::Link)),
         Err(cause) => return Err(unreadable(cause)),
@@ -244,7 +310,7 @@ fn identity(folder: &OwnedFd) -> io::Result<Identity> {
     })
 }
 
-type Names = (BTreeMap<FileName, Stamp>, Vec<(OsString, &'static str)>);
+type Names = (BTreeMap<FileName, Stamps>, Vec<(OsString, &'static str)>);
 
 fn list(folder: &OwnedFd) -> io::Result<Names> {
     let mut files = BTreeMap::new();
@@ -258,8 +324,8 @@ fn list(folder: &OwnedFd) -> io::Result<Names> {
         match FileName::parse(name) {
             Err(_) if is_expected(name) => {}
             Err(why) => skipped.push((name.to_owned(), why)),
-            Ok(file) => match rustix::fs::statat(folder, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW) {
-                Ok(stat) => drop(files.insert(file, Stamp::from(&stat))),
+            Ok(file) => match stamps(folder, &file) {
+                Ok(stamps) => drop(files.insert(file, stamps)),
                 // Gone between the listing and the question.
                 Err(Errno::NOENT) => {}
                 Err(cause) => return Err(cause.into()),
@@ -269,10 +335,20 @@ fn list(folder: &OwnedFd) -> io::Result<Names> {
     Ok((files, skipped))
 }
 
-/// What lies beside plugins without being one: our notes.
+fn stamps(folder: &OwnedFd, name: &FileName) -> Result<Stamps, Errno> {
+    let signature = match stamp_at(folder, &name.signature()) {
+        Err(Errno::NOENT) => None,
+        other => Some(other?),
+    };
+    Ok(Stamps { file: stamp_at(folder, name.as_str())?, signature })
+}
+
+/// What lies beside plugins without being one: their signatures, and our notes.
 fn is_expected(name: &OsStr) -> bool {
     let name = name.as_bytes();
-    name.ends_with(NOTE_SUFFIX.as_bytes()) || name.starts_with(NOTE_IN_THE_MAKING.as_bytes())
+    name.ends_with(b".so.minisig")
+        || name.ends_with(NOTE_SUFFIX.as_bytes())
+        || name.starts_with(NOTE_IN_THE_MAKING.as_bytes())
 }
 
 fn os_str(name: &CStr) -> &OsStr {
@@ -330,6 +406,7 @@ mod tests {
         let _socket = std::os::unix::net::UnixListener::bind(at("socket.so")).unwrap();
         fs::write(at("x.so.tmp"), b"").unwrap();
         fs::write(at("x.so.rejected.txt"), b"").unwrap();
+        fs::write(at("x.so.minisig"), b"").unwrap();
 
         let started = Instant::now();
         let seen = contents(&folder);
@@ -369,8 +446,31 @@ mod tests {
         let path = directory.path().join("x.so");
         fs::write(&path, b"one").unwrap();
         let first = contents(&folder).files[&name("x.so")];
-        assert_eq!(folder.open(&name("x.so")).unwrap().1, first);
+        assert_eq!(folder.open(&name("x.so")).unwrap().stamps, first);
         fs::write(&path, b"longer").unwrap();
-        assert_ne!(contents(&folder).files[&name("x.so")], first);
+        assert_ne!(contents(&folder).files[&name("x.so")].file, first.file);
+    }
+
+    #[test]
+    fn a_signature_is_read_with_its_file() {
+        let (directory, folder) = folder();
+        let (path, signature) = (directory.path().join("x.so"), directory.path().join("x.so.minisig"));
+        fs::write(&path, b"one").unwrap();
+        let unsigned = contents(&folder).files[&name("x.so")];
+        assert_eq!(folder.open(&name("x.so")).unwrap().signature(), Ok(None));
+
+        fs::write(&signature, b"signed").unwrap();
+        let signed = contents(&folder).files[&name("x.so")];
+        assert_ne!(signed, unsigned);
+        let mut opened = folder.open(&name("x.so")).unwrap();
+        assert_eq!((opened.stamps, opened.signature()), (signed, Ok(Some("signed".into()))));
+
+        fs::remove_file(&signature).unwrap();
+        make_pipe(&signature);
+        let refused = folder.open(&name("x.so")).unwrap().signature().unwrap_err();
+        assert_eq!(refused, Refusal::Signature("it is a named pipe".into()));
+        fs::remove_file(&signature).unwrap();
+        fs::write(&signature, vec![b'x'; SIGNATURE_LIMIT as usize + 1]).unwrap();
+        assert!(matches!(folder.open(&name("x.so")).unwrap().signature(), Err(Refusal::Signature(_))));
     }
 }

@@ -14,12 +14,13 @@ use super::{
     check::Offer,
     desk::{Desk, Turn},
     digest::Digest,
-    folder::{DropFolder, FileName, Stamp},
+    folder::{DropFolder, FileName, Stamps},
     probe::{self, Prober},
     refusal::Refusal,
     retire,
     stage::{NotCopied, Part, StagedFile, Staging},
     status::{State, Subject},
+    vouch::Vouching,
     within::{Overdue, telling, within},
 };
 use crate::plugin::{
@@ -43,6 +44,8 @@ pub struct Workshop {
     pub prober: Prober,
     /// What this host offers.
     pub offer: Offer,
+    /// Whose word counts.
+    pub vouching: Vouching,
     /// The largest file.
     pub limit: u64,
     /// What plugins may ask of this server.
@@ -58,8 +61,8 @@ pub enum Origin {
     Folder {
         /// Its name.
         file: FileName,
-        /// Its stamp when it had settled.
-        stamp: Stamp,
+        /// Its stamps when it had settled.
+        stamps: Stamps,
         /// What this file serves already: the same again is no reason to load.
         serves: Option<Digest>,
     },
@@ -140,10 +143,11 @@ impl Journey {
 
     async fn go(&self) -> Result<(), End> {
         let candidate = match &self.origin {
-            Origin::Folder { file, stamp, serves } => {
-                let part = self.stage(file.clone(), *stamp).await?;
+            Origin::Folder { file, stamps, serves } => {
+                let part = self.stage(file.clone(), *stamps).await?;
                 self.desk.step(State::Staged, Some(part.digest())).await;
-                if *serves == Some(part.digest()) {
+                // With the same content, the signature beside it may still be another.
+                if *serves == Some(part.digest()) && !self.workshop.vouching.asks() {
                     return Err(End::Same);
                 }
                 self.identify(part).await?
@@ -159,6 +163,10 @@ impl Journey {
     }
 
     async fn enter_service(&self, candidate: &Candidate) -> Result<(), End> {
+        self.vouch(candidate).await?;
+        if matches!(self.origin, Origin::Folder { serves, .. } if serves == Some(candidate.staged.digest())) {
+            return Err(End::Same);
+        }
         self.workshop.offer.satisfies(&candidate.manifest)?;
         self.desk.step(State::Checked, None).await;
         let Turn { number } = self.desk.wait_for_turn().await?;
@@ -175,14 +183,18 @@ impl Journey {
         published
     }
 
-    async fn stage(&self, file: FileName, stamp: Stamp) -> Result<Part, End> {
+    async fn stage(&self, file: FileName, stamps: Stamps) -> Result<Part, End> {
         let copied = self.at_bench(move |workshop| {
-            let (source, now) = workshop.folder.open(&file)?;
-            if now != stamp {
+            let mut source = workshop.folder.open(&file)?;
+            if source.stamps != stamps {
                 return Ok(None);
             }
-            match workshop.staging.copy(&source, &stamp, workshop.limit) {
-                Ok(part) => Ok(Some(part)),
+            let signature = if workshop.vouching.asks() { source.signature()? } else { None };
+            match workshop.staging.copy(&source.file, &stamps.file, workshop.limit) {
+                Ok(mut part) => {
+                    part.signature = signature;
+                    Ok(Some(part))
+                }
                 Err(NotCopied::Changed) => Ok(None),
                 Err(NotCopied::Refused(refusal)) => Err(refusal),
             }
@@ -207,6 +219,21 @@ impl Journey {
             Ok(Candidate { manifest, staged })
         };
         self.at_bench(identify).await
+    }
+
+    /// Finds out who vouches for the copy: its bytes, never those in the drop folder, which may be others by now.
+    async fn vouch(&self, candidate: &Candidate) -> Result<(), Refusal> {
+        if !self.workshop.vouching.asks() {
+            return Ok(());
+        }
+        let Candidate { manifest, staged } = candidate.clone();
+        let judge = move |workshop: &Workshop| {
+            let (bytes, signature) = (staged.verified_bytes()?, staged.signature()?);
+            workshop.vouching.judge(&manifest, staged.digest(), &bytes, signature.as_deref())
+        };
+        let voucher = self.at_bench(judge).await?;
+        self.desk.vouched(voucher).await;
+        Ok(())
     }
 
     /// Does blocking work off the reactor, at one of a few benches.

@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //! [`watch`] looks at the [`folder`] and lets files [`settle`]; a [`journey`] takes each content the whole way, through
-//! [`stage`], [`check`] (with [`elf`]), [`probe`] and [`budget`], or ends in a [`refusal`]. The [`registry`] decides about all
+//! [`stage`], [`check`] (with [`elf`]), [`vouch`], [`probe`] and [`budget`], or ends in a [`refusal`]. The [`registry`] decides about all
 //! plugins by its [`books`], publishes them, has them pass their [`probation`], and sends them into [`retire`]; what comes to it
 //! through the [`desk`] it handles in [`arrivals`] and [`commands`]. [`deployer`] is the handle on all of it, [`status`] what
 //! the administrator sees of it, [`notice`] what who has only the folder does, [`cost`] what ended versions keep.
@@ -33,5 +33,7 @@ pub mod status;
 mod sys;
 mod trust;
 pub mod verdict;
+mod version;
+pub mod vouch;
 mod watch;
 mod within;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::probation::Misconduct;
+use super::{digest::Digest, probation::Misconduct};
 
 /// Who can put it right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +104,36 @@ pub enum Refusal {
         missing: Vec<String>,
         /// What there is.
         offered: Vec<String>,
+    },
+    /// No signature beside it.
+    Unsigned,
+    /// A signature by nobody that the administrator named.
+    UnknownKey {
+        /// The number of the key.
+        key: String,
+    },
+    /// A signature by a known key, over another content.
+    Altered {
+        /// The number of the key.
+        key: String,
+    },
+    /// The signature file can't be used.
+    Signature(String),
+    /// Signed once, and older than the last good version.
+    Downgrade {
+        /// Its version.
+        version: String,
+        /// The last good version.
+        last: String,
+    },
+    /// Not the content that the administrator pinned.
+    NotPinned {
+        /// The plugin.
+        id: String,
+        /// The hash of the file.
+        sha256: Digest,
+        /// The hashes that are taken.
+        pinned: Vec<Digest>,
     },
     /// Another file holds the same plugin.
     SameId {
@@ -228,6 +258,29 @@ impl fmt::Display for Refusal {
                 missing.join(", "),
                 offered.join(", ")
             ),
+            Unsigned => f.write_str(
+                "not signed: no .minisig file beside it: get the signature from its author, or pin its hash in the configuration",
+            ),
+            UnknownKey { key } => write!(
+                f,
+                "signed by the unknown key {key}: if you trust it, add it to the keys in the configuration, or pin the hash of \
+                 the file"
+            ),
+            Altered { key } => write!(
+                f,
+                "changed after signing: the .minisig file beside it is by key {key}, but over another content: get both files again"
+            ),
+            Signature(cause) => write!(f, "the .minisig file beside it can't be used: {cause}: get it again, or delete it"),
+            Downgrade { version, last } => write!(
+                f,
+                "older than the last good version, {version} after {last}, which a signature does not excuse: use a later build, \
+                 or pin the hash of this one in the configuration"
+            ),
+            NotPinned { id, sha256, pinned } => {
+                write!(f, "its SHA-256 is {sha256}, but what is pinned for {id} is ")?;
+                let pinned: Vec<_> = pinned.iter().map(ToString::to_string).collect();
+                write!(f, "{}: get that build, or change the pin in the configuration", pinned.join(" or "))
+            }
             SameId { id, stays, refused } => {
                 write!(f, "{refused} holds the plugin {id}, which {stays} serves already: delete one of the two files")
             }

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    books::{Books, Kept, Leaving, Serving},
+    books::{Books, Kept, Leaving, Serving, Travel},
     commands::{Reply, Vigil, tell_of_settings},
     desk::{Message, Retirement, Turn},
     folder::FileName,
@@ -120,6 +120,7 @@ impl Registry {
                 }
             }
             Message::Carries { journey, candidate } => self.carries(journey, *candidate),
+            Message::Vouched { journey, voucher } => self.vouched(journey, &voucher).await,
             Message::Turn { journey, reply } => self.asked_for_turn(journey, reply),
             Message::Publish { journey, generation, reply } => {
                 let published = self.publish(journey, generation).await;
@@ -172,6 +173,7 @@ impl Registry {
         if let Some(reason) = travel.digest.and_then(|digest| self.books.quarantine.get(&digest)) {
             return Err(Refusal::Quarantined { reason: reason.clone(), retry: id.to_owned() }.into());
         }
+        self.check_progress(id, travel)?;
         let (file, digest) = (travel.file.clone(), travel.digest);
         let plugin = self.books.plugins.entry(id.to_owned()).or_default();
         if let Some(serving) = plugin.serving.as_mut().filter(|serving| Some(serving.staged.digest()) == digest) {
@@ -182,6 +184,15 @@ impl Registry {
         }
         plugin.numbers += 1;
         Ok(Turn { number: plugin.numbers })
+    }
+
+    /// The kept version is this server's own, and may be older than what failed after it.
+    fn check_progress(&self, id: &str, travel: &Travel) -> Result<(), Refusal> {
+        let from_folder = travel.candidate.as_ref().filter(|_| travel.kept.is_none());
+        from_folder.map_or(Ok(()), |Candidate { manifest, staged }| {
+            let last = self.books.last_version(id);
+            self.workshop.vouching.check_progress(id, &manifest.version, staged.digest(), last)
+        })
     }
 
     /// Whether what a journey carries should still come into service.
@@ -351,6 +362,9 @@ impl Registry {
     pub async fn forget(&mut self, id: &str) {
         let Some(plugin) = self.books.plugins.get_mut(id) else { return };
         plugin.disabled = false;
+        if let Some(kept) = &plugin.kept {
+            self.books.last_versions.insert(id.to_owned(), kept.record.version.clone());
+        }
         for kept in [plugin.kept.take(), plugin.former.take()].into_iter().flatten() {
             if !plugin.needs(&kept.staged) {
                 kept.staged.delete();

@@ -81,9 +81,10 @@ impl Books {
         })
     }
 
-    /// What is wrong with the file of a plugin that serves on nevertheless.
+    /// What is wrong with the file of a plugin that serves nevertheless.
     pub fn trouble_with_file(&self, serving: &Serving) -> Option<String> {
-        let refused = self.files.get(&serving.file)?.refused.as_ref()?;
+        let file = self.files.get(&serving.file)?;
+        let Some(refused) = &file.refused else { return file.doubt_about(serving.staged.digest()) };
         let running = &serving.generation.manifest().version;
         let waiting = refused.version.as_ref().map(|version| format!(" ({version})")).unwrap_or_default();
         Some(format!("running {running} (kept), {}{waiting} on disk was refused: {}", serving.file, refused.refusal))

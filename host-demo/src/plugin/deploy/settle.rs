@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    folder::{Contents, FileName, Identity, Stamp, View},
+    folder::{Contents, FileName, Identity, Stamps, View},
     refusal::Refusal,
     sys::Writers,
 };
@@ -27,7 +27,7 @@ pub enum Sighting {
     /// A file appeared or began to change.
     Seen(FileName),
     /// A file is whole as far as can be told from outside: it is time to read it.
-    Settled(FileName, Stamp),
+    Settled(FileName, Stamps),
     /// A file is not there at this moment.
     Missing(FileName),
     /// A file was removed.
@@ -50,7 +50,7 @@ pub struct Settling {
 }
 
 struct Track {
-    stamp: Stamp,
+    stamps: Stamps,
     home: Identity,
     since: Instant,
     reported: bool,
@@ -124,10 +124,10 @@ impl Settling {
     }
 
     fn observe_present(&mut self, contents: &Contents, now: Instant, sightings: &mut Vec<Sighting>) {
-        for (file, &stamp) in &contents.files {
-            let fresh = Track { stamp, home: contents.identity, since: now, reported: false, absence: Absence::Here };
+        for (file, &stamps) in &contents.files {
+            let fresh = Track { stamps, home: contents.identity, since: now, reported: false, absence: Absence::Here };
             match self.tracks.get_mut(file) {
-                Some(track) if track.stamp == stamp && track.absence == Absence::Here => {
+                Some(track) if track.stamps == stamps && track.absence == Absence::Here => {
                     track.home = contents.identity;
                 }
                 Some(track) => {
@@ -181,7 +181,7 @@ impl Settling {
             let due = !track.reported && track.absence == Absence::Here && now - track.since >= QUIET;
             if due && writers(file) != Writers::Some {
                 track.reported = true;
-                sightings.push(Sighting::Settled(file.clone(), track.stamp));
+                sightings.push(Sighting::Settled(file.clone(), track.stamps));
             }
         }
     }
@@ -248,6 +248,24 @@ mod tests {
         assert_eq!(scene.after(299), []);
         assert!(settled(&scene.after(1)));
         assert_eq!(scene.after(10_000), []);
+    }
+
+    #[test]
+    fn a_signature_settles_with_its_file() {
+        let mut scene = Scene::with_settled_file();
+        fs::write(scene.path("plugins/x.so.minisig"), b"signed").unwrap();
+        assert_eq!(scene.after(10), [Sighting::Seen(file())]);
+        assert!(settled(&scene.after(300)));
+        // A new file, and before it has settled its new signature.
+        fs::write(scene.path("plugins/x.so"), b"longer").unwrap();
+        assert_eq!(scene.after(10), [Sighting::Seen(file())]);
+        fs::write(scene.path("plugins/x.so.minisig"), b"signed again").unwrap();
+        assert_eq!(scene.after(299), []);
+        assert_eq!(scene.after(299), []);
+        assert!(settled(&scene.after(1)));
+        fs::remove_file(scene.path("plugins/x.so.minisig")).unwrap();
+        assert_eq!(scene.after(10), [Sighting::Seen(file())]);
+        assert!(settled(&scene.after(300)));
     }
 
     #[test]

@@ -12,8 +12,9 @@ use std::{
 
 use super::{
     digest::{Digest, Hasher},
-    folder::Stamp,
+    folder::{Stamp, signature_text},
     refusal::Refusal,
+    vouch::SIGNATURE_SUFFIX,
 };
 
 /// The folder within the state folder.
@@ -33,9 +34,11 @@ pub struct Part {
     path: PathBuf,
     number: u64,
     digest: Digest,
+    /// The text of the signature that lay beside the file.
+    pub signature: Option<String>,
 }
 
-/// A copy that may be loaded: 0500, never written to again.
+/// A copy that may be loaded: 0500, never written to again. Its signature lies beside it, so that it can be judged again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StagedFile {
     path: PathBuf,
@@ -59,7 +62,9 @@ impl Staging {
             if let Some(number) = number_of(Path::new(&name)) {
                 last = last.max(number);
             }
-            if keep.iter().any(|kept| Path::new(kept) == Path::new(FOLDER).join(&name)) {
+            let owner = name.to_string_lossy();
+            let owner = owner.strip_suffix(SIGNATURE_SUFFIX).unwrap_or(&owner);
+            if keep.iter().any(|kept| Path::new(kept) == Path::new(FOLDER).join(owner)) {
                 continue;
             }
             // A folder is what a trial was given for its data.
@@ -80,7 +85,10 @@ impl Staging {
         let file = File::open(&kept.path).map_err(unreadable)?;
         let stamp = Stamp::of(&file).map_err(unreadable)?;
         match self.copy(&file, &stamp, stamp.size) {
-            Ok(part) if part.digest == kept.digest => part.name(id),
+            Ok(mut part) if part.digest == kept.digest => {
+                part.signature = kept.signature()?;
+                part.name(id)
+            }
             Ok(_) | Err(NotCopied::Changed) => Err(kept.altered()),
             Err(NotCopied::Refused(refusal)) => Err(refusal),
         }
@@ -95,7 +103,8 @@ impl Staging {
             return Err(Refusal::TooLarge { size: stamp.size, limit }.into());
         }
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let mut part = Part { path: self.folder.join(format!("{number}.{PART}")), number, digest: Digest::default() };
+        let path = self.folder.join(format!("{number}.{PART}"));
+        let mut part = Part { path, number, digest: Digest::default(), signature: None };
         let mut target = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part.path)?;
         // One byte more than there should be tells a file that grows.
         part.digest = hash_and_copy(&mut file.take(stamp.size + 1), &mut target)?;
@@ -147,6 +156,11 @@ impl Part {
     /// The system refused.
     pub fn name(self, id: &str) -> Result<StagedFile, Refusal> {
         let path = self.path.with_file_name(format!("{id}-{}-{}.so", self.digest, self.number));
+        if let Some(signature) = &self.signature {
+            let mut file = OpenOptions::new();
+            let file = file.write(true).create_new(true).mode(0o400).open(signature_of(&path));
+            file.and_then(|mut file| file.write_all(signature.as_bytes())).map_err(staging)?;
+        }
         fs::set_permissions(&self.path, Permissions::from_mode(0o500)).map_err(staging)?;
         fs::rename(&self.path, &path).map_err(staging)?;
         Ok(StagedFile { path, digest: self.digest })
@@ -183,6 +197,18 @@ impl StagedFile {
         Refusal::Damaged(format!("the kept copy {} was altered", self.path.display()))
     }
 
+    /// The text of its signature, if it has one.
+    ///
+    /// # Errors
+    /// It can't be read.
+    pub fn signature(&self) -> Result<Option<String>, Refusal> {
+        match File::open(signature_of(&self.path)) {
+            Ok(file) => signature_text(file).map(Some),
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(cause) => Err(Refusal::Signature(cause.to_string())),
+        }
+    }
+
     /// Where it lies.
     pub fn path(&self) -> &Path {
         &self.path
@@ -205,15 +231,22 @@ impl StagedFile {
     /// The disk failed.
     pub fn sync(&self) -> io::Result<()> {
         File::open(&self.path)?.sync_all()?;
+        match File::open(signature_of(&self.path)) {
+            Ok(signature) => signature.sync_all()?,
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
+            Err(cause) => return Err(cause),
+        }
         File::open(self.path.parent().unwrap_or(Path::new("/")))?.sync_all()
     }
 
     /// Deletes the file. A library that is mapped from it stays mapped.
     pub fn delete(&self) {
-        if let Err(cause) = fs::remove_file(&self.path)
-            && cause.kind() != io::ErrorKind::NotFound
-        {
-            log::warn!("{} can't be deleted: {cause}", self.path.display());
+        for path in [&self.path, &signature_of(&self.path)] {
+            if let Err(cause) = fs::remove_file(path)
+                && cause.kind() != io::ErrorKind::NotFound
+            {
+                log::warn!("{} can't be deleted: {cause}", path.display());
+            }
         }
     }
 }
@@ -237,6 +270,12 @@ fn hash_and_copy(from: &mut impl Read, to: &mut File) -> Result<Digest, NotCopie
 /// Whether a path is that of a staged copy, here or under another state folder.
 pub fn is_staged(path: &Path) -> bool {
     path.parent().is_some_and(|folder| folder.ends_with(FOLDER)) && number_of(path).is_some()
+}
+
+fn signature_of(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(SIGNATURE_SUFFIX);
+    name.into()
 }
 
 /// The number in `7.part` and `presence-<sha256>-7.so`.
@@ -351,6 +390,27 @@ mod tests {
         fs::remove_file(kept.path()).unwrap();
         fs::write(kept.path(), b"abd").unwrap();
         assert!(matches!(scene.staging.duplicate(&kept, "kept"), Err(Refusal::Damaged(_))));
+    }
+
+    #[test]
+    fn a_signature_stays_with_its_copy() {
+        let scene = Scene::new(b"abc");
+        let signed = |text: &str| {
+            let mut part = scene.copy(100).unwrap();
+            part.signature = Some(text.into());
+            part.name("x").unwrap()
+        };
+        let (kept, former) = (signed("one"), signed("two"));
+        assert_eq!((kept.signature(), former.signature()), (Ok(Some("one".into())), Ok(Some("two".into()))));
+        kept.sync().unwrap();
+        former.delete();
+        assert_eq!(scene.names().len(), 2);
+        signed("three");
+        let again = scene.staging.duplicate(&kept, "x").unwrap();
+        assert_eq!(again.signature(), kept.signature());
+        Staging::open(scene.state.path(), &[kept.relative()]).unwrap();
+        assert_eq!((scene.names().len(), kept.signature()), (2, Ok(Some("one".into()))));
+        assert_eq!(scene.copy(100).unwrap().name("x").unwrap().signature(), Ok(None));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{digest::Digest, refusal::Refusal};
+use super::{digest::Digest, refusal::Refusal, vouch::Voucher};
 
 /// Where a version is on its way. In logs these names are in capitals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -109,6 +109,13 @@ mod rfc3339 {
     }
 }
 
+impl PluginStatus {
+    /// What is wrong, as opposed to what is taken with a warning.
+    pub fn trouble(&self) -> Option<&str> {
+        self.reason.as_deref().filter(|reason| !reason.starts_with(Voucher::TAKEN))
+    }
+}
+
 /// Who set a version on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Actor {
@@ -164,6 +171,11 @@ impl Subject {
     /// Writes the line of something that leads to no other state.
     pub fn stays(&self, what: &str) {
         log::info!("{self}: {what}");
+    }
+
+    /// Writes the line of something that is taken with a doubt.
+    pub fn doubted(&self, doubt: &str) {
+        log::warn!("{self}: {doubt}");
     }
 
     /// Writes the line of a refusal.
