@@ -8,11 +8,23 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
+use super::{
+    callbacks,
+    calls::{Calls, Place, Tally},
+    context::{Context, Hold},
+    exchange::{Abandoned, Answer, Pending, on_worker},
+    request::{OwnedRequest, Request},
+    route::{Route, RouteError},
+    services::Services,
+    shown,
+    threads::{Busy, Threads},
+};
+use crate::store::SettingSchema;
 use abi_stable::{
     library::{AbiHeaderRef, ROOT_MODULE_LOADER_NAME_WITH_NUL},
     std_types::RResult,
@@ -28,20 +40,6 @@ use plugin_api::{
     },
     manifest::Manifest,
 };
-use tokio::sync::Notify;
-
-use super::{
-    callbacks,
-    context::{Context, Hold},
-    exchange::{Abandoned, Answer, Pending, on_worker},
-    health::{Health, Tally},
-    request::{OwnedRequest, Request},
-    route::{Route, RouteError},
-    services::Services,
-    shown,
-    threads::{Busy, Threads},
-};
-use crate::store::SettingSchema;
 
 /// How long a handler that is cut may take to notice.
 const JOB_PATIENCE: Duration = Duration::from_secs(3);
@@ -206,9 +204,7 @@ fn start(
         http,
         routes,
         threads: Threads::new(name.into()),
-        health: Health::default(),
-        in_flight: Arc::default(),
-        closed: AtomicBool::new(false),
+        calls: Calls::default(),
         cut: AtomicBool::new(false),
     })
 }
@@ -238,38 +234,19 @@ pub struct Generation {
     http: Option<PluginHttpRef>,
     routes: Vec<Route>,
     threads: Threads,
-    health: Health,
-    in_flight: Arc<InFlight>,
-    closed: AtomicBool,
+    calls: Calls,
     cut: AtomicBool,
-}
-
-#[derive(Default)]
-struct InFlight {
-    count: AtomicUsize,
-    none: Notify,
 }
 
 /// The right to call a generation, counted until it is dropped.
 pub struct Call {
     generation: Arc<Generation>,
-    _in_flight: InFlightGuard,
+    place: Place,
 }
 
-struct InFlightGuard(Arc<InFlight>);
-
-impl InFlightGuard {
-    fn new(in_flight: &Arc<InFlight>) -> InFlightGuard {
-        in_flight.count.fetch_add(1, Ordering::SeqCst);
-        InFlightGuard(in_flight.clone())
-    }
-}
-
-impl Drop for InFlightGuard {
+impl Drop for Call {
     fn drop(&mut self) {
-        if self.0.count.fetch_sub(1, Ordering::SeqCst) == 1 {
-            self.0.none.notify_waiters();
-        }
+        self.generation.calls.end(self.place);
     }
 }
 
@@ -301,7 +278,7 @@ impl Generation {
 
     /// How many requests and streams are not finished.
     pub fn in_flight(&self) -> usize {
-        self.in_flight.count.load(Ordering::SeqCst)
+        self.calls.open()
     }
 
     /// Its name in logs and of its threads: `presence#3`.
@@ -316,13 +293,17 @@ impl Generation {
 
     /// How its requests went so far.
     pub fn tally(&self) -> Tally {
-        self.health.tally()
+        self.calls.tally()
     }
 
     /// Begins a call. `None`: this generation takes no more; look the route up again.
     pub fn enter(self: &Arc<Self>) -> Option<Call> {
-        let guard = InFlightGuard::new(&self.in_flight);
-        (!self.closed.load(Ordering::SeqCst)).then(|| Call { generation: self.clone(), _in_flight: guard })
+        let call = self.count_in();
+        (!self.calls.is_closed()).then_some(call)
+    }
+
+    fn count_in(self: &Arc<Self>) -> Call {
+        Call { place: self.calls.begin(), generation: self.clone() }
     }
 
     /// Tells the plugin that a setting changed, and waits for it to have taken note.
@@ -341,7 +322,7 @@ impl Generation {
     /// Takes no more calls: whoever comes with an old table looks the route up again. To be called when a table without this
     /// generation has been published.
     pub fn close(&self) {
-        self.closed.store(true, Ordering::SeqCst);
+        self.calls.close();
     }
 
     /// Tells the plugin to send its streams' clients away.
@@ -354,17 +335,9 @@ impl Generation {
         self.context.disown();
     }
 
-    /// Waits until nothing is in flight.
+    /// Waits until nothing is in flight. To be asked when it takes no more calls.
     pub async fn drained(&self) {
-        loop {
-            let none = self.in_flight.none.notified();
-            tokio::pin!(none);
-            none.as_mut().enable();
-            if self.in_flight() == 0 {
-                return;
-            }
-            none.await;
-        }
+        self.calls.ended().await;
     }
 
     /// Takes no more calls, and gives up those that are left. Answers how many there were.
@@ -400,7 +373,7 @@ impl Call {
     /// The plugin gave none.
     pub async fn answer(&self, index: usize, request: &Request<'_>) -> Result<Answer, CallError> {
         let result = self.ask(index, request).await;
-        self.generation.health.count(&result);
+        self.generation.calls.count(self.place, &result);
         result
     }
 
@@ -453,7 +426,7 @@ async fn answer_on_thread(
     let mut pending = begin(generation)?;
     let token = pending.token();
     let (returned, mut returns) = tokio::sync::oneshot::channel();
-    let running = InFlightGuard::new(&generation.in_flight);
+    let running = generation.count_in();
     let job = move || {
         let handled = request.borrow().with_view(|view| http.handle()(index, view, token));
         drop(running);

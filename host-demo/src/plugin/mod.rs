@@ -4,19 +4,19 @@
 //! [`deploy`] is the way of a file: from the drop folder into service, and out of it. It leads to a [`generation`], one loaded version
 //! of a plugin: it opens the library, starts it, passes requests in and ends it. What it is lent of the server stands in
 //! [`services`], given through the tables in [`callbacks`] and marked by its [`context`]. Answers come back through [`exchange`],
-//! [`health`] counts how they went; [`threads`] and [`changes`] are the threads that the host makes for a generation, [`leaks`] looks
+//! [`calls`] counts them and how they went; [`threads`] and [`changes`] are the threads that the host makes for a generation, [`leaks`] looks
 //! at what it keeps. [`route`] is the table by which HTTP finds the generation for a path; [`shown`] makes what plugins say fit to be
 //! shown.
 
 #[allow(unsafe_code, reason = "a context that comes back from a plugin")]
 mod callbacks;
+mod calls;
 mod changes;
 mod context;
 pub mod deploy;
 pub mod exchange;
 #[allow(unsafe_code, reason = "opens a library and reads its root")]
 pub mod generation;
-mod health;
 pub mod leaks;
 pub mod request;
 pub mod route;

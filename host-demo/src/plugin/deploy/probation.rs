@@ -22,7 +22,7 @@ use super::{
     status::{Actor, State},
     within::{Overdue, within},
 };
-use crate::plugin::{generation::Generation, health::Tally};
+use crate::plugin::{calls::Tally, generation::Generation};
 
 /// How long a version is on probation, if the configuration does not say otherwise.
 pub const DEFAULT_WINDOW: Duration = Duration::from_secs(10);

@@ -1,6 +1,9 @@
 //! A generation seen from both sides: the plugins here are tables written by hand, whose functions the test controls.
 
-use std::{sync::atomic::AtomicU8, thread};
+use std::{
+    sync::atomic::{AtomicU8, AtomicUsize},
+    thread,
+};
 
 use abi_stable::{
     StableAbi,
