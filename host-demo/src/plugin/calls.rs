@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use super::{exchange::Answer, generation::CallError};
 
 /// More than HTTP workers on most machines; threads beyond that share.
-const LINES: usize = 16;
+pub const LINES: usize = 16;
 
 /// The calls of one generation.
 #[derive(Default)]
@@ -45,7 +45,7 @@ pub struct Tally {
 impl Calls {
     /// Counts a call that begins. To be ended, whatever becomes of it.
     pub fn begin(&self) -> Place {
-        let place = Place::of_this_thread();
+        let place = Place(line_of_this_thread());
         self.lines[place.0].open.fetch_add(1, Ordering::SeqCst);
         place
     }
@@ -110,18 +110,17 @@ impl Calls {
     }
 }
 
-impl Place {
-    fn of_this_thread() -> Place {
-        static THREADS: AtomicUsize = AtomicUsize::new(0);
-        thread_local! {
-            static PLACE: Cell<Option<Place>> = const { Cell::new(None) };
-        }
-        PLACE.get().unwrap_or_else(|| {
-            let place = Place(THREADS.fetch_add(1, Ordering::Relaxed) % LINES);
-            PLACE.set(Some(place));
-            place
-        })
+/// The cache line, of [`LINES`], on which this thread counts.
+pub fn line_of_this_thread() -> usize {
+    static THREADS: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static LINE: Cell<Option<usize>> = const { Cell::new(None) };
     }
+    LINE.get().unwrap_or_else(|| {
+        let line = THREADS.fetch_add(1, Ordering::Relaxed) % LINES;
+        LINE.set(Some(line));
+        line
+    })
 }
 
 #[cfg(test)]

@@ -5,10 +5,7 @@
 
 use std::{
     cell::Cell,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
@@ -22,9 +19,10 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use slab::Slab;
 use tokio::sync::oneshot;
 
+use super::calls::{LINES, line_of_this_thread};
+
 /// The most bytes of a stream that may wait for its client.
 pub const STREAM_BUFFER: usize = 64 * 1024;
-const SHARDS: usize = 16;
 
 /// A plugin's answer to a request.
 #[derive(Debug)]
@@ -70,8 +68,18 @@ pub enum Written {
 /// The requests of one generation that are not answered in full.
 #[derive(Default)]
 pub struct Exchanges {
-    shards: [Mutex<Slab<Entry>>; SHARDS],
-    sequence: AtomicU32,
+    shards: [Shard; LINES],
+}
+
+/// The exchanges that were opened by one thread, or by few.
+#[derive(Default)]
+#[repr(align(128))]
+struct Shard(Mutex<Entries>);
+
+#[derive(Default)]
+struct Entries {
+    slab: Slab<Entry>,
+    sequence: u32,
 }
 
 struct Entry {
@@ -95,10 +103,11 @@ impl Exchanges {
     /// Opens an exchange.
     pub fn begin(&self) -> Pending<'_> {
         let (sender, answer) = oneshot::channel();
-        let sequence = self.sequence.fetch_add(1, Ordering::Relaxed);
-        let shard = sequence as usize % SHARDS;
-        let index = self.shards[shard].lock().insert(Entry { sequence, state: State::Waiting(sender) });
-        let place = index * SHARDS + shard;
+        let shard = line_of_this_thread();
+        let mut entries = self.shards[shard].0.lock();
+        entries.sequence = entries.sequence.wrapping_add(1);
+        let sequence = entries.sequence;
+        let place = entries.slab.insert(Entry { sequence, state: State::Waiting(sender) }) * LINES + shard;
         Pending { exchanges: self, token: (place as u64) << 32 | u64::from(sequence), answer }
     }
 
@@ -165,7 +174,7 @@ impl Exchanges {
     /// Gives up all that is left. Answers how many there were.
     pub fn abandon_all(&self, reason: &str) -> usize {
         let left: Vec<Entry> =
-            self.shards.iter().flat_map(|shard| std::mem::take(&mut *shard.lock())).map(|(_, e)| e).collect();
+            self.shards.iter().flat_map(|shard| std::mem::take(&mut shard.0.lock().slab)).map(|(_, e)| e).collect();
         let count = left.len();
         for entry in left {
             match entry.state {
@@ -179,14 +188,14 @@ impl Exchanges {
 
     fn with<R>(&self, token: u64, act: impl FnOnce(&mut State) -> Result<R, Closed>) -> Result<R, Closed> {
         let (shard, index, sequence) = place(token);
-        let mut slab = self.shards[shard].lock();
-        let entry = slab.get_mut(index).filter(|entry| entry.sequence == sequence).ok_or(Closed)?;
+        let mut entries = self.shards[shard].0.lock();
+        let entry = entries.slab.get_mut(index).filter(|entry| entry.sequence == sequence).ok_or(Closed)?;
         act(&mut entry.state)
     }
 
     fn take(&self, token: u64, fits: impl FnOnce(&State) -> bool) -> Result<State, Closed> {
         let (shard, index, sequence) = place(token);
-        let mut slab = self.shards[shard].lock();
+        let slab = &mut self.shards[shard].0.lock().slab;
         slab.get(index).filter(|entry| entry.sequence == sequence && fits(&entry.state)).ok_or(Closed)?;
         Ok(slab.remove(index).state)
     }
@@ -194,7 +203,7 @@ impl Exchanges {
 
 fn place(token: u64) -> (usize, usize, u32) {
     let place = (token >> 32) as usize;
-    (place % SHARDS, place / SHARDS, token as u32)
+    (place % LINES, place / LINES, token as u32)
 }
 
 impl Pending<'_> {
@@ -357,6 +366,8 @@ impl std::fmt::Debug for StreamBody {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use super::*;
 
     fn answer(text: &'static str) -> Answer {
@@ -380,8 +391,8 @@ mod tests {
     #[test]
     fn a_stale_token_finds_nothing_though_its_place_is_taken_again() {
         let exchanges = Exchanges::default();
-        let tokens: Vec<u64> = (0..SHARDS).map(|_| exchanges.begin().token()).collect();
-        let later: Vec<_> = (0..SHARDS).map(|_| exchanges.begin()).collect();
+        let tokens: Vec<u64> = (0..LINES).map(|_| exchanges.begin().token()).collect();
+        let later: Vec<_> = (0..LINES).map(|_| exchanges.begin()).collect();
         for token in tokens {
             assert_eq!(exchanges.respond(token, answer("late")), Err(Closed));
         }
@@ -452,7 +463,7 @@ mod tests {
         // Whoever waited leaves while the plugin opens its stream.
         pending.answer.close();
         assert_eq!(exchanges.open(pending.token(), StatusCode::OK, Vec::new(), || ()), Err(Closed));
-        assert!(exchanges.shards.iter().all(|shard| shard.lock().is_empty()));
+        assert!(exchanges.shards.iter().all(|shard| shard.0.lock().slab.is_empty()));
     }
 
     /// A waker that comes back to the stream, as that of the last task of a runtime may.
