@@ -9,6 +9,7 @@
 //! host          starts the server in a temporary folder, runs its commands, kills and restarts it
 //! plugin_file   variants of a plugin file
 //! drop_style    the ways in which people copy files
+//! foreign       libraries made from C
 //! xmpp          a blocking client on a raw socket
 //! http          a client, raw requests, and a load generator
 //! wait          waiting for an event, with a deadline
@@ -21,6 +22,7 @@
 pub mod artefacts;
 pub mod author;
 pub mod drop_style;
+pub mod foreign;
 pub mod host;
 pub mod http;
 pub mod plugin_file;

@@ -97,6 +97,13 @@ impl PluginFile {
         path
     }
 
+    /// The text of its manifest.
+    #[track_caller]
+    pub fn manifest(&self) -> &str {
+        let (start, end) = self.descriptor();
+        std::str::from_utf8(&self.0[start..end]).expect("a manifest is text")
+    }
+
     /// Where the descriptor of the manifest note stands.
     #[track_caller]
     fn descriptor(&self) -> (usize, usize) {

@@ -77,34 +77,6 @@ fn overwriting_the_presence_service_under_load_fails_no_request() {
 }
 
 #[test]
-fn a_deleted_plugin_is_gone_and_its_settings_stay() {
-    let host = Host::with_presence();
-    host.set("presence.available_text", "Am Platz");
-    let target = "/plugins/presence/status?type=text";
-    assert_eq!(host.http().get(target).status, 200);
-    fs::remove_file(host.plugins().join("presence.so")).unwrap();
-    wait::until(PATIENCE, "the route is gone", || (host.http().get(target).status == 404).then_some(()));
-
-    host.drop_plugin(&artefacts().presence, "presence.so");
-    wait::until(PATIENCE, "the route is back", || (host.http().get(target).status == 200).then_some(()));
-    assert_eq!(host.command(&["setting", "get", "presence.available_text"]).succeeds().trim_end(), "Am Platz");
-}
-
-#[test]
-fn a_folder_that_is_gone_is_not_an_undeployment() {
-    let host = host_with_hello("1.0.0");
-    let aside = host.folder().join("aside");
-    fs::rename(host.plugins(), &aside).unwrap();
-    // Long enough for an undeployment, had the file alone been deleted.
-    let load = Load::start(host.process().ready().http, VERSION, 1, Duration::from_millis(100));
-    wait::until(PATIENCE, "five seconds of requests", || (load.answered() >= 50).then_some(()));
-    assert_eq!(load.stop().failures(), 0);
-    fs::rename(&aside, host.plugins()).unwrap();
-    PluginFile::hello("1.0.1").write(&host.plugins(), "hello.so");
-    until_answered_by(&host, "1.0.1");
-}
-
-#[test]
 fn a_disabled_plugin_serves_again_once_enabled() {
     let host = host_with_hello("1.0.0");
     host.command(&["plugin", "disable", "hello"]).succeeds();

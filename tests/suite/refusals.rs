@@ -86,11 +86,6 @@ fn a_plugin_whose_start_fails() {
 }
 
 #[test]
-fn a_plugin_whose_start_panics() {
-    overwritten_by(artefacts().fixture("start_panics"), "the pot fell off the table");
-}
-
-#[test]
 fn a_bad_file_alone_is_refused_too() {
     let host = Host::start();
     host.drop_plugin(artefacts().fixture("start_fails"), "bad.so");
@@ -114,16 +109,6 @@ fn a_retry_that_fails_again_says_so_again() {
 }
 
 #[test]
-fn two_files_with_one_identity() {
-    let host = host_with_hello();
-    let copy = PluginFile::read(artefacts().fixture("hello")).with_version("1.0.1");
-    copy.write(&host.plugins(), "another.so");
-    let refused = host.until_refused("another.so", "hello.so");
-    assert_ne!(refused.text("state"), "active");
-    still_serves(&host);
-}
-
-#[test]
 fn a_file_that_others_may_write() {
     let host = Host::start();
     let file = host.folder().join("loose.so");
@@ -132,21 +117,6 @@ fn a_file_that_others_may_write() {
     fs::rename(&file, host.plugins().join("loose.so")).unwrap();
     host.until_refused("loose.so", "666");
     assert_eq!(host.http().get(VERSION).status, 404);
-}
-
-#[test]
-fn what_is_no_regular_file() {
-    let host = host_with_hello();
-    let plugins = host.plugins();
-    assert!(Command::new("mkfifo").arg(plugins.join("pipe.so")).status().unwrap().success());
-    fs::create_dir(plugins.join("folder.so")).unwrap();
-    std::os::unix::fs::symlink("/nowhere", plugins.join("dangling.so")).unwrap();
-    fs::write(plugins.join("half.so.tmp"), "not a plugin").unwrap();
-    fs::write(plugins.join(".hidden.so"), "not a plugin").unwrap();
-    // None of them keeps the host from seeing the next good file.
-    let newer = PluginFile::read(artefacts().fixture("hello")).with_version("1.0.1").write(host.folder(), "newer.so");
-    host.drop_plugin(&newer, "hello.so");
-    host.until_version("hello", "1.0.1");
 }
 
 #[test]

@@ -6,7 +6,6 @@ use tests::{
     artefacts::artefacts,
     host::{Host, PATIENCE},
     http::load::Load,
-    plugin_file::PluginFile,
     wait,
     xmpp::{Error, befriend},
 };
@@ -66,21 +65,6 @@ fn sigterm_ends_everything_in_order() {
     assert!(matches!(&end, Error::Stream(condition) if condition == "system-shutdown"), "{end}");
     host.run();
     host.login("alice");
-}
-
-#[test]
-fn a_bad_file_at_the_start_leaves_the_last_good_version_serving() {
-    let mut host = Host::prepare();
-    let good = PluginFile::read(artefacts().fixture("hello"));
-    good.write(&host.plugins(), "hello.so");
-    host.run();
-    assert_eq!(host.http().get("/plugins/hello/version").status, 200);
-
-    good.truncated(1, 2).write(&host.plugins(), "hello.so");
-    host.until_refused("hello.so", "truncated");
-    host.crash_and_restart();
-    assert_eq!(host.http().get("/plugins/hello/version").text(), "this is build 1.0.0\n");
-    host.until_refused("hello.so", "truncated");
 }
 
 #[test]

@@ -18,6 +18,7 @@ use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
+    process::{Command, Stdio},
     time::Duration,
 };
 
@@ -84,6 +85,13 @@ impl Host {
         self.manner.through = through.map(str::to_owned).to_vec();
     }
 
+    /// Whether this machine lets its users have [namespaces](Host::in_namespace).
+    pub fn has_namespaces() -> bool {
+        let arguments = ["--user", "--map-root-user", "--mount", "true"];
+        let made = Command::new("unshare").args(arguments).stderr(Stdio::null()).status();
+        made.is_ok_and(|status| status.success())
+    }
+
     /// Starts the process and waits until it is ready.
     #[track_caller]
     pub fn run(&mut self) {
@@ -119,6 +127,17 @@ impl Host {
         self.folder.path().join("state")
     }
 
+    /// How we see what the host sees at this path: the same, unless it runs in a [namespace](Host::in_namespace).
+    #[track_caller]
+    pub fn visible(&self, path: &Path) -> PathBuf {
+        match &self.process {
+            Some(process) if !self.manner.through.is_empty() => {
+                Path::new(&format!("/proc/{}/root", process.id())).join(path.strip_prefix("/").unwrap_or(path))
+            }
+            _ => path.to_owned(),
+        }
+    }
+
     /// The drop folder.
     pub fn plugins(&self) -> PathBuf {
         self.folder.path().join("plugins")
@@ -145,6 +164,12 @@ impl Host {
     #[track_caller]
     pub fn http(&self) -> http::Client {
         http::Client::new(self.process().ready().http)
+    }
+
+    /// A client of the public HTTP listener that waits for a minute and more.
+    #[track_caller]
+    pub fn patient_http(&self) -> http::Client {
+        http::Client::with_patience(self.process().ready().http, Duration::from_secs(90))
     }
 
     /// A client of the console.
@@ -183,7 +208,7 @@ impl Host {
     /// Runs a command with something on its standard input.
     #[track_caller]
     pub fn command_with_input(&self, arguments: &[&str], input: &str) -> Outcome {
-        let state = self.state().display().to_string();
+        let state = self.visible(&self.state()).display().to_string();
         Outcome::of(&[arguments, &["--state", &state]].concat(), input)
     }
 

@@ -61,13 +61,18 @@ pub struct Client {
 impl Client {
     /// A client of the server at `address`. Each request has a connection of its own.
     pub fn new(address: SocketAddr) -> Client {
+        Client::with_patience(address, PATIENCE)
+    }
+
+    /// As [`new`](Client::new), for answers that take so long.
+    pub fn with_patience(address: SocketAddr, patience: Duration) -> Client {
         let config = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
             .max_idle_connections(0)
             .allow_non_standard_methods(true)
-            .timeout_global(Some(PATIENCE));
+            .timeout_global(Some(patience));
         Client { agent: config.build().new_agent(), address }
     }
 

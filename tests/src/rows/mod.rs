@@ -8,10 +8,22 @@
 //! watched      a host under load, counted before and after
 //! report       what a row says of itself
 //! writing      every way to write a file                     P1, P2, P4 to P6, P28, P30, P31
-//! swaps        one version after the other                    P3
+//! bad_files    what must not be taken                        P7, P13, P32, P36
+//! starts       plugins that start badly                      P15, P16, P40
+//! requests     what happens to requests                      P17, P20, P25, P26
+//! swaps        one version after the other                   P3, P41, P43
+//! restarts     kills, and what serves afterwards             P23, P24
+//! folder       what happens to the folder and the disk       P27, P37, P38
 //! ```
+//!
+//! The rows that are missing have tests of their own in the suite.
 
+mod bad_files;
+mod folder;
 mod report;
+mod requests;
+mod restarts;
+mod starts;
 mod swaps;
 mod watched;
 mod writing;
@@ -67,9 +79,27 @@ pub const ROWS: &[Row] = &[
     Row { number: "P4", fault: "every style of copying", try_out: writing::every_style },
     Row { number: "P5", fault: "a slow copy", try_out: writing::slow_copy },
     Row { number: "P6", fault: "a copy in two parts", try_out: writing::two_parts },
+    Row { number: "P7", fault: "truncated files", try_out: bad_files::truncated },
+    Row { number: "P13", fault: "initialisers that take their process down", try_out: bad_files::constructors },
+    Row { number: "P15", fault: "a start that panics", try_out: starts::panics },
+    Row { number: "P16", fault: "a start that hangs", try_out: starts::hangs },
+    Row { number: "P17", fault: "handlers that panic", try_out: requests::panics },
+    Row { number: "P20", fault: "handlers that hang", try_out: requests::hangs },
+    Row { number: "P23", fault: "a restart with a bad file", try_out: restarts::bad_file },
+    Row { number: "P24", fault: "a kill at every step", try_out: restarts::kills },
+    Row { number: "P25", fault: "swaps with requests in flight", try_out: requests::in_flight },
+    Row { number: "P26", fault: "long requests and streams at a swap", try_out: requests::drains },
+    Row { number: "P27", fault: "a plugin removed and dropped again", try_out: folder::removed },
     Row { number: "P28", fault: "a file that changes between two looks", try_out: writing::restless },
     Row { number: "P30", fault: "touch, and the same content again", try_out: writing::nothing_new },
     Row { number: "P31", fault: "a time of change that goes back", try_out: writing::back_in_time },
+    Row { number: "P32", fault: "entries that are no plugin files", try_out: bad_files::odd_entries },
+    Row { number: "P36", fault: "two files with one plugin", try_out: bad_files::twins },
+    Row { number: "P37", fault: "a folder that is gone, and no inotify", try_out: folder::vanished },
+    Row { number: "P38", fault: "a full disk", try_out: folder::disk_full },
+    Row { number: "P40", fault: "many plugins at the start", try_out: starts::many },
+    Row { number: "P41", fault: "files, commands and deletions at once", try_out: swaps::all_at_once },
+    Row { number: "P43", fault: "thread keys and mappings run out", try_out: swaps::budget },
 ];
 
 /// The row of this number.

@@ -1,7 +1,8 @@
 //! A host under a steady load, with somebody logged in, counted before and after.
 
 use std::{
-    path::PathBuf,
+    fs, io,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -33,6 +34,20 @@ pub fn host_with_hello() -> Host {
     PluginFile::hello(&version(0)).write(&host.plugins(), "hello.so");
     host.run();
     host
+}
+
+/// The names in a folder.
+#[track_caller]
+pub fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let name = |entry: io::Result<fs::DirEntry>| entry.expect("the folder can be read").file_name();
+    entries.map(|entry| name(entry).to_string_lossy().into_owned()).collect()
+}
+
+/// The names of the copies that a host keeps.
+#[track_caller]
+pub fn copies(host: &Host) -> Vec<String> {
+    names(&host.visible(&host.state()).join("staging"))
 }
 
 /// A host that is being used while something happens to it.
@@ -107,7 +122,19 @@ impl Watched {
 
     /// As [`end`](Watched::end), with what visitors saw.
     #[track_caller]
-    pub fn end_with_tally(mut self, done: impl Into<String>) -> (Report, Tally) {
+    pub fn end_with_tally(self, done: impl Into<String>) -> (Report, Tally) {
+        let (report, tally, _) = self.end_with_all(done);
+        (report, tally)
+    }
+
+    /// As [`end`](Watched::end), with the host, which goes on.
+    #[track_caller]
+    pub fn end_with_host(self) -> Host {
+        self.end_with_all("").2
+    }
+
+    #[track_caller]
+    fn end_with_all(mut self, done: impl Into<String>) -> (Report, Tally, Host) {
         let after = self.host.process().census();
         let tally = self.load.stop();
         assert_eq!(tally.failures(), 0, "{tally}");
@@ -115,6 +142,6 @@ impl Watched {
         let asked = Instant::now();
         self.user.settle().expect("the session lives on");
         assert!(asked.elapsed() < PATIENCE, "a ping took {:?}", asked.elapsed());
-        (Report::new(done).requests(&tally).census(self.before, after), tally)
+        (Report::new(done).requests(&tally).census(self.before, after), tally, self.host)
     }
 }
