@@ -2,8 +2,8 @@
 
 use std::{
     fs::{self, File},
-    io::Write,
-    os::unix::fs::PermissionsExt,
+    io::{self, Write},
+    os::unix::fs::{PermissionsExt, chown},
     path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
     thread,
@@ -140,6 +140,122 @@ fn a_retry_that_succeeds_takes_the_note_away() {
     until_note_is_gone(&host);
     host.until_version("hello", "1.0.1");
     assert_eq!(host.http().get(VERSION).status, 200);
+}
+
+/// Says that a test is left out. Written by hand: the harness would keep what `eprintln!` says of a test that passes.
+fn skipped(what: &str, why: &str) {
+    let notice = format!("SKIPPED: {what}: {why}\n");
+    io::stderr().write_all(notice.as_bytes()).expect("standard error is open");
+}
+
+fn is_superuser() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Somebody who is neither the user of the host nor the superuser.
+const STRANGER: u32 = 12_345;
+
+/// Takes a version that is moved into the folder as `cause` left it, expects a refusal because of `words`, and the version
+/// itself once `mend` was done.
+#[track_caller]
+fn refused_until_mended(
+    host: &Host,
+    version: &str,
+    cause: impl Fn(&Path) -> io::Result<()>,
+    words: &str,
+    mend: impl Fn(&Path) -> io::Result<()>,
+) {
+    let (before, target) = (host.http().get(VERSION), host.plugins().join("hello.so"));
+    let file = build(version).write(host.folder(), "arriving.so");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    cause(&file).unwrap();
+    fs::rename(&file, &target).unwrap();
+    host.until_refused("hello.so", words);
+    assert_eq!(host.http().get(VERSION).text(), before.text(), "{words}");
+    mend(&target).unwrap();
+    until_answered_by(host, version);
+}
+
+fn mode(mode: u32) -> impl Fn(&Path) -> io::Result<()> {
+    move |path| fs::set_permissions(path, fs::Permissions::from_mode(mode))
+}
+
+fn owner(user: u32) -> impl Fn(&Path) -> io::Result<()> {
+    move |path| chown(path, Some(user), None)
+}
+
+#[test]
+fn what_others_can_change_is_refused() {
+    let host = host_with_hello();
+    let (folder, above) = (host.plugins(), host.folder().to_owned());
+    refused_until_mended(&host, "1.0.1", mode(0o664), "refusing: mode 0664 of ", mode(0o644));
+    refused_until_mended(&host, "1.0.2", |_| mode(0o757)(&folder), "refusing: mode 0757 of ", |_| mode(0o755)(&folder));
+    refused_until_mended(&host, "1.0.3", |_| mode(0o770)(&above), "refusing: mode 0770 of ", |_| mode(0o700)(&above));
+    // Where only owners may rename what is there, others may write beside it; but not in the folder itself.
+    mode(0o1777)(&above).unwrap();
+    build("1.0.4").write(&folder, "hello.so");
+    until_answered_by(&host, "1.0.4");
+    refused_until_mended(
+        &host,
+        "1.0.5",
+        |_| mode(0o1777)(&folder),
+        "refusing: mode 1777 of ",
+        |_| mode(0o755)(&folder),
+    );
+}
+
+#[test]
+fn what_belongs_to_a_stranger_is_refused() {
+    if !is_superuser() {
+        return skipped("what belongs to a stranger", "only the superuser can give files away");
+    }
+    let host = host_with_hello();
+    let me = rustix::process::geteuid().as_raw();
+    let (folder, above) = (host.plugins(), host.folder().to_owned());
+    let words = format!(" belongs to user {STRANGER}");
+    refused_until_mended(&host, "1.0.1", owner(STRANGER), &words, owner(me));
+    refused_until_mended(&host, "1.0.2", |_| owner(STRANGER)(&folder), &words, |_| owner(me)(&folder));
+    refused_until_mended(&host, "1.0.3", |_| owner(STRANGER)(&above), &words, |_| owner(me)(&above));
+}
+
+#[test]
+fn everybody_can_be_trusted_on_request_and_the_log_says_so() {
+    let mut host = Host::prepare();
+    let config = configure(&host, "trust_everybody = true\n");
+    host.flag("--config", config);
+    hello().write(&host.plugins(), "hello.so");
+    mode(0o777)(&host.plugins().join("hello.so")).unwrap();
+    mode(0o777)(&host.plugins()).unwrap();
+    host.run();
+    until_answered_by(&host, "1.0.0");
+    assert!(host.process().log().contains("plugins are taken from any owner and with any mode"));
+}
+
+#[test]
+fn a_host_without_rights_takes_its_own_files_and_the_superusers() {
+    const USER: u32 = 65_534;
+    let mut host = Host::prepare();
+    let prepared = if is_superuser() { host.as_user(USER) } else { Err("only the superuser can be others".into()) };
+    if let Err(why) = prepared {
+        return skipped("a host without rights", &why);
+    }
+    // The folder is the superuser's, and the host can only read it.
+    hello().write(&host.plugins(), "hello.so");
+    host.run();
+    until_answered_by(&host, "1.0.0");
+    let target = host.plugins().join("hello.so");
+    refused_until_mended(&host, "1.0.1", owner(STRANGER), &format!(" belongs to user {STRANGER}"), owner(USER));
+    // No place for notes: the reason is in the list and in the log, which also says why there is no note.
+    assert!(!note(&host).exists());
+    let told = || host.process().log().matches("no notes on refused files beside them").count();
+    wait::until(PATIENCE, "the log says that there is no note", || (told() > 0).then_some(()));
+    assert_eq!(told(), 1);
+    fs::remove_file(&target).unwrap();
+    wait::until(PATIENCE, "hello is removed", || (host.http().get(VERSION).status == 404).then_some(()));
+    // In a folder of its own it can tell.
+    owner(USER)(&host.plugins()).unwrap();
+    build("1.0.2").truncated(1, 2).write(&host.plugins(), "hello.so");
+    until_noted(&host, "truncated");
 }
 
 #[test]

@@ -15,8 +15,9 @@ mod plugins;
 mod process;
 
 use std::{
-    fs,
+    fs::{self, Permissions},
     net::SocketAddr,
+    os::unix::fs::{PermissionsExt, chown},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Duration,
@@ -90,6 +91,24 @@ impl Host {
         let arguments = ["--user", "--map-root-user", "--mount", "true"];
         let made = Command::new("unshare").args(arguments).stderr(Stdio::null()).status();
         made.is_ok_and(|status| status.success())
+    }
+
+    /// Has every run from now on belong to another user, who owns nothing here but the state folder. Takes the superuser's
+    /// rights. Says why if that user can't run the host.
+    pub fn as_user(&mut self, user: u32) -> Result<(), String> {
+        let (host, id) = (&artefacts().host, user.to_string());
+        let through = ["setpriv", "--reuid", &id, "--regid", &id, "--clear-groups"];
+        let owned = fs::set_permissions(self.folder(), Permissions::from_mode(0o755))
+            .and_then(|()| fs::create_dir_all(self.state()))
+            .and_then(|()| chown(self.state(), Some(user), Some(user)));
+        owned.map_err(|cause| format!("files can't be given away: {cause}"))?;
+        let tried = Command::new(through[0]).args(&through[1..]).args(["test", "-x"]).arg(host).output();
+        match tried {
+            Ok(output) if output.status.success() => self.manner.through = through.map(str::to_owned).to_vec(),
+            Ok(output) => return Err(format!("user {user} can't run {}: {output:?}", host.display())),
+            Err(cause) => return Err(format!("setpriv: {cause}")),
+        }
+        Ok(())
     }
 
     /// Starts the process and waits until it is ready.

@@ -96,6 +96,11 @@ impl Stamp {
         Ok(Stamp::from(&rustix::fs::fstat(file)?))
     }
 
+    /// Whether both are of one file or folder.
+    pub fn is_of_same_place(&self, other: &Stamp) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
+    }
+
     /// What it is, if it is no regular file.
     pub fn odd_kind(&self) -> Option<Kind> {
         match FileType::from_raw_mode(self.mode) {

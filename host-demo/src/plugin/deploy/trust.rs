@@ -1,7 +1,13 @@
 //! Whose word counts: a plugin runs with this server's rights, so nobody but this server's user and root may be able to
 //! change its file or the folders on the way to it.
 
-use std::{os::fd::AsFd, path::Path};
+use std::{
+    io,
+    os::fd::{AsFd, AsRawFd, OwnedFd},
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{Mode, OFlags};
 
 use super::{folder::Stamp, refusal::Refusal};
 
@@ -36,16 +42,22 @@ impl Trust {
         self.judge(path, stamp, false)
     }
 
-    /// Judges an open folder, and by their path the folders above it.
+    /// Judges an open folder and those above it, from one descriptor to the next: a path could lead elsewhere by now.
     pub fn folder(&self, path: &Path, folder: impl AsFd) -> Result<(), Refusal> {
-        let unreadable = |cause: std::io::Error| Refusal::Unreadable(cause.to_string());
-        self.judge(path, &Stamp::of(folder).map_err(unreadable)?, false)?;
-        let real = path.canonicalize().map_err(unreadable)?;
-        for parent in real.ancestors().skip(1) {
-            let stat = rustix::fs::stat(parent).map_err(|cause| unreadable(cause.into()))?;
-            self.judge(parent, &Stamp::from(&stat), true)?;
+        let unreadable = |cause: io::Error| Refusal::Unreadable(format!("a folder above {}: {cause}", path.display()));
+        let mut below = Stamp::of(&folder).map_err(unreadable)?;
+        self.judge(path, &below, false)?;
+        let mut above = parent(folder).map_err(unreadable)?;
+        loop {
+            let stamp = Stamp::of(&above).map_err(unreadable)?;
+            // The root is its own parent.
+            if stamp.is_of_same_place(&below) {
+                return Ok(());
+            }
+            self.judge(&place_of(&above, path), &stamp, true)?;
+            below = stamp;
+            above = parent(above).map_err(unreadable)?;
         }
-        Ok(())
     }
 
     fn judge(&self, path: &Path, stamp: &Stamp, sticky_counts: bool) -> Result<(), Refusal> {
@@ -62,6 +74,18 @@ impl Trust {
         }
         Ok(())
     }
+}
+
+fn parent(folder: impl AsFd) -> io::Result<OwnedFd> {
+    // Enough to ask about it and to go on from it, without the right to list it.
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(folder, "..", flags, Mode::empty())?)
+}
+
+/// Where a folder above `path` is, for people.
+fn place_of(folder: &OwnedFd, path: &Path) -> PathBuf {
+    let link = format!("/proc/self/fd/{}", folder.as_raw_fd());
+    std::fs::read_link(link).unwrap_or_else(|_| path.join(".."))
 }
 
 #[cfg(test)]
@@ -120,9 +144,25 @@ mod tests {
         with_mode(&parent, 0o1777);
         assert_eq!(judge(), Ok(()));
         with_mode(&parent, 0o777);
-        assert!(matches!(judge(), Err(Refusal::Writable { mode: 0o777, .. })));
+        let place = parent.canonicalize().unwrap().display().to_string();
+        assert_eq!(judge(), Err(Refusal::Writable { place, mode: 0o777 }));
         with_mode(&parent, 0o755);
         with_mode(&folder, 0o1777);
         assert!(matches!(judge(), Err(Refusal::Writable { mode: 0o1777, .. })));
+    }
+
+    #[test]
+    fn the_folder_that_is_open_is_judged_not_another_in_its_place() {
+        let directory = tempfile::tempdir().unwrap();
+        let (loose, safe) = (directory.path().join("loose"), directory.path().join("safe"));
+        for parent in [&loose, &safe] {
+            fs::create_dir_all(parent.join("plugins")).unwrap();
+        }
+        with_mode(&loose, 0o777);
+        let open = File::open(loose.join("plugins")).unwrap();
+        fs::rename(&loose, directory.path().join("aside")).unwrap();
+        fs::rename(&safe, &loose).unwrap();
+        let judged = Trust::for_this_process().folder(&loose.join("plugins"), open);
+        assert!(matches!(judged, Err(Refusal::Writable { place, .. }) if place.ends_with("/aside")));
     }
 }
