@@ -5,7 +5,10 @@ use std::{fs, io, os::unix::fs::DirBuilderExt, path::PathBuf, sync::Arc};
 use jid::BareJid;
 
 use crate::{
-    plugin::services::{Relation, Services},
+    plugin::{
+        services::{Relation, Services},
+        settings::StoredSettings,
+    },
     presence::{Source, Table},
     store::Store,
 };
@@ -43,6 +46,11 @@ impl Services for Server {
 
     fn setting(&self, name: &str) -> Option<String> {
         self.store.setting(name)
+    }
+
+    fn stored_settings(&self, plugin: &str) -> StoredSettings {
+        let settings = self.store.settings();
+        StoredSettings { now: settings.of_plugin(plugin), before: settings.before.get(plugin).cloned() }
     }
 
     fn data_directory(&self, plugin: &str) -> io::Result<PathBuf> {

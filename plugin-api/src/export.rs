@@ -119,6 +119,7 @@ fn start_plugin<P: Exported>(query: &HostQuery) -> Result<()> {
     if !settings.is_empty() {
         host.declare(&settings)?;
     }
+    migrate_settings::<P>(host)?;
     let mut routes = Routes::new();
     let plugin = P::start(host, &mut routes)?;
     let cell = P::cell();
@@ -128,6 +129,20 @@ fn start_plugin<P: Exported>(query: &HostQuery) -> Result<()> {
     cell.routes.set(views).map_err(|_| Error::new("this copy of the library was started before"))?;
     *cell.running.write() = Some(Arc::new(Running { plugin, routes }));
     Ok(())
+}
+
+/// Has the plugin move the values that were set for an older version of it. What it is shown and what it gives back is the host's to keep or
+/// to forget: nothing is stored here.
+fn migrate_settings<P: Exported>(host: Host) -> Result<()> {
+    if P::SETTINGS_VERSION == 1 {
+        return Ok(());
+    }
+    let Some((from, mut settings)) = host.stored_settings()? else { return Ok(()) };
+    let migrated = guard(|| P::migrate_settings(from, &mut settings)).unwrap_or_else(|panic| Err(Error::new(panic)));
+    migrated.and_then(|()| host.migrated(&settings)).map_err(|error| {
+        let to = P::SETTINGS_VERSION;
+        Error::new(format!("its settings can't be migrated from version {from} to {to}, and stay as they are: {error}"))
+    })
 }
 
 extern "C" fn query<P: Exported>(id: RStr<'_>) -> ROption<Interface> {
@@ -253,6 +268,8 @@ macro_rules! export_plugin {
                 license: env!("CARGO_PKG_LICENSE"),
                 needs: $crate::__or!([$(&[$($crate::__need!($need)),*])?] &["host.presence/1", "host.roster/1"]),
                 wants: &[$($($crate::__need!($want)),*)?],
+                settings_version: <$plugin as $crate::Plugin>::SETTINGS_VERSION,
+                reads_newer_settings: <$plugin as $crate::Plugin>::READS_NEWER_SETTINGS,
             };
 
             #[used]

@@ -5,14 +5,14 @@ use std::{ffi::OsString, os::unix::ffi::OsStringExt, path::PathBuf, sync::OnceLo
 use abi_stable::std_types::{RResult, RSlice, RString, RVec};
 
 use crate::{
-    Error, Jid, Presence, Result, Setting, Snapshot,
+    Error, Jid, Presence, Result, Setting, SettingsMap, Snapshot,
     abi::{
         host_data::HostDataRef,
         host_http::HostHttpRef,
         host_log::HostLogRef,
         host_presence::HostPresenceRef,
         host_roster::{HostRosterRef, JidParts, RelationFlags},
-        host_settings::{HostSettingsRef, SettingView},
+        host_settings::{HostSettingsRef, SettingValue, SettingView},
         root::{HostContext, HostQuery, Table},
         visitor::PresenceVisitor,
         wire::Status,
@@ -162,6 +162,24 @@ impl Host {
         let table = self.need(self.0.settings)?;
         let views: Vec<SettingView<'_>> = settings.iter().map(Setting::view).collect();
         match table.declare()(self.0.context, RSlice::from_slice(&views)) {
+            RResult::ROk(()) => Ok(()),
+            RResult::RErr(reason) => Err(Error::new(reason)),
+        }
+    }
+
+    /// The version of the settings that are to be migrated, and their values. `None`: nothing is.
+    pub(crate) fn stored_settings(self) -> Result<Option<(u32, SettingsMap)>> {
+        let table = self.need(self.0.settings)?;
+        let (mut from, mut stored) = (0, RVec::new());
+        done(table.stored()(self.0.context, &mut from, &mut stored))?;
+        Ok((from > 0).then(|| (from, stored.into_iter().map(|setting| (setting.name, setting.value)).collect())))
+    }
+
+    pub(crate) fn migrated(self, settings: &SettingsMap) -> Result<()> {
+        let table = self.need(self.0.settings)?;
+        let values = settings.iter().map(|(name, value)| SettingValue { name: name.into(), value: value.into() });
+        let values: Vec<_> = values.collect();
+        match table.migrated()(self.0.context, RSlice::from_slice(&values)) {
             RResult::ROk(()) => Ok(()),
             RResult::RErr(reason) => Err(Error::new(reason)),
         }

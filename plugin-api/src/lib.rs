@@ -59,6 +59,7 @@ mod request;
 mod response;
 mod routes;
 mod setting;
+mod settings_map;
 mod subscription;
 
 pub use error::{Error, Result};
@@ -71,12 +72,13 @@ pub use request::Request;
 pub use response::{Responder, Response, Stream, Written};
 pub use routes::{DEFAULT_BODY_LIMIT, Handler, Responds, Returns, Route, Routes};
 pub use setting::Setting;
+pub use settings_map::SettingsMap;
 pub use subscription::{Change, Subscription};
 
 /// What most plugins import.
 pub mod prelude {
     pub use crate::{
-        Change, Error, Host, Jid, Plugin, Presence, Request, Responder, Response, Result, Routes, Setting, Show,
-        Subscription, export_plugin, log,
+        Change, Error, Host, Jid, Plugin, Presence, Request, Responder, Response, Result, Routes, Setting, SettingsMap,
+        Show, Subscription, export_plugin, log,
     };
 }

@@ -36,6 +36,10 @@ pub struct Manifest {
     pub needs: Vec<String>,
     /// The ids of the host interfaces that it uses where they are.
     pub wants: Vec<String>,
+    /// The version of its settings, [`Plugin::SETTINGS_VERSION`](crate::Plugin::SETTINGS_VERSION).
+    pub settings_version: u32,
+    /// Whether it reads settings of newer versions, [`Plugin::READS_NEWER_SETTINGS`](crate::Plugin::READS_NEWER_SETTINGS).
+    pub reads_newer_settings: bool,
     /// The target triple that it was built for.
     pub target: String,
     /// The version of the compiler that built it.
@@ -53,6 +57,8 @@ pub enum ManifestError {
     Missing(&'static str),
     /// The id holds other characters than it may, or too many.
     BadId(String),
+    /// The version of the settings is no number from 1 on.
+    BadSettingsVersion(String),
 }
 
 impl fmt::Display for ManifestError {
@@ -65,6 +71,9 @@ impl fmt::Display for ManifestError {
             ManifestError::Missing(key) => write!(out, "the manifest has no {key}"),
             ManifestError::BadId(id) => {
                 write!(out, "the manifest's id {id:?} is not 1 to {MAX_ID} of a-z, 0-9 and '-', beginning with no '-'")
+            }
+            ManifestError::BadSettingsVersion(text) => {
+                write!(out, "the manifest's settings_version {text:?} is no whole number from 1 on")
             }
         }
     }
@@ -89,6 +98,10 @@ impl Manifest {
         if !is_id(&id) {
             return Err(ManifestError::BadId(id.chars().take(MAX_ID).collect()));
         }
+        let settings_version = match optional("settings_version").as_str() {
+            "" => 1,
+            text => settings_version(text)?,
+        };
         Ok(Manifest {
             id,
             version: required("version")?,
@@ -99,10 +112,17 @@ impl Manifest {
             abi: required("abi")?,
             needs: list("needs"),
             wants: list("wants"),
+            settings_version,
+            reads_newer_settings: optional("reads_newer_settings") == "true",
             target: required("target")?,
             rustc: optional("rustc"),
         })
     }
+}
+
+fn settings_version(text: &str) -> Result<u32, ManifestError> {
+    let version = text.parse().ok().filter(|version| *version > 0);
+    version.ok_or_else(|| ManifestError::BadSettingsVersion(text.chars().take(80).collect()))
 }
 
 const fn is_id(id: &str) -> bool {
@@ -139,6 +159,8 @@ pub struct Source {
     pub license: &'static str,
     pub needs: &'static [&'static str],
     pub wants: &'static [&'static str],
+    pub settings_version: u32,
+    pub reads_newer_settings: bool,
 }
 
 impl Source {
@@ -168,6 +190,7 @@ impl Source {
     #[doc(hidden)]
     pub const fn note<const LENGTH: usize>(&self) -> Note<LENGTH> {
         assert!(is_id(self.id), "a plugin's id is 1 to 64 of a-z, 0-9 and '-', beginning with no '-'");
+        assert!(self.settings_version > 0, "the first version of a plugin's settings is 1");
         let mut writer = Writer { bytes: [b'\n'; LENGTH], length: 0 };
         self.write(&mut writer);
         Note {
@@ -191,6 +214,13 @@ impl Source {
         }
         writer.list("needs=", self.needs);
         writer.list("wants=", self.wants);
+        writer.text("settings_version=");
+        writer.number(self.settings_version);
+        writer.byte(b'\n');
+        if self.reads_newer_settings {
+            writer.text("reads_newer_settings=true");
+            writer.byte(b'\n');
+        }
     }
 }
 
@@ -224,6 +254,13 @@ impl<const LENGTH: usize> Writer<LENGTH> {
         self.byte(b'\n');
     }
 
+    const fn number(&mut self, number: u32) {
+        if number >= 10 {
+            self.number(number / 10);
+        }
+        self.byte(b'0' + (number % 10) as u8);
+    }
+
     const fn byte(&mut self, byte: u8) {
         if LENGTH > 0 {
             self.bytes[self.length] = byte;
@@ -245,6 +282,8 @@ mod tests {
         license: "MIT",
         needs: &["host.presence/1", "host.roster/1"],
         wants: &["host.data/1"],
+        settings_version: 12,
+        reads_newer_settings: true,
     };
 
     #[test]
@@ -257,6 +296,7 @@ mod tests {
         assert_eq!(manifest.description, "Greets everybody");
         assert_eq!(manifest.needs, ["host.presence/1", "host.roster/1"]);
         assert_eq!(manifest.wants, ["host.data/1"]);
+        assert_eq!((manifest.settings_version, manifest.reads_newer_settings), (12, true));
         assert_eq!(manifest.abi, crate::abi::VERSION);
         assert_eq!(LENGTH % 4, 0);
     }
@@ -266,6 +306,8 @@ mod tests {
         assert_eq!(Manifest::parse(b"\xff"), Err(ManifestError::NotText));
         assert_eq!(Manifest::parse(b"id"), Err(ManifestError::NotKeyValue("id".into())));
         assert_eq!(Manifest::parse(b"version=1\n"), Err(ManifestError::Missing("id")));
+        let zero = b"id=a\nversion=1\nabi=0.1\ntarget=t\nsettings_version=0\n";
+        assert_eq!(Manifest::parse(zero), Err(ManifestError::BadSettingsVersion("0".into())));
         let escape = b"id=../etc\nversion=1\nabi=0.1\ntarget=t\n";
         assert_eq!(Manifest::parse(escape), Err(ManifestError::BadId("../etc".into())));
     }
@@ -274,5 +316,6 @@ mod tests {
     fn unknown_keys_are_passed_over() {
         let manifest = Manifest::parse(b"future=1\nid=a\nversion=1\nabi=0.1\ntarget=t\n\n").unwrap();
         assert_eq!((manifest.id.as_str(), manifest.needs.len()), ("a", 0));
+        assert_eq!((manifest.settings_version, manifest.reads_newer_settings), (1, false));
     }
 }

@@ -1,12 +1,66 @@
 //! What an author writes.
 
-use crate::{Host, Result, Routes, Setting};
+use crate::{Host, Result, Routes, Setting, SettingsMap};
 
 /// A plugin: one value, made by [`start`](Plugin::start), shared by all requests, dropped when the plugin is stopped.
 ///
 /// A panic in any of its functions ends what was being done, never the server: a request is answered 500, a start is refused,
 /// anything else is logged.
 pub trait Plugin: Send + Sync + Sized + 'static {
+    /// The version of the settings' names and values, from 1 on. Raise it when a name or the meaning of a value changes, and move what was
+    /// set by [`migrate_settings`](Plugin::migrate_settings). A new setting with a default needs no new version.
+    ///
+    /// A version of the plugin with a lower number is refused once the settings have moved on, before any of its code runs; one with the
+    /// same number is always taken.
+    const SETTINGS_VERSION: u32 = 1;
+
+    /// Whether this version of the plugin can serve with settings that a newer one has migrated: values that its declarations do not take
+    /// give way to the defaults.
+    const READS_NEWER_SETTINGS: bool = false;
+
+    /// Moves the values that were set from version `from` to [`SETTINGS_VERSION`](Plugin::SETTINGS_VERSION); several versions may lie
+    /// between. Runs before `start`, which reads the outcome. It is stored, together with the number, at the moment in which this version
+    /// comes into service; if it does not, whatever the reason, nothing has changed. An error refuses the plugin with its text.
+    ///
+    /// Every value left must satisfy its declaration in [`settings`](Plugin::settings). Nothing but `settings` is to be touched: the earlier
+    /// version is still serving.
+    ///
+    /// ```
+    /// use plugin_api::prelude::*;
+    ///
+    /// struct Banner;
+    ///
+    /// impl Plugin for Banner {
+    ///     const SETTINGS_VERSION: u32 = 2;
+    ///
+    ///     fn settings() -> Vec<Setting> {
+    ///         vec![Setting::text("text", "Hello"), Setting::integer("seconds", 1..=60, 5)]
+    ///     }
+    ///
+    ///     // Version 1 had `pause`, in milliseconds.
+    ///     fn migrate_settings(_from: u32, settings: &mut SettingsMap) -> Result<()> {
+    ///         if let Some(pause) = settings.remove("pause") {
+    ///             settings.set("seconds", (pause.parse::<u32>()? / 1000).max(1).to_string());
+    ///         }
+    ///         Ok(())
+    ///     }
+    ///
+    ///     fn start(_host: Host, _routes: &mut Routes<Self>) -> Result<Self> {
+    ///         Ok(Banner)
+    ///     }
+    /// }
+    ///
+    /// export_plugin!(Banner, needs = [settings]);
+    ///
+    /// let mut settings = SettingsMap::from_iter([("pause", "4500")]);
+    /// Banner::migrate_settings(1, &mut settings).unwrap();
+    /// assert_eq!(settings.get("seconds"), Some("4"));
+    /// ```
+    fn migrate_settings(from: u32, settings: &mut SettingsMap) -> Result<()> {
+        let _ = (from, settings);
+        Ok(())
+    }
+
     /// The settings that the administrator can change. Declared before `start` runs, which can read them already.
     fn settings() -> Vec<Setting> {
         Vec::new()

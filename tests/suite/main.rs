@@ -4,6 +4,7 @@ mod abuse;
 mod command_line;
 mod console;
 mod deploy;
+mod evolution;
 mod health;
 mod login;
 mod presence_http;

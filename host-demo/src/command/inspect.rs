@@ -33,6 +33,7 @@ fn rows(inspection: &Inspection) -> Vec<[String; 2]> {
         ("licence", manifest.license.clone()),
         ("ABI", manifest.abi.clone()),
         ("needs", manifest.needs.join(", ")),
+        ("settings", format!("version {}", manifest.settings_version)),
         ("target", manifest.target.clone()),
         ("rustc", manifest.rustc.clone()),
         ("sha256", sha256.to_string()),

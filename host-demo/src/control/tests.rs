@@ -219,7 +219,7 @@ async fn a_setting_is_checked_by_its_declaration() {
         label: "Who may see".into(),
         help: String::new(),
     };
-    store.set_setting_schemas("presence", vec![schema]).await.unwrap();
+    store.set_setting_schemas("presence", 1, vec![schema]).await.unwrap();
 
     assert_eq!(text(executor.execute(get("presence.visibility")).await), "subscribed");
     let Ok(Answer::Settings(list)) = executor.execute(Request::Settings).await else { panic!("no list") };

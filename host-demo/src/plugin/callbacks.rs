@@ -25,7 +25,7 @@ use plugin_api::abi::{
     host_log::{HostLog, HostLogRef},
     host_presence::{HostPresence, HostPresenceRef, PresenceView, ResourceView, ShowCode},
     host_roster::{HostRoster, HostRosterRef, JidParts, RelationFlags},
-    host_settings::{HostSettings, HostSettingsRef, SettingView},
+    host_settings::{HostSettings, HostSettingsRef, SettingValue, SettingView, StoredSetting},
     root::{HostContext, HostQuery, Interface, LayoutMismatch, Table},
     visitor::PresenceVisitor,
     wire::Status,
@@ -65,7 +65,8 @@ fn offer(id: &str, want: &'static TypeLayout) -> Option<Result<Interface, Layout
     static PRESENCE: WithMetadata<HostPresence> =
         WithMetadata::new(HostPresence { read: read_presence, subscribe, unsubscribe });
     static ROSTER: WithMetadata<HostRoster> = WithMetadata::new(HostRoster { domain, parse_jid, relation });
-    static SETTINGS: WithMetadata<HostSettings> = WithMetadata::new(HostSettings { declare, read: read_setting });
+    static SETTINGS: WithMetadata<HostSettings> =
+        WithMetadata::new(HostSettings { declare, stored, migrated, read: read_setting });
     static DATA: WithMetadata<HostData> = WithMetadata::new(HostData { directory });
     static LOG: WithMetadata<HostLog> = WithMetadata::new(HostLog { max_level, log: write_log });
     static HTTP: WithMetadata<HostHttp> = WithMetadata::new(HostHttp { respond, open, write, finish, abandon });
@@ -92,6 +93,18 @@ fn answer(host: HostContext, act: impl FnOnce(&'static Context) -> Status) -> St
         return Status::CLOSED;
     }
     catch_unwind(AssertUnwindSafe(|| act(context))).unwrap_or(Status::FAILED)
+}
+
+/// As [`answer`], for functions whose error is a text.
+fn explain(host: HostContext, act: impl FnOnce(&'static Context) -> Result<(), String>) -> RResult<(), RString> {
+    let context = context(host);
+    if context.is_stopped() {
+        return RResult::RErr("the plugin has been stopped".into());
+    }
+    match catch_unwind(AssertUnwindSafe(|| act(context))) {
+        Ok(result) => result.map_err(RString::from).into(),
+        Err(_) => RResult::RErr("the host failed; its log says why".into()),
+    }
 }
 
 extern "C" fn read_presence(host: HostContext, user: RStr<'_>, mut visitor: PresenceVisitor<'_>) -> Status {
@@ -197,14 +210,25 @@ extern "C" fn relation(host: HostContext, user: RStr<'_>, viewer: RStr<'_>, out:
 }
 
 extern "C" fn declare(host: HostContext, settings: RSlice<'_, SettingView<'_>>) -> RResult<(), RString> {
-    let context = context(host);
-    if context.is_stopped() {
-        return RResult::RErr("the plugin has been stopped".into());
-    }
-    match catch_unwind(AssertUnwindSafe(|| context.declare(&settings))) {
-        Ok(result) => result.map_err(RString::from).into(),
-        Err(_) => RResult::RErr("the host failed; its log says why".into()),
-    }
+    explain(host, |context| context.declare(&settings))
+}
+
+extern "C" fn stored(host: HostContext, from: &mut u32, out: &mut RVec<StoredSetting>) -> Status {
+    answer(host, |context| {
+        if let Some((version, values)) = context.to_migrate() {
+            *from = version;
+            out.extend(
+                values
+                    .iter()
+                    .map(|(name, value)| StoredSetting { name: name.as_str().into(), value: value.as_str().into() }),
+            );
+        }
+        Status::OK
+    })
+}
+
+extern "C" fn migrated(host: HostContext, values: RSlice<'_, SettingValue<'_>>) -> RResult<(), RString> {
+    explain(host, |context| context.migrated(&values))
 }
 
 extern "C" fn read_setting(host: HostContext, name: RStr<'_>, out: &mut RString) -> Status {
@@ -315,7 +339,7 @@ mod tests {
     use plugin_api::{abi::host_settings::KindCode, manifest::Manifest};
 
     use super::*;
-    use crate::plugin::services::Nobody;
+    use crate::plugin::{services::Nobody, settings::Plan};
 
     fn fits<T: Table>() -> bool {
         matches!(offer(T::ID, T::LAYOUT), Some(Ok(_)))
@@ -336,7 +360,7 @@ mod tests {
 
     fn stopped() -> &'static Context {
         let manifest = Manifest::parse(b"id=late\nversion=1\nabi=0.1\ntarget=t\n").unwrap();
-        let context = Context::new(manifest, "late#1".into(), Nobody::new("/nowhere".into()));
+        let context = Context::new(manifest, "late#1".into(), Nobody::new("/nowhere".into()), Plan::Follow);
         context.stop();
         context
     }
@@ -346,7 +370,7 @@ mod tests {
         let context = stopped();
         let host = HostContext::new(context);
         let head = ResponseHead { fields: RSlice::EMPTY, status: 200 };
-        let (mut text, mut bytes, mut parts, mut flags) = Default::default();
+        let (mut text, mut bytes, mut parts, mut flags, mut from, mut values) = Default::default();
         let visited = PresenceVisitor::lend(
             |_| panic!("shown to a stopped plugin"),
             |visitor| read_presence(host, "ann@x".into(), visitor),
@@ -358,6 +382,7 @@ mod tests {
             domain(host, &mut text),
             parse_jid(host, "ann@x".into(), &mut text, &mut parts),
             relation(host, "ann@x".into(), "".into(), &mut flags),
+            stored(host, &mut from, &mut values),
             read_setting(host, "tone".into(), &mut text),
             directory(host, &mut bytes),
             respond(host, 0, &head, RSlice::EMPTY),
@@ -366,7 +391,7 @@ mod tests {
             finish(host, 0),
             abandon(host, 0, "late".into()),
         ];
-        assert_eq!(answers, [Status::CLOSED; 13]);
+        assert_eq!(answers, [Status::CLOSED; 14]);
         assert!(text.is_empty() && bytes.is_empty());
     }
 
@@ -376,7 +401,9 @@ mod tests {
         let (name, kind) = ("tone".into(), KindCode::TEXT);
         let (default, label, help) = ("".into(), "".into(), "".into());
         let view = SettingView { name, default, label, help, choices: RSlice::EMPTY, minimum: 0, maximum: 0, kind };
-        let refused = declare(HostContext::new(context), RSlice::from_slice(&[view]));
+        let host = HostContext::new(context);
+        let refused = declare(host, RSlice::from_slice(&[view]));
+        assert_eq!(refused, migrated(host, RSlice::EMPTY));
         assert_eq!(refused, RResult::RErr("the plugin has been stopped".into()));
         assert!(context.declared().is_empty());
         // The log is open for ever.

@@ -1,14 +1,17 @@
 //! What the host knows of one generation while it answers its calls.
 
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use parking_lot::RwLock;
 use plugin_api::{
     abi::{
-        host_settings::{KindCode, SettingView},
+        host_settings::{KindCode, SettingValue, SettingView},
         plugin_http::PluginHttpRef,
     },
     manifest::Manifest,
@@ -18,8 +21,9 @@ use super::{
     changes::Changes,
     exchange::{Exchanges, on_worker},
     services::Services,
+    settings::Plan,
 };
-use crate::store::{SettingKind, SettingSchema};
+use crate::store::{SettingKind, SettingSchema, SettingsChange};
 
 /// One generation, as the host's callbacks see it. It is never freed: a plugin that calls late finds it stopped.
 pub struct Context {
@@ -32,19 +36,24 @@ pub struct Context {
     /// Its subscriptions to changes of presence.
     pub changes: Arc<Changes>,
     declared: RwLock<Vec<SettingSchema>>,
+    plan: Plan,
+    /// The values that were set, where they are not those that are stored.
+    view: RwLock<Option<BTreeMap<String, String>>>,
     stopped: AtomicBool,
     http: OnceLock<PluginHttpRef>,
 }
 
 impl Context {
     /// Makes the context of a new generation.
-    pub fn new(manifest: Manifest, name: String, services: Arc<dyn Services>) -> &'static Context {
+    pub fn new(manifest: Manifest, name: String, services: Arc<dyn Services>, plan: Plan) -> &'static Context {
         Box::leak(Box::new(Context {
             manifest,
             services,
             exchanges: Exchanges::default(),
             changes: Changes::new(name),
             declared: RwLock::default(),
+            view: RwLock::new(plan.view().cloned()),
+            plan,
             stopped: AtomicBool::new(false),
             http: OnceLock::new(),
         }))
@@ -103,8 +112,55 @@ impl Context {
     pub fn setting(&self, name: &str) -> Option<String> {
         let declared = self.declared.read();
         let schema = declared.iter().find(|schema| schema.name == name)?;
-        let set = self.services.setting(&format!("{}.{name}", self.manifest.id)).filter(|value| !value.is_empty());
+        let set = self.set_value(name).filter(|value| !value.is_empty());
         Some(set.and_then(|value| schema.kind.check(&value).ok()).unwrap_or_else(|| schema.default.clone()))
+    }
+
+    fn set_value(&self, name: &str) -> Option<String> {
+        match &*self.view.read() {
+            Some(values) => values.get(name).cloned(),
+            None => self.services.setting(&format!("{}.{name}", self.manifest.id)),
+        }
+    }
+
+    /// The version of the settings that this generation is to migrate, and their values.
+    pub fn to_migrate(&self) -> Option<(u32, &BTreeMap<String, String>)> {
+        match &self.plan {
+            Plan::Migrate { from, .. } => Some((from.version, &from.values)),
+            Plan::Follow | Plan::TakeBack(_) => None,
+        }
+    }
+
+    /// Takes what the plugin made of its settings. They are what it reads from here on, and are not stored yet.
+    ///
+    /// # Errors
+    /// A value that its declaration does not take, or a new one that was not declared.
+    pub fn migrated(&self, values: &[SettingValue<'_>]) -> Result<(), String> {
+        let (_, stored) = self.to_migrate().ok_or("there is nothing to migrate")?;
+        let declared = self.declared.read();
+        let mut view = BTreeMap::new();
+        for SettingValue { name, value } in values.iter().filter(|setting| !setting.value.is_empty()) {
+            let schema = declared.iter().find(|schema| schema.name == name.as_str());
+            let value = match schema.map(|schema| schema.kind.check(value)) {
+                Some(checked) => checked.map_err(|reason| format!("setting {name:?}: {value:?}: {reason}"))?,
+                // Left where it was, and in nobody's way.
+                None if stored.get(name.as_str()).is_some_and(|stored| stored == value.as_str()) => value.to_string(),
+                None => return Err(format!("setting {name:?} was given a value and is not declared")),
+            };
+            view.insert(name.to_string(), value);
+        }
+        *self.view.write() = Some(view);
+        Ok(())
+    }
+
+    /// What is to be stored of its settings when this generation comes into service, if anything is.
+    pub fn settings_change(&self) -> Option<SettingsChange> {
+        self.plan.change(self.view.read().clone().unwrap_or_default())
+    }
+
+    /// Has the generation read these values from here on, whatever is stored; `None`: those that are.
+    pub fn show_settings(&self, values: Option<BTreeMap<String, String>>) {
+        *self.view.write() = values;
     }
 }
 
@@ -153,5 +209,60 @@ fn schema(view: &SettingView<'_>) -> Result<SettingSchema, String> {
             help: view.help.as_str().into(),
         }),
         Err(reason) => refuse(&format!("its own default does not satisfy it: {reason}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use abi_stable::std_types::RSlice;
+
+    use super::*;
+    use crate::{plugin::services::Nobody, store::PluginSettings};
+
+    fn view(name: &'static str, kind: KindCode, default: &'static str) -> SettingView<'static> {
+        let (name, default, label, help) = (name.into(), default.into(), "".into(), "".into());
+        SettingView { name, default, label, help, choices: RSlice::EMPTY, minimum: 0, maximum: 0, kind }
+    }
+
+    /// Of version 2, with `hue` and `dim` declared; `tone` was set in version 1.
+    fn migrating() -> &'static Context {
+        let manifest = Manifest::parse(b"id=lamp\nversion=2\nabi=0.1\ntarget=t\nsettings_version=2\n").unwrap();
+        let values = BTreeMap::from([("tone".to_owned(), "warm".to_owned())]);
+        let plan = Plan::Migrate { from: PluginSettings { version: 1, values }, to: 2 };
+        let context = Context::new(manifest, "lamp#2".into(), Nobody::new("/nowhere".into()), plan);
+        context.declare(&[view("hue", KindCode::TEXT, "white"), view("dim", KindCode::BOOLEAN, "false")]).unwrap();
+        context
+    }
+
+    fn value(name: &'static str, value: &'static str) -> SettingValue<'static> {
+        SettingValue { name: name.into(), value: value.into() }
+    }
+
+    #[test]
+    fn what_a_migration_gives_is_read_at_once_and_stored_later() {
+        let context = migrating();
+        assert_eq!(context.setting("hue").as_deref(), Some("white"));
+        context.migrated(&[value("hue", " warm "), value("dim", "True"), value("tone", "warm")]).unwrap();
+        assert_eq!(
+            (context.setting("hue").as_deref(), context.setting("dim").as_deref()),
+            (Some("warm"), Some("true"))
+        );
+        let change = context.settings_change().unwrap();
+        let expected = [("dim", "true"), ("hue", "warm"), ("tone", "warm")];
+        assert_eq!((change.from.version, change.to.version), (1, 2));
+        assert!(change.to.values.iter().map(|(name, value)| (name.as_str(), value.as_str())).eq(expected));
+        // In service it reads the store, where nobody has set anything.
+        context.show_settings(None);
+        assert_eq!(context.setting("hue").as_deref(), Some("white"));
+    }
+
+    #[test]
+    fn a_migration_that_gives_what_is_not_declared_is_refused() {
+        let context = migrating();
+        let refused = context.migrated(&[value("dim", "maybe")]).unwrap_err();
+        assert_eq!(refused, r#"setting "dim": "maybe": expected true or false"#);
+        let refused = context.migrated(&[value("tone", "cold")]).unwrap_err();
+        assert_eq!(refused, r#"setting "tone" was given a value and is not declared"#);
+        assert_eq!(context.settings_change().unwrap().to.values["tone"], "warm", "what it began with");
     }
 }

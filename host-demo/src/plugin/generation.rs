@@ -4,6 +4,7 @@
 //! A library is never closed: unloading Rust code is unsafe in ways that nobody can check, so a stopped generation stays mapped.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
     sync::{
@@ -21,10 +22,11 @@ use super::{
     request::{OwnedRequest, Request},
     route::{Route, RouteError},
     services::Services,
+    settings::Plan,
     shown,
     threads::{Busy, Threads},
 };
-use crate::store::SettingSchema;
+use crate::store::{SettingSchema, SettingsChange};
 use abi_stable::{
     library::{AbiHeaderRef, ROOT_MODULE_LOADER_NAME_WITH_NUL},
     std_types::RResult,
@@ -114,6 +116,7 @@ pub struct Loaded {
     manifest: Manifest,
     number: u64,
     services: Arc<dyn Services>,
+    plan: Plan,
 }
 
 impl Loaded {
@@ -128,7 +131,12 @@ impl Loaded {
         services: Arc<dyn Services>,
     ) -> Result<Loaded, LoadError> {
         let root = open_root(staged)?;
-        Ok(Loaded { root, library: staged.into(), manifest, number, services })
+        Ok(Loaded { root, library: staged.into(), manifest, number, services, plan: Plan::Follow })
+    }
+
+    /// Has it start with other settings than those that are stored.
+    pub fn with_settings(self, plan: Plan) -> Loaded {
+        Loaded { plan, ..self }
     }
 
     /// Runs the plugin's `start`. Blocks for as long as that does; meanwhile `hold` can let go of it.
@@ -137,7 +145,7 @@ impl Loaded {
     /// The plugin refused, or what it registered can't be used. Its code is not called again.
     pub fn start(self, hold: &Hold) -> Result<Arc<Generation>, StartError> {
         let name = format!("{}#{}", self.manifest.id, self.number);
-        let context = Context::new(self.manifest, name.clone(), self.services);
+        let context = Context::new(self.manifest, name.clone(), self.services, self.plan);
         if !hold.take(context) {
             return Err(StartError::LetGo);
         }
@@ -274,6 +282,16 @@ impl Generation {
     /// The settings that it declared.
     pub fn settings(&self) -> Vec<SettingSchema> {
         self.context.declared()
+    }
+
+    /// What is to be stored of its settings when it comes into service, if anything is.
+    pub fn settings_change(&self) -> Option<SettingsChange> {
+        self.context.settings_change()
+    }
+
+    /// Has it read these values of its settings from here on, whatever is stored; `None`: those that are.
+    pub fn show_settings(&self, values: Option<BTreeMap<String, String>>) {
+        self.context.show_settings(values);
     }
 
     /// How many requests and streams are not finished.

@@ -5,7 +5,7 @@
 //! of a plugin: it opens the library, starts it, passes requests in and ends it. What it is lent of the server stands in
 //! [`services`], given through the tables in [`callbacks`] and marked by its [`context`]. Answers come back through [`exchange`],
 //! [`calls`] counts them and how they went; [`threads`] and [`changes`] are the threads that the host makes for a generation, [`leaks`] looks
-//! at what it keeps. [`route`] is the table by which HTTP finds the generation for a path; [`shown`] makes what plugins say fit to be
+//! at what it keeps. [`settings`] says which of those that are stored it starts with. [`route`] is the table by which HTTP finds the generation for a path; [`shown`] makes what plugins say fit to be
 //! shown.
 
 #[allow(unsafe_code, reason = "a context that comes back from a plugin")]
@@ -21,5 +21,6 @@ pub mod leaks;
 pub mod request;
 pub mod route;
 pub mod services;
+pub mod settings;
 mod shown;
 mod threads;

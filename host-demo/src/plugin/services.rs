@@ -2,6 +2,7 @@
 
 use std::{io, path::PathBuf, sync::Arc};
 
+use super::settings::StoredSettings;
 use crate::presence::Source;
 
 /// The server behind a generation. The real one is made of the store and the presence table; the probe has an empty one.
@@ -19,6 +20,8 @@ pub trait Services: Send + Sync + 'static {
     fn relation(&self, user: &str, viewer: &str) -> Result<Relation, String>;
     /// What the administrator set for a setting, by its full name (`presence.visibility`).
     fn setting(&self, name: &str) -> Option<String>;
+    /// All that is stored of the settings of the plugin with this id.
+    fn stored_settings(&self, plugin: &str) -> StoredSettings;
     /// The folder of the plugin with this id, made when missing. Touches the disk.
     ///
     /// # Errors
@@ -68,6 +71,10 @@ impl Services for Nobody {
 
     fn setting(&self, _name: &str) -> Option<String> {
         None
+    }
+
+    fn stored_settings(&self, _plugin: &str) -> StoredSettings {
+        StoredSettings::default()
     }
 
     fn data_directory(&self, plugin: &str) -> io::Result<PathBuf> {

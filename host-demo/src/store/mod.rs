@@ -31,7 +31,7 @@ pub use self::{
     lock::{Lock, LockError},
     plugins::{PluginRecord, Quarantined},
     roster::RosterChange,
-    settings::{SettingKind, SettingSchema, Settings},
+    settings::{PluginSettings, SettingKind, SettingSchema, Settings, SettingsChange},
 };
 use self::{memory::Memory, readers::Readers, writer::Writer};
 

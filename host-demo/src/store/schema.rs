@@ -21,7 +21,7 @@ const APPLICATION_ID: i32 = 0x6864_7072;
 
 /// What takes the schema from one version to the next; its number is the count of the steps taken. Steps that were
 /// released never change: a change of the schema is a new step.
-const STEPS: [&str; 2] = [
+const STEPS: [&str; 3] = [
     "
     CREATE TABLE about (
         name TEXT PRIMARY KEY,
@@ -87,6 +87,11 @@ const STEPS: [&str; 2] = [
         plugin TEXT PRIMARY KEY,
         version TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
+",
+    // Which version of a plugin's settings the values are of, and what they were before the last migration.
+    "
+    ALTER TABLE setting_schemas ADD COLUMN version INTEGER NOT NULL DEFAULT 1;
+    ALTER TABLE setting_schemas ADD COLUMN before TEXT;
 ",
 ];
 

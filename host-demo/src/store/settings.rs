@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 use serde::{Deserialize, Serialize};
 
 use super::{Store, StoreError};
@@ -15,6 +15,35 @@ pub struct Settings {
     pub values: BTreeMap<String, String>,
     /// What each plugin declared, by its id.
     pub schemas: BTreeMap<String, Vec<SettingSchema>>,
+    /// The version of each plugin's settings, by its id.
+    pub versions: BTreeMap<String, u32>,
+    /// What the settings of plugins were before their last migration.
+    pub before: BTreeMap<String, PluginSettings>,
+}
+
+/// The values that were set for one plugin, by their names below its id, and the version of its settings that they are of.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PluginSettings {
+    /// 0: no version of the plugin was in service yet.
+    pub version: u32,
+    /// The values.
+    pub values: BTreeMap<String, String>,
+}
+
+/// A change of a plugin's settings from one version to another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettingsChange {
+    /// What they must be for the change to be made.
+    pub from: PluginSettings,
+    /// What they become.
+    pub to: PluginSettings,
+}
+
+impl SettingsChange {
+    /// Whether it takes back what a newer version changed: then there is nothing before it any more.
+    fn goes_back(&self) -> bool {
+        self.to.version < self.from.version
+    }
 }
 
 /// One setting as its plugin declared it.
@@ -99,6 +128,23 @@ impl Settings {
             let below = below(name, plugin)?;
             schemas.iter().find(|schema| schema.name == below)
         })
+    }
+
+    /// The values that were set for a plugin.
+    pub fn of_plugin(&self, plugin: &str) -> PluginSettings {
+        let values = self.values.iter().filter_map(|(name, value)| Some((below(name, plugin)?.into(), value.clone())));
+        PluginSettings { version: self.versions.get(plugin).copied().unwrap_or_default(), values: values.collect() }
+    }
+
+    fn change(&mut self, plugin: &str, change: SettingsChange, schemas: Vec<SettingSchema>) {
+        self.values.retain(|name, _| below(name, plugin).is_none());
+        self.values.extend(change.to.values.iter().map(|(name, value)| (format!("{plugin}.{name}"), value.clone())));
+        self.schemas.insert(plugin.into(), schemas);
+        self.versions.insert(plugin.into(), change.to.version);
+        match change.goes_back() {
+            true => self.before.remove(plugin),
+            false => self.before.insert(plugin.into(), change.from),
+        };
     }
 
     /// Every declared setting with its full name, in the order of plugins and of their declarations.
@@ -205,21 +251,55 @@ impl Store {
         .await
     }
 
-    /// Keeps what a plugin declared, in place of what it declared before.
+    /// Keeps what a plugin declared, in place of what it declared before. `version` is that of its settings, noted if none was.
     ///
     /// # Errors
     /// The database failed.
-    pub async fn set_setting_schemas(&self, plugin: &str, schemas: Vec<SettingSchema>) -> Result<(), StoreError> {
+    pub async fn set_setting_schemas(
+        &self,
+        plugin: &str,
+        version: u32,
+        schemas: Vec<SettingSchema>,
+    ) -> Result<(), StoreError> {
         let row = (plugin.to_owned(), schemas);
         let work = move |db: &Connection| {
             let json = serde_json::json!(row.1).to_string();
-            db.execute("INSERT OR REPLACE INTO setting_schemas (plugin, schema) VALUES (?1, ?2)", (&row.0, json))?;
+            let upsert = "INSERT INTO setting_schemas (plugin, schema, version) VALUES (?1, ?2, ?3)
+                          ON CONFLICT (plugin) DO UPDATE SET schema = excluded.schema";
+            db.execute(upsert, (&row.0, json, version))?;
             Ok(row)
         };
-        self.change_settings(work, |settings, (plugin, schemas)| {
+        self.change_settings(work, move |settings, (plugin, schemas)| {
+            settings.versions.entry(plugin.clone()).or_insert(version);
             settings.schemas.insert(plugin, schemas);
         })
         .await
+    }
+
+    /// Changes the settings of a plugin from one version to another: values, declarations and number in one transaction. What they were is
+    /// kept beside them. `false`: they are not what they should be, somebody set one meanwhile; nothing was changed.
+    ///
+    /// # Errors
+    /// The database failed; nothing was changed.
+    pub async fn change_plugin_settings(
+        &self,
+        plugin: &str,
+        change: SettingsChange,
+        schemas: Vec<SettingSchema>,
+    ) -> Result<bool, StoreError> {
+        let row = (plugin.to_owned(), change, schemas);
+        let work = move |db: &Connection| match read_plugin(db, &row.0)? == row.1.from {
+            true => write_plugin(db, &row.0, &row.1, &row.2).map(|()| Some(row)),
+            false => Ok(None),
+        };
+        let publish = |memory: &super::memory::Memory, row: &Option<(String, SettingsChange, Vec<SettingSchema>)>| {
+            if let Some((plugin, change, schemas)) = row.clone() {
+                let mut settings = Settings::clone(&memory.settings.load());
+                settings.change(&plugin, change, schemas);
+                memory.settings.store(Arc::new(settings));
+            }
+        };
+        Ok(self.inner.writer.change(work, publish).await?.is_some())
     }
 
     async fn change_settings<T: Clone + Send + 'static>(
@@ -240,16 +320,48 @@ impl Store {
 pub(super) fn read_all(db: &Connection) -> Result<Settings, StoreError> {
     let mut values = db.prepare("SELECT name, value FROM settings")?;
     let values = values.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
-    let mut query = db.prepare("SELECT plugin, schema FROM setting_schemas")?;
+    let mut settings = Settings { values, ..Settings::default() };
+    let mut query = db.prepare("SELECT plugin, schema, version, before FROM setting_schemas")?;
     let mut rows = query.query([])?;
-    let mut schemas = BTreeMap::new();
     while let Some(row) = rows.next()? {
         let plugin: String = row.get(0)?;
-        let declared = serde_json::from_str(&row.get::<_, String>(1)?)
-            .map_err(|cause| StoreError::unreadable(format!("setting_schemas, {plugin}"), cause))?;
-        schemas.insert(plugin, declared);
+        let unreadable = |cause| StoreError::unreadable(format!("setting_schemas, {plugin}"), cause);
+        let declared = serde_json::from_str(&row.get::<_, String>(1)?).map_err(unreadable)?;
+        if let Some(before) = row.get::<_, Option<String>>(3)? {
+            settings.before.insert(plugin.clone(), serde_json::from_str(&before).map_err(unreadable)?);
+        }
+        settings.versions.insert(plugin.clone(), row.get(2)?);
+        settings.schemas.insert(plugin, declared);
     }
-    Ok(Settings { values, schemas })
+    Ok(settings)
+}
+
+/// The settings of one plugin as stored. Its id holds no character that LIKE or GLOB would take for another.
+fn read_plugin(db: &Connection, plugin: &str) -> Result<PluginSettings, StoreError> {
+    let mut version = db.prepare_cached("SELECT version FROM setting_schemas WHERE plugin = ?1")?;
+    let version = version.query_row([plugin], |row| row.get(0)).optional()?.unwrap_or_default();
+    let mut values = db.prepare_cached("SELECT name, value FROM settings WHERE name GLOB ?1 || '.*'")?;
+    let below = |name: String| name[plugin.len() + 1..].to_owned();
+    let values = values.query_map([plugin], |row| Ok((below(row.get(0)?), row.get(1)?)))?;
+    Ok(PluginSettings { version, values: values.collect::<Result<_, _>>()? })
+}
+
+fn write_plugin(
+    db: &Connection,
+    plugin: &str,
+    change: &SettingsChange,
+    schemas: &[SettingSchema],
+) -> Result<(), StoreError> {
+    db.execute("DELETE FROM settings WHERE name GLOB ?1 || '.*'", [plugin])?;
+    let mut insert = db.prepare_cached("INSERT INTO settings (name, value) VALUES (?1 || '.' || ?2, ?3)")?;
+    for (name, value) in &change.to.values {
+        insert.execute((plugin, name, value))?;
+    }
+    let schemas = serde_json::json!(schemas).to_string();
+    let before = (!change.goes_back()).then(|| serde_json::json!(change.from).to_string());
+    let replace = "INSERT OR REPLACE INTO setting_schemas (plugin, schema, version, before) VALUES (?1, ?2, ?3, ?4)";
+    db.execute(replace, (plugin, schemas, change.to.version, before))?;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -302,5 +414,57 @@ mod tests {
         settings.values.insert("presence.visibility".into(), "everyone".into());
         assert_eq!(settings.effective("presence.visibility"), Some("subscribed"));
         assert_eq!(settings.effective("other.thing"), None);
+    }
+
+    fn of(version: u32, values: &[(&str, &str)]) -> PluginSettings {
+        let values = values.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+        PluginSettings { version, values: values.collect() }
+    }
+
+    async fn with_settings(folder: &std::path::Path) -> Store {
+        let store = Store::open(folder).unwrap();
+        store.set_setting("lamp.tone", "warm").await.unwrap();
+        store.set_setting("lamp2.tone", "cold").await.unwrap();
+        store.set_setting_schemas("lamp", 1, vec![declared("tone", SettingKind::Text, "")]).await.unwrap();
+        store
+    }
+
+    #[tokio::test]
+    async fn a_plugins_settings_change_whole_and_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = with_settings(folder.path()).await;
+        let (old, new) = (of(1, &[("tone", "warm")]), of(2, &[("hue", "warm"), ("dim", "true")]));
+        assert_eq!(store.settings().of_plugin("lamp"), old);
+        let schemas = vec![declared("hue", SettingKind::Text, "")];
+        let change = SettingsChange { from: old.clone(), to: new.clone() };
+        assert!(store.change_plugin_settings("lamp", change, schemas.clone()).await.unwrap());
+        // What is held in memory and what is read at the next start are the same.
+        let in_memory = store.settings();
+        store.close();
+        let store = Store::open(folder.path()).unwrap();
+        assert_eq!(*store.settings(), *in_memory);
+        assert_eq!((store.settings().of_plugin("lamp"), &store.settings().schemas["lamp"]), (new.clone(), &schemas));
+        assert_eq!(store.settings().before["lamp"], old);
+        assert_eq!(store.setting("lamp2.tone").as_deref(), Some("cold"));
+
+        // A version that is published again does not lower or raise the number.
+        store.set_setting_schemas("lamp", 1, schemas.clone()).await.unwrap();
+        assert_eq!(store.settings().versions["lamp"], 2);
+        let back = SettingsChange { from: new, to: old.clone() };
+        assert!(store.change_plugin_settings("lamp", back, schemas).await.unwrap());
+        assert_eq!((store.settings().of_plugin("lamp"), store.settings().before.get("lamp")), (old, None));
+    }
+
+    #[tokio::test]
+    async fn a_setting_that_was_set_meanwhile_stops_the_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = with_settings(folder.path()).await;
+        let change = SettingsChange { from: store.settings().of_plugin("lamp"), to: of(2, &[]) };
+        store.set_setting("lamp.tone", "white").await.unwrap();
+        let before = store.settings();
+        assert!(!store.change_plugin_settings("lamp", change, Vec::new()).await.unwrap());
+        assert_eq!(*store.settings(), *before);
+        store.close();
+        assert_eq!(*Store::open(folder.path()).unwrap().settings(), *before);
     }
 }

@@ -308,7 +308,22 @@ fn a_file_that_is_not_ours_is_refused() {
 #[test]
 fn a_newer_schema_is_refused() {
     let newer = |path: &Path| Connection::open(path).unwrap().pragma_update(None, "user_version", 99).unwrap();
-    assert!(matches!(refused(newer), StoreError::Newer { found: 99, known: 2, .. }));
+    assert!(matches!(refused(newer), StoreError::Newer { found: 99, known: 3, .. }));
+}
+
+#[tokio::test]
+async fn the_first_schema_is_upgraded_with_what_it_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).unwrap();
+    store.set_setting_schemas("lamp", 7, Vec::new()).await.unwrap();
+    store.close();
+    let first = "ALTER TABLE setting_schemas DROP COLUMN version;
+                 ALTER TABLE setting_schemas DROP COLUMN before;
+                 DROP TABLE last_versions;
+                 PRAGMA user_version = 1";
+    Connection::open(schema::path(folder.path())).unwrap().execute_batch(first).unwrap();
+    let settings = Store::open(folder.path()).unwrap().settings();
+    assert_eq!((settings.versions["lamp"], settings.before.get("lamp")), (1, None));
 }
 
 #[test]

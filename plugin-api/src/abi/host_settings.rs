@@ -2,7 +2,7 @@
 
 use abi_stable::{
     StableAbi,
-    std_types::{RResult, RSlice, RStr, RString},
+    std_types::{RResult, RSlice, RStr, RString, RVec},
 };
 
 use super::{
@@ -50,6 +50,26 @@ pub struct SettingView<'a> {
     pub kind: KindCode,
 }
 
+/// A value that was set, given away.
+#[repr(C)]
+#[derive(Clone, Debug, PartialEq, Eq, StableAbi)]
+pub struct StoredSetting {
+    /// The setting's name within the plugin.
+    pub name: RString,
+    /// Its value.
+    pub value: RString,
+}
+
+/// A value that was set, lent.
+#[repr(C)]
+#[derive(Clone, Copy, StableAbi)]
+pub struct SettingValue<'a> {
+    /// The setting's name within the plugin.
+    pub name: RStr<'a>,
+    /// Its value.
+    pub value: RStr<'a>,
+}
+
 /// The functions of `host.settings/1`.
 #[repr(C)]
 #[derive(StableAbi)]
@@ -60,6 +80,17 @@ pub struct HostSettings {
     ///
     /// - Called: once, from `start`. Threads: that of `start`. Owned: the host copies.
     pub declare: extern "C" fn(HostContext, settings: RSlice<'_, SettingView<'_>>) -> RResult<(), RString>,
+    /// Whether the values that were set are of an older version of the settings than the manifest names, and are to be migrated: `from`
+    /// is that version, and the values are appended. 0: nothing is to be migrated.
+    ///
+    /// - Called: from `start`, after `declare`. Threads: that of `start`. Owned: `from` and `out` stay the caller's.
+    pub stored: extern "C" fn(HostContext, from: &mut u32, out: &mut RVec<StoredSetting>) -> Status,
+    /// Gives all values as the migration left them; those left out are unset. From here on `read` goes by them. The host stores them if this
+    /// version comes into service, together with its number, and forgets them if not. The error names a value that its
+    /// declaration does not take.
+    ///
+    /// - Called: once, from `start`, if `stored` said so. Threads: that of `start`. Owned: the host copies.
+    pub migrated: extern "C" fn(HostContext, values: RSlice<'_, SettingValue<'_>>) -> RResult<(), RString>,
     /// Appends the value of a declared setting: the administrator's, or the default.
     ///
     /// - Called: after `declare`. Threads: any; never blocks. Owned: `out` stays the caller's.

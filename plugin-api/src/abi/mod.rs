@@ -18,7 +18,11 @@
 //! 7. The layout of every interface stands as text in `plugin-api/abi/`, and a test (`plugin-api/tests/layouts.rs`, part of `make
 //!    test`) fails when the code differs from it. The text of a draft is renewed, with a line in CHANGELOG.md; that of a released one,
 //!    which the test lists, never changes.
-//! 8. Strings are UTF-8, times are milliseconds since the Unix epoch, JIDs are normalised (RFC 7622) unless said otherwise.
+//! 8. **Settings have a version of their own**, a number in the manifest. The plugin migrates the values of an older version within its
+//!    `start`; the host stores the outcome and the number together when the plugin comes into service, and not before. A plugin whose number
+//!    is lower than the stored one is refused from its manifest, unless that says that it reads newer settings. A trial is told of no
+//!    settings, so that no migration runs in it.
+//! 9. Strings are UTF-8, times are milliseconds since the Unix epoch, JIDs are normalised (RFC 7622) unless said otherwise.
 //!
 //! Every function of a table ends its description with the same lines: `Called`, `Threads`, `Owned`. All host functions
 //! answer [`Status::CLOSED`](wire::Status::CLOSED) once the generation has been stopped, for ever: the host's context

@@ -124,7 +124,7 @@ fn same_line(one: &str, other: &str) -> bool {
 
 /// What is shown in logs and lists must not move a cursor or end a line.
 fn check_printable(manifest: &Manifest) -> Result<(), Refusal> {
-    let Manifest { id, version, name, description, authors, license, abi, needs, wants, target, rustc } = manifest;
+    let Manifest { id, version, name, description, authors, license, abi, needs, wants, target, rustc, .. } = manifest;
     let texts = [id, version, name, description, authors, license, abi, target, rustc];
     match texts.into_iter().chain(needs).chain(wants).find(|text| text.chars().any(char::is_control)) {
         Some(text) => Err(Refusal::Manifest(format!("{text:?} holds a control character"))),

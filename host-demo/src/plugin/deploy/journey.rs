@@ -27,6 +27,7 @@ use crate::plugin::{
     context::Hold,
     generation::{Generation, LoadError, Loaded, StartError},
     services::Services,
+    settings::Plan,
 };
 
 /// How long loading and starting may take.
@@ -170,12 +171,14 @@ impl Journey {
         self.workshop.offer.satisfies(&candidate.manifest)?;
         self.desk.step(State::Checked, None).await;
         let Turn { number } = self.desk.wait_for_turn().await?;
+        let plan = self.settings_plan(&candidate.manifest)?;
         let staged = candidate.staged.path().to_owned();
         let trial = self.at_bench(move |workshop| workshop.prober.probe(&staged));
         candidate.telling("in its trial", probe::LIMIT, trial).await?;
         self.desk.step(State::Probed, None).await;
         self.at_bench(|_| budget::check()).await?;
-        let generation = candidate.telling("starting", START_LIMIT, self.load_and_start(candidate, number)).await?;
+        let generation =
+            candidate.telling("starting", START_LIMIT, self.load_and_start(candidate, number, plan)).await?;
         let published = self.desk.publish(generation.clone()).await;
         if published.is_err() {
             retire::stop(&generation).await;
@@ -247,8 +250,14 @@ impl Journey {
         done.unwrap_or_else(|cause| Err(Refusal::Host(cause.to_string())))
     }
 
+    /// Which settings the plugin starts with. No other version of it can change them meanwhile: it is this one's turn.
+    fn settings_plan(&self, manifest: &Manifest) -> Result<Plan, Refusal> {
+        let stored = self.workshop.services.stored_settings(&manifest.id);
+        Plan::of(manifest, stored, matches!(self.origin, Origin::Kept { .. })).map_err(Refusal::OlderSettings)
+    }
+
     /// Maps the library and runs the plugin's start. One that takes too long is let go, and stopped should it return.
-    async fn load_and_start(&self, candidate: &Candidate, number: u64) -> Result<Arc<Generation>, Refusal> {
+    async fn load_and_start(&self, candidate: &Candidate, number: u64, plan: Plan) -> Result<Arc<Generation>, Refusal> {
         let (desk, services, candidate) = (self.desk.clone(), self.workshop.services.clone(), candidate.clone());
         let name = format!("{}#{number}", candidate.manifest.id);
         let hold = Arc::new(Hold::default());
@@ -256,7 +265,7 @@ impl Journey {
         let work = move || -> Result<Arc<Generation>, Refusal> {
             let loaded = Loaded::open(candidate.staged.path(), candidate.manifest, number, services)?;
             desk.step_blocking(State::Loaded);
-            let generation = loaded.start(&held)?;
+            let generation = loaded.with_settings(plan).start(&held)?;
             desk.step_blocking(State::Started);
             Ok(generation)
         };

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{digest::Digest, probation::Misconduct};
+use crate::plugin::settings;
 
 /// Who can put it right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,6 +136,8 @@ pub enum Refusal {
         /// The hashes that are taken.
         pinned: Vec<Digest>,
     },
+    /// Its settings were migrated by a newer version.
+    OlderSettings(settings::Downgrade),
     /// Another file holds the same plugin.
     SameId {
         /// The plugin.
@@ -281,6 +284,7 @@ impl fmt::Display for Refusal {
                 let pinned: Vec<_> = pinned.iter().map(ToString::to_string).collect();
                 write!(f, "{}: get that build, or change the pin in the configuration", pinned.join(" or "))
             }
+            OlderSettings(downgrade) => downgrade.fmt(f),
             SameId { id, stays, refused } => {
                 write!(f, "{refused} holds the plugin {id}, which {stays} serves already: delete one of the two files")
             }

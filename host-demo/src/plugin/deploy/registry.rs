@@ -218,6 +218,7 @@ impl Registry {
         let Some(travel) = self.books.travels.get_mut(&journey) else { return Err(End::Unwanted) };
         let Some(Candidate { staged, .. }) = travel.candidate.clone() else { return Err(End::Unwanted) };
         let (file, actor, returns) = (travel.file.clone(), travel.actor, travel.kept.is_some());
+        self.change_settings(&id, &generation).await?;
         let serving = Serving::new(generation.clone(), file.clone(), staged);
         let plugin = self.books.plugins.entry(id.clone()).or_default();
         // A setting that was changed after its start had read it was told to the version before.
@@ -238,9 +239,31 @@ impl Registry {
         self.put_on_probation(&id);
         self.take_out_former_tenants(&id, &file).await;
         self.record(&id).await;
-        let schemas = self.store.set_setting_schemas(&id, generation.settings()).await;
+        let version = generation.manifest().settings_version;
+        let schemas = self.store.set_setting_schemas(&id, version, generation.settings()).await;
         schemas.unwrap_or_else(|cause| log::error!("plugin {id}: its settings can't be recorded: {cause}"));
         Ok(())
+    }
+
+    /// Stores what a version that is about to serve made of the settings. The version before it goes on reading them as they were: what is under
+    /// way ends on the settings that it began with.
+    async fn change_settings(&self, id: &str, generation: &Generation) -> Result<(), Refusal> {
+        let Some(change) = generation.settings_change() else { return Ok(()) };
+        let (from, to) = (change.from.version, change.to.version);
+        let former = self.books.plugins.get(id).and_then(|plugin| plugin.serving.as_ref());
+        let show_former = |values| former.map(|former| former.generation.show_settings(values)).unwrap_or_default();
+        show_former(Some(change.from.values.clone()));
+        let changed = self.store.change_plugin_settings(id, change, generation.settings()).await;
+        if let Ok(true) = changed {
+            generation.show_settings(None);
+            log::info!("plugin {id}: its settings went from version {from} to {to}");
+            return Ok(());
+        }
+        show_former(None);
+        Err(match changed {
+            Err(cause) => Refusal::Host(format!("settings of version {to} could not be stored: {cause}")),
+            Ok(_) => Refusal::Host("a setting was changed while its migration ran".into()),
+        })
     }
 
     /// A file that held one plugin and now holds another: the former plugin's file is gone.

@@ -146,6 +146,7 @@ fn loaded<const N: usize>() -> Loaded {
         manifest: Manifest::parse(manifest).unwrap(),
         number: 1,
         services: Nobody::new("/nowhere".into()),
+        plan: Plan::Follow,
     }
 }
 

@@ -1,0 +1,117 @@
+//! What an upgrade carries over, and what a mix of old and new makes of it: settings (FAULTS P29), interfaces.
+
+use serde_json::Value;
+use tests::{
+    artefacts::artefacts,
+    host::{Host, PATIENCE},
+    plugin_file::PluginFile,
+    wait,
+};
+
+const TONE: &str = "/plugins/tuned/tone";
+
+/// A running host whose plugin `tuned`, with settings of version 1, has had one set; `then` tells version 2 how to end.
+fn host_with_settings(then: &str) -> Host {
+    let mut host = Host::prepare();
+    host.drop_plugin(artefacts().fixture("tuned_v1"), "tuned.so");
+    host.run();
+    host.set("tuned.tone", "bright");
+    host.set("tuned.then", then);
+    host
+}
+
+#[track_caller]
+fn until_tone(host: &Host, tone: &str) {
+    wait::until(PATIENCE, tone, || (host.http().get(TONE).body == tone.as_bytes()).then_some(()));
+}
+
+/// All settings with their declarations, as they are listed.
+fn settings(host: &Host) -> Vec<Value> {
+    let json = host.command(&["setting", "list", "--json"]).succeeds();
+    serde_json::from_str(&json).unwrap_or_else(|error| panic!("{error} in {json}"))
+}
+
+#[test]
+fn settings_move_forward_with_the_version_that_comes_into_service() {
+    let mut host = host_with_settings("");
+    host.drop_plugin(artefacts().fixture("tuned_v2"), "tuned.so");
+    host.until_version("tuned", "2.0.0");
+    until_tone(&host, "bright, from 1");
+    assert_eq!(host.command(&["setting", "get", "tuned.sound"]).succeeds().trim_end(), "bright, from 1");
+    host.command(&["setting", "get", "tuned.tone"]).fails(1);
+    host.set("tuned.sound", "dark");
+    until_tone(&host, "dark");
+
+    // Once: a restart and another build with the same version of the settings change nothing.
+    host.crash_and_restart();
+    until_tone(&host, "dark");
+    let newer =
+        PluginFile::read(artefacts().fixture("tuned_v2")).with_version("2.0.1").write(host.folder(), "newer.so");
+    host.drop_plugin(&newer, "tuned.so");
+    host.until_version("tuned", "2.0.1");
+    host.drop_plugin(artefacts().fixture("tuned_v2"), "tuned.so");
+    host.until_version("tuned", "2.0.0");
+    until_tone(&host, "dark");
+}
+
+#[test]
+fn a_migration_that_fails_changes_nothing() {
+    let host = host_with_settings("fail");
+    host.drop_plugin(artefacts().fixture("migration_fails"), "tuned.so");
+    host.until_refused("tuned.so", "the strings are out of tune");
+    let kept = "its settings can't be migrated from version 1 to 2, and stay as they are: ";
+    for (then, words) in [
+        ("fail", "the strings are out of tune"),
+        ("panic", "panicked: a string broke"),
+        ("wrong", r#"setting "loud": "maybe": expected true or false"#),
+        ("unknown", r#"setting "volume" was given a value and is not declared"#),
+    ] {
+        host.set("tuned.then", then);
+        let before = settings(&host);
+        let outcome = host.command(&["plugin", "retry", "tuned"]);
+        assert!(outcome.code == Some(1) && outcome.errors.contains(&format!("{kept}{words}")), "{outcome:?}");
+        assert_eq!(settings(&host), before, "{then}");
+        assert_eq!(host.http().get(TONE).text(), "bright");
+    }
+}
+
+#[test]
+fn a_start_that_fails_after_its_migration_changes_nothing() {
+    let host = host_with_settings("refuse");
+    let before = settings(&host);
+    host.drop_plugin(artefacts().fixture("tuned_v2"), "tuned.so");
+    host.until_refused("tuned.so", "did not start: will not play bright, from 1");
+    until_tone(&host, "bright");
+    assert_eq!(settings(&host), before);
+}
+
+#[test]
+fn a_version_with_older_settings_is_refused_and_nothing_changes() {
+    let host = host_with_settings("");
+    host.drop_plugin(artefacts().fixture("tuned_v2"), "tuned.so");
+    host.until_version("tuned", "2.0.0");
+    let before = settings(&host);
+    host.drop_plugin(artefacts().fixture("tuned_v1"), "tuned.so");
+    host.until_refused("tuned.so", "reads settings of version 1, those stored here are of version 2");
+    until_tone(&host, "bright, from 1");
+    assert_eq!(settings(&host), before);
+
+    // Deleted and dropped again, it is still older than what is stored.
+    std::fs::remove_file(host.plugins().join("tuned.so")).unwrap();
+    wait::until(PATIENCE, "the route is gone", || (host.http().get(TONE).status == 404).then_some(()));
+    host.drop_plugin(artefacts().fixture("tuned_v1"), "tuned.so");
+    host.until_refused("tuned.so", "those stored here are of version 2");
+    host.drop_plugin(artefacts().fixture("tuned_v2"), "tuned.so");
+    until_tone(&host, "bright, from 1");
+}
+
+#[test]
+fn a_version_that_is_sent_back_takes_its_migration_with_it() {
+    let host = host_with_settings("sick");
+    let before = settings(&host);
+    host.drop_plugin(artefacts().fixture("tuned_v2"), "tuned.so");
+    host.until_refused("tuned.so", "no sound comes out");
+    host.until_version("tuned", "1.0.0");
+    until_tone(&host, "bright");
+    assert_eq!(settings(&host), before);
+}
