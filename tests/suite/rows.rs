@@ -47,5 +47,6 @@ rows! {
     p38_folder_disk_full "P38",
     p40_starts_many "P40",
     p41_swaps_all_at_once "P41",
+    p42_swaps_late_calls "P42",
     p43_swaps_budget "P43",
 }

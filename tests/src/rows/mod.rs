@@ -11,7 +11,7 @@
 //! bad_files    what must not be taken                        P7, P13, P32, P36
 //! starts       plugins that start badly                      P15, P16, P40
 //! requests     what happens to requests                      P17, P20, P25, P26
-//! swaps        one version after the other                   P3, P41, P43
+//! swaps        one version after the other                   P3, P41 to P43
 //! restarts     kills, and what serves afterwards             P23, P24
 //! folder       what happens to the folder and the disk       P27, P37, P38
 //! ```
@@ -99,6 +99,7 @@ pub const ROWS: &[Row] = &[
     Row { number: "P38", fault: "a full disk", try_out: folder::disk_full },
     Row { number: "P40", fault: "many plugins at the start", try_out: starts::many },
     Row { number: "P41", fault: "files, commands and deletions at once", try_out: swaps::all_at_once },
+    Row { number: "P42", fault: "calls after the stop", try_out: swaps::late_calls },
     Row { number: "P43", fault: "thread keys and mappings run out", try_out: swaps::budget },
 ];
 

@@ -115,6 +115,25 @@ fn order(watched: &Watched, turn: usize) {
     assert!(matches!(outcome.code, Some(0 | 1)) && !outcome.errors.contains("panicked"), "{outcome:?}");
 }
 
+/// P42: threads of versions that have ended go on calling the host. Each call is answered "closed", and nobody notices.
+pub fn late_calls(extent: Extent) -> Report {
+    let built = PluginFile::read(artefacts().fixture("calls_late"));
+    let mut host = Host::prepare();
+    built.with_build(&version(0)).write(&host.plugins(), "late.so");
+    host.run();
+    let watched = Watched::new(host, "/plugins/calls-late/build");
+    // Each version has a thread, which costs one of a process's 1,024 thread keys.
+    let versions = extent.of(5, 500);
+    for number in 1..=versions {
+        let mark = watched.host.process().log_mark();
+        let file = built.with_build(&version(number)).write(watched.host.folder(), "build.so");
+        DropStyle::Copy.drop(&file, &watched.host.plugins().join("late.so"));
+        let told = watched.host.process().until_logged(mark, PATIENCE, |line| line.contains("calls after the stop"));
+        assert!(told.contains(" 0 answered"), "{told}");
+    }
+    watched.end(format!("{versions} versions, 7000 calls after the stop of each, none answered"))
+}
+
 /// P43: where thread keys or mappings run out, a new version is refused, and the old one serves.
 pub fn budget(extent: Extent) -> Report {
     let report =
