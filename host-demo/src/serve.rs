@@ -21,6 +21,7 @@ use crate::{
         deploy::{
             check::DEFAULT_LIMIT,
             cost::Cost,
+            culprit::Breadcrumb,
             deployer::{CommandError, DeployConfig, Deployer},
             status::PluginStatus,
         },
@@ -52,6 +53,7 @@ async fn serve(config: &Config) -> Result<(), Refusal> {
     if !config.console.ip().is_loopback() {
         log::warn!("the console on {} has no login yet: whoever reaches it reads it", config.console);
     }
+    let breadcrumb = Breadcrumb::lay(&config.state, &store).await.map_err(failed("plugins"))?;
     let serving = Serving::start(config, store.clone(), listeners)?;
     tokio::select! {
         () = serving.host.plugins.first_scan_done() => announce(addresses),
@@ -60,6 +62,7 @@ async fn serve(config: &Config) -> Result<(), Refusal> {
     ends.told().await;
     log::info!("ending: no new connections, those that are open say goodbye");
     serving.end().await;
+    breadcrumb.take_up();
     store.close();
     log::info!("ended");
     Ok(())

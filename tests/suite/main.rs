@@ -3,6 +3,7 @@
 mod abuse;
 mod command_line;
 mod console;
+mod crashes;
 mod deploy;
 mod evolution;
 mod health;

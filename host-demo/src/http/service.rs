@@ -43,6 +43,8 @@ enum Missed {
     Method { allowed: String },
     /// There is one with a slash behind the path.
     Slash,
+    /// Its plugin is out of service.
+    Disabled,
     /// The host is ending.
     Moment,
 }
@@ -84,6 +86,7 @@ impl Public {
                         return Ok(Entered { call, index, parameters });
                     }
                 }
+                Found::Disabled => return Err(Missed::Disabled),
                 Found::OtherMethods(methods) => return Err(Missed::Method { allowed: methods.join(", ") }),
                 Found::Nothing if is_home(&table, path) => return Err(Missed::Slash),
                 Found::Nothing => return Err(Missed::Path),
@@ -144,6 +147,7 @@ fn missed(why: &Missed, path: &str) -> HttpResponse {
         Missed::Path => reply::nothing(),
         Missed::Method { allowed } => reply::other_methods(allowed),
         Missed::Slash => reply::moved(&format!("{path}/")),
+        Missed::Disabled => reply::unavailable("This plugin is disabled.\n"),
         Missed::Moment => reply::unavailable("The server is stopping.\n"),
     }
 }

@@ -335,11 +335,13 @@ const HOSTS_OWN: [HeaderName; 5] =
 /// Proof that the statics above stand for what their ids say.
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use abi_stable::StableAbi;
     use plugin_api::{abi::host_settings::KindCode, manifest::Manifest};
 
     use super::*;
-    use crate::plugin::{services::Nobody, settings::Plan};
+    use crate::plugin::{mark::Mark, services::Nobody, settings::Plan};
 
     fn fits<T: Table>() -> bool {
         matches!(offer(T::ID, T::LAYOUT), Some(Ok(_)))
@@ -360,7 +362,8 @@ mod tests {
 
     fn stopped() -> &'static Context {
         let manifest = Manifest::parse(b"id=late\nversion=1\nabi=0.1\ntarget=t\n").unwrap();
-        let context = Context::new(manifest, "late#1".into(), Nobody::new("/nowhere".into()), Plan::Follow);
+        let mark = Mark::new(&manifest, Path::new("/nowhere.so"));
+        let context = Context::new(manifest, "late#1".into(), Nobody::new("/nowhere".into()), Plan::Follow, mark);
         context.stop();
         context
     }

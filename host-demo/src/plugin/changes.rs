@@ -9,6 +9,7 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 use plugin_api::abi::plugin_presence::PluginPresenceRef;
 
+use super::mark::Mark;
 use crate::presence::{Listener, Source};
 
 /// The subscriptions of one generation and what waits to be told.
@@ -17,7 +18,7 @@ pub struct Changes {
     state: Mutex<State>,
     changed: Condvar,
     teller: Mutex<Option<JoinHandle<()>>>,
-    plugin: OnceLock<PluginPresenceRef>,
+    plugin: OnceLock<(PluginPresenceRef, &'static Mark)>,
     /// What the source of presence knows of this generation; gone when that stops.
     ear: Mutex<Option<Arc<Ear>>>,
 }
@@ -51,8 +52,8 @@ impl Changes {
     }
 
     /// Whom to tell. Changes that came before wait for it.
-    pub fn connect(self: &Arc<Self>, plugin: PluginPresenceRef) {
-        if self.plugin.set(plugin).is_ok() && self.state.lock().has_subscribers() {
+    pub fn connect(self: &Arc<Self>, plugin: PluginPresenceRef, mark: &'static Mark) {
+        if self.plugin.set((plugin, mark)).is_ok() && self.state.lock().has_subscribers() {
             self.start_telling();
         }
     }
@@ -133,10 +134,10 @@ impl Changes {
     }
 
     fn tell_all(&self) {
-        let Some(plugin) = self.plugin.get() else { return };
+        let Some((plugin, mark)) = self.plugin.get() else { return };
         while let Some((user, lost, subscriptions)) = self.next() {
             for subscription in subscriptions {
-                plugin.changed()(subscription, user.as_str().into(), lost);
+                mark.run(|| plugin.changed()(subscription, user.as_str().into(), lost));
             }
         }
     }

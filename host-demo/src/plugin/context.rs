@@ -20,6 +20,7 @@ use plugin_api::{
 use super::{
     changes::Changes,
     exchange::{Exchanges, on_worker},
+    mark::Mark,
     services::Services,
     settings::Plan,
 };
@@ -29,6 +30,8 @@ use crate::store::{SettingKind, SettingSchema, SettingsChange};
 pub struct Context {
     /// The plugin's manifest.
     pub manifest: Manifest,
+    /// What a thread bears while it runs this generation.
+    pub mark: &'static Mark,
     /// The server.
     pub services: Arc<dyn Services>,
     /// The requests that this generation has not answered yet.
@@ -45,9 +48,16 @@ pub struct Context {
 
 impl Context {
     /// Makes the context of a new generation.
-    pub fn new(manifest: Manifest, name: String, services: Arc<dyn Services>, plan: Plan) -> &'static Context {
+    pub fn new(
+        manifest: Manifest,
+        name: String,
+        services: Arc<dyn Services>,
+        plan: Plan,
+        mark: &'static Mark,
+    ) -> &'static Context {
         Box::leak(Box::new(Context {
             manifest,
+            mark,
             services,
             exchanges: Exchanges::default(),
             changes: Changes::new(name),
@@ -90,7 +100,7 @@ impl Context {
     /// Tells the plugin that a stream has room again, or no reader any more.
     pub fn writable(&self, token: u64) {
         if let Some(http) = self.http.get().filter(|_| !self.is_stopped()) {
-            on_worker(|| http.writable()(token));
+            on_worker(|| self.mark.run(|| http.writable()(token)));
         }
     }
 
@@ -229,7 +239,8 @@ mod tests {
         let manifest = Manifest::parse(b"id=lamp\nversion=2\nabi=0.1\ntarget=t\nsettings_version=2\n").unwrap();
         let values = BTreeMap::from([("tone".to_owned(), "warm".to_owned())]);
         let plan = Plan::Migrate { from: PluginSettings { version: 1, values }, to: 2 };
-        let context = Context::new(manifest, "lamp#2".into(), Nobody::new("/nowhere".into()), plan);
+        let mark = Mark::new(&manifest, std::path::Path::new("/nowhere.so"));
+        let context = Context::new(manifest, "lamp#2".into(), Nobody::new("/nowhere".into()), plan, mark);
         context.declare(&[view("hue", KindCode::TEXT, "white"), view("dim", KindCode::BOOLEAN, "false")]).unwrap();
         context
     }

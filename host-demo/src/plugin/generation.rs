@@ -18,7 +18,9 @@ use super::{
     callbacks,
     calls::{Calls, Place, Tally},
     context::{Context, Hold},
+    crash,
     exchange::{Abandoned, Answer, Pending, on_worker},
+    mark::Mark,
     request::{OwnedRequest, Request},
     route::{Route, RouteError},
     services::Services,
@@ -112,6 +114,7 @@ pub enum CallError {
 /// A plugin whose library is open and whose root fits. It has not run yet, but for the library's own initialisers.
 pub struct Loaded {
     root: RootRef,
+    mark: &'static Mark,
     library: PathBuf,
     manifest: Manifest,
     number: u64,
@@ -130,8 +133,10 @@ impl Loaded {
         number: u64,
         services: Arc<dyn Services>,
     ) -> Result<Loaded, LoadError> {
-        let root = open_root(staged)?;
-        Ok(Loaded { root, library: staged.into(), manifest, number, services, plan: Plan::Follow })
+        let mark = Mark::new(&manifest, staged);
+        let root = mark.run(|| open_root(staged))?;
+        crash::remember(staged, mark);
+        Ok(Loaded { root, mark, library: staged.into(), manifest, number, services, plan: Plan::Follow })
     }
 
     /// Has it start with other settings than those that are stored.
@@ -145,11 +150,11 @@ impl Loaded {
     /// The plugin refused, or what it registered can't be used. Its code is not called again.
     pub fn start(self, hold: &Hold) -> Result<Arc<Generation>, StartError> {
         let name = format!("{}#{}", self.manifest.id, self.number);
-        let context = Context::new(self.manifest, name.clone(), self.services, self.plan);
+        let context = Context::new(self.manifest, name.clone(), self.services, self.plan, self.mark);
         if !hold.take(context) {
             return Err(StartError::LetGo);
         }
-        let started = start(self.root, context, &name, self.library, self.number);
+        let started = self.mark.run(|| start(self.root, context, &name, self.library, self.number));
         if started.is_err() {
             context.stop();
             context.changes.stop();
@@ -198,11 +203,12 @@ fn start(
     // From here on the plugin runs: if it can't be used, it is to end.
     let parts = read_parts(root, context).inspect_err(|_| life.stop()())?;
     let (http, routes, presence) = parts;
+    context.mark.know_routes(&routes);
     if let Some(http) = http {
         context.connect(http);
     }
     if let Some(presence) = presence {
-        context.changes.connect(presence);
+        context.changes.connect(presence, context.mark);
     }
     Ok(Generation {
         context,
@@ -306,7 +312,7 @@ impl Generation {
 
     /// The bytes that the plugin has allocated and not freed.
     pub fn memory(&self) -> u64 {
-        self.life.memory()()
+        self.context.mark.run(|| self.life.memory()())
     }
 
     /// How its requests went so far.
@@ -326,7 +332,7 @@ impl Generation {
 
     /// Tells the plugin that a setting changed, and waits for it to have taken note.
     pub fn settings_changed(&self) {
-        self.life.settings_changed()();
+        self.context.mark.run(|| self.life.settings_changed()());
     }
 
     /// Asks the plugin whether it can do its work. Blocks for as long as it takes to find out.
@@ -334,7 +340,7 @@ impl Generation {
     /// # Errors
     /// It can't, for this reason.
     pub fn self_test(&self) -> Result<(), String> {
-        self.life.self_test()().into_result().map_err(|reason| shown::line(&reason))
+        self.context.mark.run(|| self.life.self_test()()).into_result().map_err(|reason| shown::line(&reason))
     }
 
     /// Takes no more calls: whoever comes with an old table looks the route up again. To be called when a table without this
@@ -345,7 +351,7 @@ impl Generation {
 
     /// Tells the plugin to send its streams' clients away.
     pub fn drain(&self) {
-        self.life.drain()();
+        self.context.mark.run(|| self.life.drain()());
     }
 
     /// Answers all calls of the plugin `CLOSED` from now on, whatever became of its stop.
@@ -372,7 +378,7 @@ impl Generation {
         self.context.changes.stop();
         let busy = self.threads.stop(JOB_PATIENCE);
         if busy == 0 {
-            self.life.stop()();
+            self.context.mark.run(|| self.life.stop()());
         }
         self.context.stop();
         busy
@@ -417,6 +423,11 @@ fn begin(generation: &Generation) -> Result<Pending<'static>, CallError> {
     Ok(pending)
 }
 
+/// Has the plugin handle a request on this thread.
+fn handle(http: PluginHttpRef, mark: &'static Mark, index: u32, request: &Request<'_>, token: u64) -> Status {
+    request.with_view(|view| mark.run_route(index as usize, || http.handle()(index, view, token)))
+}
+
 async fn answer_inline(
     generation: &Generation,
     http: PluginHttpRef,
@@ -425,7 +436,7 @@ async fn answer_inline(
 ) -> Result<Answer, CallError> {
     let mut pending = begin(generation)?;
     let token = pending.token();
-    if request.with_view(|view| on_worker(|| http.handle()(index, view, token))) != Status::OK {
+    if on_worker(|| handle(http, generation.context.mark, index, request, token)) != Status::OK {
         return Err(CallError::Abandoned("the handler panicked".into()));
     }
     if let Some(answer) = pending.answered() {
@@ -445,8 +456,9 @@ async fn answer_on_thread(
     let token = pending.token();
     let (returned, mut returns) = tokio::sync::oneshot::channel();
     let running = generation.count_in();
+    let mark = generation.context.mark;
     let job = move || {
-        let handled = request.borrow().with_view(|view| http.handle()(index, view, token));
+        let handled = handle(http, mark, index, &request.borrow(), token);
         drop(running);
         // Nobody waits any more if the client is gone.
         let _ = returned.send(handled);

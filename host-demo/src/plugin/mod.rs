@@ -5,19 +5,23 @@
 //! of a plugin: it opens the library, starts it, passes requests in and ends it. What it is lent of the server stands in
 //! [`services`], given through the tables in [`callbacks`] and marked by its [`context`]. Answers come back through [`exchange`],
 //! [`calls`] counts them and how they went; [`threads`] and [`changes`] are the threads that the host makes for a generation, [`leaks`] looks
-//! at what it keeps. [`settings`] says which of those that are stored it starts with. [`route`] is the table by which HTTP finds the generation for a path; [`shown`] makes what plugins say fit to be
-//! shown.
+//! at what it keeps. [`settings`] says which of those that are stored it starts with. [`route`] is the table by which HTTP finds
+//! the generation for a path; [`shown`] makes what plugins say fit to be shown. [`mark`] is what a thread bears while it runs a
+//! plugin, [`crash`] what writes it down when the process dies of that.
 
 #[allow(unsafe_code, reason = "a context that comes back from a plugin")]
 mod callbacks;
 mod calls;
 mod changes;
 mod context;
+#[allow(unsafe_code, reason = "handlers of signals, and where libraries are mapped")]
+mod crash;
 pub mod deploy;
 pub mod exchange;
 #[allow(unsafe_code, reason = "opens a library and reads its root")]
 pub mod generation;
 pub mod leaks;
+mod mark;
 pub mod request;
 pub mod route;
 pub mod services;

@@ -1,6 +1,11 @@
 //! The routes of all active plugins: one immutable table, replaced whole by one pointer swap.
 
-use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fmt,
+    sync::Arc,
+    time::Duration,
+};
 
 use actix_router::{Path, ResourceDef};
 use arc_swap::ArcSwap;
@@ -154,6 +159,8 @@ pub enum Found<'a> {
         /// The named parts of the path, percent-decoded.
         parameters: Vec<(String, String)>,
     },
+    /// A plugin that is out of service until somebody brings it back.
+    Disabled,
     /// Routes, but none for this method; these would do.
     OtherMethods(Vec<&'a str>),
     /// Nothing.
@@ -164,13 +171,19 @@ pub enum Found<'a> {
 #[derive(Default)]
 pub struct RouteTable {
     plugins: HashMap<String, Arc<Generation>>,
+    disabled: BTreeSet<String>,
 }
 
 impl RouteTable {
-    /// The table of these generations, one a plugin.
-    pub fn new(generations: impl IntoIterator<Item = Arc<Generation>>) -> RouteTable {
+    /// The table of these generations, one a plugin, and of plugins that are known and out of service.
+    pub fn new(generations: impl IntoIterator<Item = Arc<Generation>>, disabled: BTreeSet<String>) -> RouteTable {
         let by_id = |generation: Arc<Generation>| (generation.manifest().id.clone(), generation);
-        RouteTable { plugins: generations.into_iter().map(by_id).collect() }
+        RouteTable { plugins: generations.into_iter().map(by_id).collect(), disabled }
+    }
+
+    /// The plugins that are known and out of service.
+    pub fn disabled(&self) -> &BTreeSet<String> {
+        &self.disabled
     }
 
     /// The active generations.
@@ -183,7 +196,9 @@ impl RouteTable {
         let Some((id, _)) = path.strip_prefix(MOUNT).and_then(|rest| rest.split_once('/')) else {
             return Found::Nothing;
         };
-        let Some(generation) = self.plugins.get(id) else { return Found::Nothing };
+        let Some(generation) = self.plugins.get(id) else {
+            return if self.disabled.contains(id) { Found::Disabled } else { Found::Nothing };
+        };
         let below = &path[MOUNT.len() + id.len()..];
         let mut others = Vec::new();
         for (index, route) in generation.routes().iter().enumerate() {
@@ -224,6 +239,13 @@ mod tests {
         assert!(refused(&[view("GET,HEAD", "/")]).contains("\"GET,HEAD\""));
         assert!(refused(&[view("GET HEAD", "/a"), view("POST GET", "/a")]).contains("GET /plugins/hello/a"));
         assert!(Route::read_all("hello", &[view("GET", "/a"), view("POST", "/a")]).is_ok());
+    }
+
+    #[test]
+    fn what_is_out_of_service_is_not_what_never_was() {
+        let table = RouteTable::new([], BTreeSet::from(["hello".to_owned()]));
+        assert!(matches!(table.find("GET", "/plugins/hello/version"), Found::Disabled));
+        assert!(matches!(table.find("GET", "/plugins/other/version"), Found::Nothing));
     }
 
     #[test]

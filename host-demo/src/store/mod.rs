@@ -10,6 +10,7 @@
 mod about;
 mod accounts;
 mod blocking;
+mod crashes;
 mod error;
 mod lock;
 mod memory;
@@ -27,6 +28,7 @@ pub use self::{
     about::PasswordHash,
     accounts::{Credentials, Keys},
     blocking::{Blocklist, BlocklistChange},
+    crashes::Crash,
     error::StoreError,
     lock::{Lock, LockError},
     plugins::{PluginRecord, Quarantined},

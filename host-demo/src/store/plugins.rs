@@ -175,13 +175,17 @@ impl Store {
         .await
     }
 
-    /// Gives the files of a plugin another chance. Returns how many were in quarantine.
+    /// Gives the files of a plugin another chance, their crashes forgotten. Returns how many were in quarantine.
     ///
     /// # Errors
     /// The database failed.
     pub async fn release(&self, plugin: &str) -> Result<usize, StoreError> {
         let plugin = plugin.to_owned();
-        self.write(move |db| Ok(db.execute("DELETE FROM quarantine WHERE plugin = ?1", [plugin])?)).await
+        self.write(move |db| {
+            db.execute("DELETE FROM crashes WHERE plugin = ?1", [&plugin])?;
+            Ok(db.execute("DELETE FROM quarantine WHERE plugin = ?1", [plugin])?)
+        })
+        .await
     }
 
     /// A change of what is not held in memory.

@@ -21,7 +21,7 @@ const APPLICATION_ID: i32 = 0x6864_7072;
 
 /// What takes the schema from one version to the next; its number is the count of the steps taken. Steps that were
 /// released never change: a change of the schema is a new step.
-const STEPS: [&str; 3] = [
+const STEPS: [&str; 4] = [
     "
     CREATE TABLE about (
         name TEXT PRIMARY KEY,
@@ -92,6 +92,16 @@ const STEPS: [&str; 3] = [
     "
     ALTER TABLE setting_schemas ADD COLUMN version INTEGER NOT NULL DEFAULT 1;
     ALTER TABLE setting_schemas ADD COLUMN before TEXT;
+",
+    "
+    CREATE TABLE crashes (
+        at INTEGER NOT NULL,
+        sha256 TEXT NOT NULL,
+        plugin TEXT NOT NULL,
+        version TEXT NOT NULL,
+        how TEXT NOT NULL,
+        PRIMARY KEY (at, sha256)
+    ) STRICT, WITHOUT ROWID;
 ",
 ];
 

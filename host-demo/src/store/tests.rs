@@ -140,7 +140,8 @@ async fn a_full_disk_acknowledges_nothing_and_heals() {
     assert!(matches!(&full, Err(error @ StoreError::Database(_)) if error.is_of_the_disk()), "{full:?}");
     assert_eq!(store.account_exists("eve@x"), beside.is_ok(), "an answer and the memory differ");
     assert!(store.roster_of("ann@x").unwrap().items.is_empty());
-    assert!(store.trouble().is_some());
+    // The neighbour may have been committed behind it, in the file opened again: then it has healed.
+    assert!(store.trouble().is_some() || beside.is_ok());
 
     store.change_rosters(vec![big]).await.unwrap();
     assert_eq!(store.trouble(), None);
@@ -308,7 +309,7 @@ fn a_file_that_is_not_ours_is_refused() {
 #[test]
 fn a_newer_schema_is_refused() {
     let newer = |path: &Path| Connection::open(path).unwrap().pragma_update(None, "user_version", 99).unwrap();
-    assert!(matches!(refused(newer), StoreError::Newer { found: 99, known: 3, .. }));
+    assert!(matches!(refused(newer), StoreError::Newer { found: 99, known: 4, .. }));
 }
 
 #[tokio::test]
@@ -320,6 +321,7 @@ async fn the_first_schema_is_upgraded_with_what_it_holds() {
     let first = "ALTER TABLE setting_schemas DROP COLUMN version;
                  ALTER TABLE setting_schemas DROP COLUMN before;
                  DROP TABLE last_versions;
+                 DROP TABLE crashes;
                  PRAGMA user_version = 1";
     Connection::open(schema::path(folder.path())).unwrap().execute_batch(first).unwrap();
     let settings = Store::open(folder.path()).unwrap().settings();

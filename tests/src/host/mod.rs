@@ -19,7 +19,7 @@ use std::{
     net::SocketAddr,
     os::unix::fs::{PermissionsExt, chown},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Command, ExitStatus, Stdio},
     time::Duration,
 };
 
@@ -128,6 +128,12 @@ impl Host {
     #[track_caller]
     pub fn terminate(&mut self) -> Option<i32> {
         self.take_process().terminate()
+    }
+
+    /// Waits until the process ends by itself.
+    #[track_caller]
+    pub fn await_end(&mut self) -> ExitStatus {
+        self.take_process().end()
     }
 
     /// The running process.

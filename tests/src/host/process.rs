@@ -127,6 +127,12 @@ impl Process {
         self.wait().code()
     }
 
+    /// Waits until it ends by itself.
+    #[track_caller]
+    pub(super) fn end(mut self) -> ExitStatus {
+        self.wait()
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
         let id = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a process id is a positive i32");

@@ -2,7 +2,7 @@
 //! questions about it; what happens when is in [`registry`](super::registry).
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     ffi::OsStr,
     path::Path,
     sync::Arc,
@@ -202,6 +202,15 @@ impl Books {
         };
         let former = [&plugin.kept, &plugin.former].into_iter().flatten().find(other)?;
         Some(Box::new(PluginRecord { previous: None, ..former.record.clone() }))
+    }
+
+    /// The plugins that are known and out of service: by the administrator's word, or because their only good version is
+    /// not to be tried again.
+    pub fn disabled(&self) -> BTreeSet<String> {
+        let quarantined = |kept: &Kept| self.quarantine.contains_key(&kept.staged.digest());
+        let is_out = |plugin: &Plugin| plugin.disabled || plugin.kept.as_ref().is_some_and(quarantined);
+        let out = self.plugins.iter().filter(|(_, plugin)| plugin.serving.is_none() && is_out(plugin));
+        out.map(|(id, _)| id.clone()).collect()
     }
 
     /// Whether the last good version is on its way into service.

@@ -5,7 +5,8 @@
 //! [`stage`], [`check`] (with [`elf`]), [`vouch`], [`probe`] and [`budget`], or ends in a [`refusal`]. The [`registry`] decides about all
 //! plugins by its [`books`], publishes them, has them pass their [`probation`], and sends them into [`retire`]; what comes to it
 //! through the [`desk`] it handles in [`arrivals`] and [`commands`]. [`deployer`] is the handle on all of it, [`status`] what
-//! the administrator sees of it, [`notice`] what who has only the folder does, [`cost`] what ended versions keep.
+//! the administrator sees of it, [`notice`] what who has only the folder does, [`cost`] what ended versions keep. [`culprit`]
+//! is what comes before all of it: who took the last run down.
 
 mod arrivals;
 mod books;
@@ -13,6 +14,7 @@ mod budget;
 pub mod check;
 mod commands;
 pub mod cost;
+pub mod culprit;
 pub mod deployer;
 mod desk;
 pub mod digest;

@@ -207,7 +207,8 @@ impl<S: io::Read + AsFd> Captured<S> {
     }
 }
 
-fn signal_name(signal: i32) -> &'static str {
+/// What a signal is called, and what it says of who died of it.
+pub fn signal_name(signal: i32) -> &'static str {
     match signal {
         libc::SIGSEGV => "SIGSEGV, invalid memory access",
         libc::SIGBUS => "SIGBUS, memory without a file behind it",

@@ -87,6 +87,9 @@ impl Registry {
         while let Some(message) = inbox.recv().await {
             self.handle(message).await;
             self.advance_first_scan().await;
+            if *self.routes.load().disabled() != self.books.disabled() {
+                self.publish_routes();
+            }
             // First shown, then told: who asks after an answer sees what it told of.
             self.statuses.send_replace(self.books.rows().into());
             self.notices.send_replace(self.books.notices());
@@ -278,7 +281,8 @@ impl Registry {
 
     fn publish_routes(&self) {
         let serving = self.books.plugins.values().filter_map(|plugin| plugin.serving.as_ref());
-        self.routes.store(Arc::new(RouteTable::new(serving.map(|serving| serving.generation.clone()))));
+        let generations = serving.map(|serving| serving.generation.clone());
+        self.routes.store(Arc::new(RouteTable::new(generations, self.books.disabled())));
     }
 
     /// Takes a plugin whose file was removed out of service and forgets its last good version. Its settings stay.

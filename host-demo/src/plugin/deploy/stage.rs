@@ -278,6 +278,11 @@ fn signature_of(path: &Path) -> PathBuf {
     name.into()
 }
 
+/// The hash in `presence-<sha256>-7.so`.
+pub fn digest_of(name: &Path) -> Option<Digest> {
+    Digest::parse(name.file_stem()?.to_str()?.rsplit('-').nth(1)?)
+}
+
 /// The number in `7.part` and `presence-<sha256>-7.so`.
 fn number_of(name: &Path) -> Option<u64> {
     name.file_stem()?.to_str()?.rsplit('-').next()?.parse().ok()

@@ -140,10 +140,12 @@ extern "C" fn ignore_token(_: u64) {}
 
 fn loaded<const N: usize>() -> Loaded {
     let manifest = b"id=hand\nversion=1\nabi=0.1\ntarget=t\nneeds=host.presence/1\n";
+    let manifest = Manifest::parse(manifest).unwrap();
     Loaded {
+        mark: Mark::new(&manifest, Path::new("/nowhere.so")),
         root: Root { query: query::<N>, start: start_plugin::<N> }.leak_into_prefix(),
         library: "/nowhere.so".into(),
-        manifest: Manifest::parse(manifest).unwrap(),
+        manifest,
         number: 1,
         services: Nobody::new("/nowhere".into()),
         plan: Plan::Follow,
