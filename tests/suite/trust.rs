@@ -480,6 +480,28 @@ fn inspect_gives_the_verdict_of_the_host() {
     assert!(inspect().fails(1).contains("changed after signing"));
     configure(&host, &format!("[pins]\nhello = \"{}\"\n", sha256(&build("1.0.1"))));
     assert!(inspect().fails(1).contains(&sha256(&hello())));
+
+    // Beside a host that has a later version in service.
+    configure(&host, &signatures("enforce", &author));
+    let mut host = host;
+    put(&host, &build("1.0.1"), &author.sign(&build("1.0.1"), ""));
+    host.run();
+    until_answered_by(&host, "1.0.1");
+    fs::write(signature_in(host.folder()), author.sign(&hello(), "")).unwrap();
+    let told = host.command(&["plugin", "inspect", &file, "--config", &config]).fails(1);
+    assert!(told.contains("older than the last good version, 1.0.0 after 1.0.1"), "{told}");
+}
+
+#[test]
+fn copies_are_not_trusted_where_others_can_change_them() {
+    let host = host_with_hello();
+    mode(0o777)(&host.state()).unwrap();
+    build("1.0.1").write(&host.plugins(), "hello.so");
+    let refused = host.until_refused("hello.so", "refusing: mode 0777 of ");
+    assert!(refused.text("reason").contains("state lets other users"), "{refused:?}");
+    mode(0o755)(&host.state()).unwrap();
+    host.command(&["plugin", "retry", "hello"]).succeeds();
+    until_answered_by(&host, "1.0.1");
 }
 
 #[test]

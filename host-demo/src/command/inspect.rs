@@ -2,24 +2,48 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{print, table::table};
+use super::{Server, misunderstood, print, table::table};
 use crate::{
-    config::{Config, Flags},
-    control::Refusal,
-    plugin::deploy::check::{self, Inspection},
+    config::{Config, Flags, default_state},
+    control::{Answer, Refusal, Request},
+    plugin::deploy::{
+        check::{self, Inspection},
+        status::{PluginStatus, State},
+        vouch::Policy,
+    },
 };
 
 /// Says what a plugin file is, and whether this host would take it: under the keys and pins of `config`, if there is one.
 ///
 /// # Errors
 /// It is no plugin, or none for this host; or the configuration can't be used.
-pub(super) fn run(file: &Path, config: Option<PathBuf>) -> Result<(), Refusal> {
-    let config = Config::load(Flags { config, ..Flags::default() }, None);
-    let config = config.map_err(|error| Refusal::usage(error.to_string()))?;
+pub(super) fn run(server: &Server, file: &Path, config: Option<PathBuf>) -> Result<(), Refusal> {
+    let flags = Flags { config, ..Flags::default() };
+    let state = Some(server.state.clone()).filter(|state| *state != default_state());
+    let config = Config::load(flags, state).map_err(|error| Refusal::usage(error.to_string()))?;
     let refused = |reason| Refusal::failed(format!("inspect: {}: {reason}", file.display()));
     let inspection = check::inspect(file, &config.vouching).map_err(|reason| refused(reason.to_string()))?;
     print(&table(["", ""], &rows(&inspection)))?;
-    inspection.verdict.map_err(|reason| refused(reason.to_string()))
+    let Inspection { manifest, sha256, verdict, .. } = inspection;
+    let last = last_version(&config, &manifest.id)?;
+    let progress = || config.vouching.check_progress(&manifest.id, &manifest.version, sha256, last.as_deref());
+    verdict.and_then(|()| progress()).map_err(|reason| refused(reason.to_string()))
+}
+
+/// The version that must not be followed by an older one, as far as the server still has the plugin.
+fn last_version(config: &Config, id: &str) -> Result<Option<String>, Refusal> {
+    if config.vouching.policy != Policy::Enforce || !config.state.exists() {
+        return Ok(None);
+    }
+    let server = Server { state: config.state.clone() };
+    let Answer::Plugins { plugins, .. } = server.ask(&Request::Plugins)? else { return Err(misunderstood()) };
+    let was_in_service = |plugin: &PluginStatus| match plugin.state {
+        State::Active | State::Disabled => true,
+        State::Stopped => plugin.generation.is_some(),
+        _ => false,
+    };
+    let known = plugins.into_iter().find(|plugin| plugin.id.as_deref() == Some(id) && was_in_service(plugin));
+    Ok(known.and_then(|plugin| plugin.version))
 }
 
 fn rows(inspection: &Inspection) -> Vec<[String; 2]> {

@@ -58,7 +58,7 @@ pub(super) enum Plugin {
 pub(super) fn run(server: &Server, command: Plugin) -> Result<(), Refusal> {
     match command {
         Plugin::List { json } => list(server, json),
-        Plugin::Inspect { file, config } => inspect::run(&file, config),
+        Plugin::Inspect { file, config } => inspect::run(server, &file, config),
         Plugin::Disable { id } => server.act(&Request::DisablePlugin { id }),
         Plugin::Enable { id } => server.act(&Request::EnablePlugin { id }),
         Plugin::Retry { id } => server.act(&Request::RetryPlugin { id }),

@@ -233,6 +233,7 @@ fn workshop(config: &DeployConfig, kept: &[String], services: Arc<dyn Services>)
     let trust = if config.trust_everybody { Trust::everybody() } else { Trust::for_this_process() };
     Ok(Workshop {
         folder: DropFolder::new(&config.folder, trust),
+        trust,
         staging: Staging::open(&config.state, kept)?,
         prober: Prober::this_program(),
         offer: Offer::of_this_host(),

@@ -20,6 +20,7 @@ use super::{
     retire,
     stage::{NotCopied, Part, StagedFile, Staging},
     status::{State, Subject},
+    trust::Trust,
     vouch::Vouching,
     within::{Overdue, telling, within},
 };
@@ -39,6 +40,8 @@ const TELL: Duration = Duration::from_secs(2);
 pub struct Workshop {
     /// Where files come from.
     pub folder: DropFolder,
+    /// Whose files are taken, and in whose folders.
+    pub trust: Trust,
     /// Where copies are kept.
     pub staging: Staging,
     /// Who tries them.
@@ -188,6 +191,7 @@ impl Journey {
 
     async fn stage(&self, file: FileName, stamps: Stamps) -> Result<Part, End> {
         let copied = self.at_bench(move |workshop| {
+            workshop.staging.judge(&workshop.trust)?;
             let mut source = workshop.folder.open(&file)?;
             if source.stamps != stamps {
                 return Ok(None);
@@ -217,6 +221,7 @@ impl Journey {
     /// A kept version is judged again: this host may be another release than the one that it served under.
     async fn identify_kept(&self, staged: StagedFile, mapped: bool) -> Result<Candidate, Refusal> {
         let identify = move |workshop: &Workshop| {
+            workshop.staging.judge(&workshop.trust)?;
             let manifest = check::manifest(&staged.verified_bytes()?)?;
             let staged = if mapped { workshop.staging.duplicate(&staged, &manifest.id)? } else { staged };
             Ok(Candidate { manifest, staged })

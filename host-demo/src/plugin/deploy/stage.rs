@@ -10,10 +10,13 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
+use rustix::fs::{Mode, OFlags};
+
 use super::{
     digest::{Digest, Hasher},
     folder::{Stamp, signature_text},
     refusal::Refusal,
+    trust::Trust,
     vouch::SIGNATURE_SUFFIX,
 };
 
@@ -74,6 +77,16 @@ impl Staging {
             }
         }
         Ok(Staging { folder, next: AtomicU64::new(last + 1) })
+    }
+
+    /// Whether nobody else can put something else in the place of a copy between its judgement and its use.
+    ///
+    /// # Errors
+    /// The folder or one above it can be changed by others, or is a link.
+    pub fn judge(&self, trust: &Trust) -> Result<(), Refusal> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let folder = rustix::fs::open(&self.folder, flags, Mode::empty()).map_err(|cause| staging(cause.into()))?;
+        trust.folder(&self.folder, folder)
     }
 
     /// A copy of a kept copy that the dynamic loader has seen: it gives back the old library for its path, and for another
@@ -416,6 +429,20 @@ mod tests {
         Staging::open(scene.state.path(), &[kept.relative()]).unwrap();
         assert_eq!((scene.names().len(), kept.signature()), (2, Ok(Some("one".into()))));
         assert_eq!(scene.copy(100).unwrap().name("x").unwrap().signature(), Ok(None));
+    }
+
+    #[test]
+    fn copies_lie_where_nobody_else_can_change_them() {
+        let scene = Scene::new(b"abc");
+        let trust = Trust::for_this_process();
+        assert_eq!(scene.staging.judge(&trust), Ok(()));
+        fs::set_permissions(scene.state.path(), Permissions::from_mode(0o777)).unwrap();
+        assert!(matches!(scene.staging.judge(&trust), Err(Refusal::Writable { mode: 0o777, .. })));
+        fs::set_permissions(scene.state.path(), Permissions::from_mode(0o700)).unwrap();
+        let folder = scene.state.path().join(FOLDER);
+        fs::rename(&folder, scene.state.path().join("elsewhere")).unwrap();
+        std::os::unix::fs::symlink("elsewhere", &folder).unwrap();
+        assert!(matches!(scene.staging.judge(&trust), Err(Refusal::Staging(_))));
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! What the host is told at its start: flags, then a TOML file, then defaults.
 
+mod vouching;
+
 use std::{
-    collections::BTreeMap,
     fmt, fs,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -12,11 +13,7 @@ use jid::DomainPart;
 use log::LevelFilter;
 use serde::{Deserialize, Deserializer, de::Error};
 
-use crate::plugin::deploy::{
-    digest::Digest,
-    probation::DEFAULT_WINDOW,
-    vouch::{Key, Policy, Vouching},
-};
+use crate::plugin::deploy::{probation::DEFAULT_WINDOW, vouch::Vouching};
 
 /// How the host runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,74 +123,13 @@ struct File {
     plugin_memory: Option<u32>,
     #[serde(deserialize_with = "duration")]
     health_window: Option<Duration>,
-    signatures: Signatures,
-    pins: BTreeMap<String, Pins>,
+    signatures: vouching::Signatures,
+    pins: vouching::Pins,
     #[serde(deserialize_with = "url")]
     public_url: Option<String>,
     front_page_users: bool,
     #[serde(deserialize_with = "level")]
     log: Option<LevelFilter>,
-}
-
-/// Who may sign plugins, and what becomes of those that nobody signed.
-#[derive(Default, Deserialize)]
-#[serde(try_from = "AnySignatures")]
-struct Signatures {
-    policy: Policy,
-    keys: Vec<Key>,
-}
-
-/// The section as written: with a policy that asks for signatures, but perhaps without a key that could make one.
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct AnySignatures {
-    policy: Policy,
-    keys: Vec<Key>,
-}
-
-impl TryFrom<AnySignatures> for Signatures {
-    type Error = &'static str;
-
-    fn try_from(AnySignatures { policy, keys }: AnySignatures) -> Result<Signatures, &'static str> {
-        match policy {
-            Policy::Warn | Policy::Enforce if keys.is_empty() => {
-                Err("the policy asks for signatures, but keys names none: expected keys = [\"RW...\"]")
-            }
-            _ => Ok(Signatures { policy, keys }),
-        }
-    }
-}
-
-/// The contents that are taken for one plugin.
-#[derive(Deserialize)]
-#[serde(try_from = "OneOrMore")]
-struct Pins(Vec<Digest>);
-
-/// A hash, or a list of them.
-#[derive(Deserialize)]
-#[serde(untagged, expecting = "expected a SHA-256, or a list of them")]
-enum OneOrMore {
-    One(String),
-    More(Vec<String>),
-}
-
-impl TryFrom<OneOrMore> for Pins {
-    type Error = String;
-
-    fn try_from(written: OneOrMore) -> Result<Pins, String> {
-        let hashes = match written {
-            OneOrMore::One(hash) => vec![hash],
-            OneOrMore::More(hashes) if hashes.is_empty() => return Err("[]: expected at least one SHA-256".into()),
-            OneOrMore::More(hashes) => hashes,
-        };
-        let expected = |text: &str| format!("{text:?}: expected a SHA-256: 64 hexadecimal digits, as sha256sum prints");
-        let read = |text: &String| Digest::parse(text).ok_or_else(|| expected(text));
-        hashes.iter().map(read).collect::<Result<_, _>>().map(Pins)
-    }
-}
-
-fn vouching(Signatures { policy, keys }: Signatures, pins: BTreeMap<String, Pins>) -> Vouching {
-    Vouching { policy, keys, pins: pins.into_iter().map(|(id, Pins(digests))| (id, digests)).collect() }
 }
 
 impl Config {
@@ -214,7 +150,7 @@ impl Config {
             trust_everybody: file.trust_everybody,
             plugin_memory: file.plugin_memory.map_or(DEFAULT_PLUGIN_MEMORY, u64::from),
             health_window: file.health_window.unwrap_or(DEFAULT_WINDOW),
-            vouching: vouching(file.signatures, file.pins),
+            vouching: vouching::of(file.signatures, file.pins),
             public_url: file.public_url,
             front_page_users: file.front_page_users,
             log: file.log.unwrap_or(LevelFilter::Info),
@@ -317,6 +253,7 @@ fn parsed<'de, D: Deserializer<'de>, T>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plugin::deploy::vouch::Policy;
 
     fn load(text: &str, flags: Flags) -> Result<Config, String> {
         let folder = tempfile::tempdir().unwrap();
