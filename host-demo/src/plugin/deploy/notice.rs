@@ -63,7 +63,7 @@ impl Books {
         });
         Notice {
             why: shown::escaped(&refused.refusal.to_string()),
-            next: next_step(&refused.refusal, name, serves.is_some()),
+            next: next_step(&refused.refusal, name, file.claims.as_deref(), serves.is_some()),
             since: refused.since,
             version: refused.version.clone(),
             digest: refused.digest,
@@ -72,18 +72,17 @@ impl Books {
     }
 }
 
-fn next_step(refusal: &Refusal, name: &FileName, serves: bool) -> String {
+fn next_step(refusal: &Refusal, name: &FileName, id: Option<&str>, serves: bool) -> String {
+    let retry = id.filter(|_| refusal.calls_for_quarantine() || matches!(refusal, Refusal::Quarantined { .. }));
     let step = match refusal {
         _ if refusal.passes_by_itself() => "nothing: it is tried again by itself",
         Refusal::Budget { .. } => "restart the server",
-        Refusal::Quarantined { .. } => "copy another build over it, or run the command above",
         _ if refusal.fault() == Fault::Author => "copy a build over it that its author has put right",
         _ => "put right what is said above; the file is looked at again when it changes",
     };
-    match serves {
-        true => format!("{step} (deleting {name} ends the version that serves)"),
-        false => step.into(),
-    }
+    let retry = retry.map(|id| format!(", or try this one once more: host-demo plugin retry {id}")).unwrap_or_default();
+    let caution = if serves { format!(" (deleting {name} ends the version that serves)") } else { String::new() };
+    format!("{step}{retry}{caution}")
 }
 
 impl Notice {
@@ -388,9 +387,11 @@ mod tests {
 
     #[test]
     fn the_next_step_fits_the_fault() {
-        let step = |refusal: Refusal, serves| next_step(&refusal, &name(), serves);
+        let step = |refusal: Refusal, serves| next_step(&refusal, &name(), Some("hello"), serves);
         assert_eq!(step(Refusal::Staging("full".into()), false), "nothing: it is tried again by itself");
         assert!(step(Refusal::Empty, true).ends_with("(deleting x.so ends the version that serves)"));
         assert_eq!(step(Refusal::Budget { resource: "keys", left: 1, floor: 2 }, false), "restart the server");
+        let hung = step(Refusal::ProbeTimeout { seconds: 5 }, false);
+        assert!(hung.ends_with(", or try this one once more: host-demo plugin retry hello"), "{hung}");
     }
 }
