@@ -28,19 +28,23 @@ pub fn artefacts() -> &'static Artefacts {
     BUILT.get_or_init(build)
 }
 
-/// Builds the whole workspace: built alone, a package may get other features of its dependencies, and compile them again.
-fn build() -> Artefacts {
+/// The cargo that built the tests. What it says of this package to its tests is no business of another build: build scripts that look
+/// at it would run again, and their packages compile again.
+pub(crate) fn cargo() -> Command {
     let mut cargo = Command::new(env!("CARGO"));
-    // What cargo says of this package to its tests is no business of the build: build scripts that look at it would
-    // run again, and their packages compile again.
     let of_package =
         |name: &str| ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_"].iter().any(|own| name.starts_with(own));
     for (name, _) in std::env::vars().filter(|(name, _)| of_package(name)) {
         cargo.env_remove(name);
     }
+    cargo
+}
+
+/// Builds the whole workspace: built alone, a package may get other features of its dependencies, and compile them again.
+fn build() -> Artefacts {
     // As the tests themselves were built: the figures of a soak are those of a release.
     let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
-    let output = cargo
+    let output = cargo()
         .args(["build", "--profile", profile, "--workspace", "--lib", "--bins", "--examples", "--quiet"])
         .args(["--message-format", "json-render-diagnostics"])
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))

@@ -7,6 +7,7 @@
 //! artefacts     builds the server, the presence service and the fixture plugins, and finds their files
 //! author        somebody who signs plugins
 //! host          starts the server in a temporary folder, runs its commands, kills and restarts it
+//! other_times   plugins built against plugin-api as it was, and as it may become
 //! plugin_file   variants of a plugin file
 //! drop_style    the ways in which people copy files
 //! foreign       libraries made from C
@@ -25,6 +26,7 @@ pub mod drop_style;
 pub mod foreign;
 pub mod host;
 pub mod http;
+pub mod other_times;
 pub mod plugin_file;
 pub mod rows;
 pub mod wait;

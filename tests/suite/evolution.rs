@@ -4,6 +4,7 @@ use serde_json::Value;
 use tests::{
     artefacts::artefacts,
     host::{Host, PATIENCE},
+    other_times,
     plugin_file::PluginFile,
     wait,
 };
@@ -114,4 +115,47 @@ fn a_version_that_is_sent_back_takes_its_migration_with_it() {
     host.until_version("tuned", "1.0.0");
     until_tone(&host, "bright");
     assert_eq!(settings(&host), before);
+}
+
+/// A running host with a plugin of today, and its log's mark behind it.
+fn host_of_today() -> Host {
+    let mut host = Host::prepare();
+    host.drop_plugin(artefacts().fixture("hello"), "hello.so");
+    host.run();
+    host
+}
+
+#[track_caller]
+fn until_answer(host: &Host, target: &str, text: &str) {
+    wait::until(PATIENCE, text, || (host.http().get(target).body == text.as_bytes()).then_some(()));
+}
+
+#[test]
+fn plugins_of_yesterday_today_and_tomorrow_serve_in_one_host() {
+    let host = host_of_today();
+    host.drop_plugin(&other_times::older("older"), "older.so");
+    host.drop_plugin(&other_times::newer("wants_echo"), "newer.so");
+    until_answer(&host, "/plugins/older/alice", "good old offline\n");
+    until_answer(&host, "/plugins/wants-echo/echo", "newer: no echo here\n");
+    until_answer(&host, "/plugins/hello/version", "this is build 1.0.0\n");
+}
+
+#[test]
+fn a_plugin_that_needs_a_newer_interface_is_refused_by_its_name_before_it_runs() {
+    let host = host_of_today();
+    host.drop_plugin(&other_times::newer("needs_echo"), "newer.so");
+    host.until_refused("newer.so", "needs host.echo/1, which this host does not offer");
+    let log = host.process().log();
+    let steps: Vec<_> =
+        log.lines().filter(|line| line.contains("plugin needs-echo ") && line.contains(" -> ")).collect();
+    assert!(steps.len() == 1 && steps[0].contains(" STAGED -> REFUSED "), "{steps:?}");
+    until_answer(&host, "/plugins/hello/version", "this is build 1.0.0\n");
+}
+
+#[test]
+fn a_plugin_whose_view_of_an_interface_has_grown_is_refused_by_name() {
+    let host = host_of_today();
+    host.drop_plugin(&other_times::newer("counts_presence"), "newer.so");
+    host.until_refused("newer.so", "its host.presence/1 has another shape than this host's");
+    until_answer(&host, "/plugins/hello/version", "this is build 1.0.0\n");
 }

@@ -54,7 +54,7 @@ extern "C" fn get(host: HostContext, id: RStr<'_>, want: &'static TypeLayout) ->
     match catch_unwind(AssertUnwindSafe(|| offer(&id, want))) {
         Ok(Some(Ok(interface))) => ROption::RSome(interface),
         Ok(Some(Err(mismatch))) => {
-            log::warn!("plugin {}: {} has another shape here: {}", context.manifest.id, id, mismatch.differences);
+            context.note_mismatch(mismatch);
             ROption::RNone
         }
         Ok(None) | Err(_) => ROption::RNone,

@@ -13,6 +13,7 @@ use plugin_api::{
     abi::{
         host_settings::{KindCode, SettingValue, SettingView},
         plugin_http::PluginHttpRef,
+        root::LayoutMismatch,
     },
     manifest::Manifest,
 };
@@ -42,6 +43,7 @@ pub struct Context {
     plan: Plan,
     /// The values that were set, where they are not those that are stored.
     view: RwLock<Option<BTreeMap<String, String>>>,
+    mismatch: OnceLock<LayoutMismatch>,
     stopped: AtomicBool,
     http: OnceLock<PluginHttpRef>,
 }
@@ -64,6 +66,7 @@ impl Context {
             declared: RwLock::default(),
             view: RwLock::new(plan.view().cloned()),
             plan,
+            mismatch: OnceLock::new(),
             stopped: AtomicBool::new(false),
             http: OnceLock::new(),
         }))
@@ -73,6 +76,21 @@ impl Context {
     pub fn is_granted(&self, interface: &str) -> bool {
         let mut named = self.manifest.needs.iter().chain(&self.manifest.wants);
         matches!(interface, "host.log/1" | "host.http/1") || named.any(|named| named == interface)
+    }
+
+    /// Notes that the plugin asked for an interface in another shape than this host's. One that it only wants, it can do without.
+    pub fn note_mismatch(&self, mismatch: LayoutMismatch) {
+        let LayoutMismatch { id, differences } = &mismatch;
+        log::warn!("plugin {}: {id} has another shape here: {differences}", self.manifest.id);
+        if !self.manifest.wants.iter().any(|wanted| wanted == id) {
+            // The first is enough.
+            let _ = self.mismatch.set(mismatch);
+        }
+    }
+
+    /// What the plugin cannot do without and does not get.
+    pub fn mismatch(&self) -> Option<&LayoutMismatch> {
+        self.mismatch.get()
     }
 
     /// From now on every call is answered `CLOSED`.

@@ -88,7 +88,11 @@ impl fmt::Display for StartError {
         match self {
             StartError::Refused(reason) => write!(out, "its start failed: {reason}"),
             StartError::Interface(mismatch) => {
-                write!(out, "its {} has another shape than this host's: {}", mismatch.id, mismatch.differences)
+                let LayoutMismatch { id, differences } = mismatch;
+                write!(
+                    out,
+                    "its {id} has another shape than this host's ({differences}): get a build for this host, or upgrade the host"
+                )
             }
             StartError::NoLife => write!(out, "it does not implement {}", PluginLifeRef::ID),
             StartError::Route(error) => error.fmt(out),
@@ -197,6 +201,7 @@ fn start(
     number: u64,
 ) -> Result<Generation, StartError> {
     if let RResult::RErr(reason) = root.start()(callbacks::query(context)) {
+        check_grants(context)?;
         return Err(StartError::Refused(shown::line(&reason)));
     }
     let life: PluginLifeRef = implemented(root)?.ok_or(StartError::NoLife)?;
@@ -225,7 +230,13 @@ fn start(
 
 type Parts = (Option<PluginHttpRef>, Vec<Route>, Option<PluginPresenceRef>);
 
+/// Whether the plugin got all that it cannot do without, which it may notice only when it uses it.
+fn check_grants(context: &Context) -> Result<(), StartError> {
+    context.mismatch().map_or(Ok(()), |mismatch| Err(StartError::Interface(mismatch.clone())))
+}
+
 fn read_parts(root: RootRef, context: &Context) -> Result<Parts, StartError> {
+    check_grants(context)?;
     let http: Option<PluginHttpRef> = implemented(root)?;
     let routes = match http {
         Some(http) => Route::read_all(&context.manifest.id, &http.routes()()).map_err(StartError::Route)?,

@@ -80,6 +80,11 @@ pub struct HostSettings {
     ///
     /// - Called: once, from `start`. Threads: that of `start`. Owned: the host copies.
     pub declare: extern "C" fn(HostContext, settings: RSlice<'_, SettingView<'_>>) -> RResult<(), RString>,
+    /// Appends the value of a declared setting: the administrator's, or the default.
+    ///
+    /// - Called: after `declare`. Threads: any; never blocks. Owned: `out` stays the caller's.
+    #[sabi(last_prefix_field)]
+    pub read: extern "C" fn(HostContext, name: RStr<'_>, out: &mut RString) -> Status,
     /// Whether the values that were set are of an older version of the settings than the manifest names, and are to be migrated: `from`
     /// is that version, and the values are appended. 0: nothing is to be migrated.
     ///
@@ -91,11 +96,6 @@ pub struct HostSettings {
     ///
     /// - Called: once, from `start`, if `stored` said so. Threads: that of `start`. Owned: the host copies.
     pub migrated: extern "C" fn(HostContext, values: RSlice<'_, SettingValue<'_>>) -> RResult<(), RString>,
-    /// Appends the value of a declared setting: the administrator's, or the default.
-    ///
-    /// - Called: after `declare`. Threads: any; never blocks. Owned: `out` stays the caller's.
-    #[sabi(last_prefix_field)]
-    pub read: extern "C" fn(HostContext, name: RStr<'_>, out: &mut RString) -> Status,
 }
 
 impl Table for HostSettingsRef {

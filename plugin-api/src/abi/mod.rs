@@ -7,6 +7,8 @@
 //!    becomes a new interface (`host.presence/2`) beside the old one, which stays.
 //! 3. Until 1.0 all interfaces are **drafts**: [`VERSION`] is `0.N`, and host and plugin must agree on it exactly. From 1.0 on
 //!    they must agree on the major version.
+//!    A function that is added to a draft of the host's goes behind the others, and the mark `last_prefix_field` stays where it was: then
+//!    plugins that were built before still fit. To a table of the plugin's nothing can be added without refusing them.
 //! 4. Each table is **layout-checked in the direction of its use**, by the host: for a table that the host implements, the
 //!    plugin's view is the interface and the host's the implementation; for a table that the plugin implements, the
 //!    other way round. So an old plugin runs in a new host, and a new plugin is refused by an old host only when it
@@ -37,6 +39,7 @@ pub mod host_http;
 pub mod host_log;
 pub mod host_presence;
 pub mod host_roster;
+#[allow(unsafe_code, reason = "abi_stable's accessors of functions behind a table's mark")]
 pub mod host_settings;
 pub mod plugin_http;
 pub mod plugin_life;

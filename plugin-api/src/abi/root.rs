@@ -33,11 +33,11 @@ pub trait Table: PrefixRefTrait + StableAbi + Copy + 'static {
 }
 
 /// The tables of a host and a plugin that were compiled from different definitions of one interface.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct LayoutMismatch {
     /// The interface's id.
     pub id: &'static str,
-    /// The differences, one a line.
+    /// The differences, separated by semicolons.
     pub differences: String,
 }
 
@@ -82,9 +82,9 @@ fn check<T: Table>(interface: &'static TypeLayout, implementation: &'static Type
         differences: errors
             .to_string()
             .lines()
-            .filter(|line| line.starts_with("Error:"))
+            .filter_map(|line| line.strip_prefix("Error:").map(str::trim))
             .collect::<Vec<_>>()
-            .join("\n"),
+            .join("; "),
     })
 }
 
