@@ -66,11 +66,15 @@ pub trait Exported: Plugin {
 #[allow(unsafe_code, reason = "abi_stable asks for the promise that constructor and root belong together")]
 pub const fn header<P: Exported>() -> LibHeader {
     // SAFETY: `root_module` constructs a `RootRef`.
-    unsafe { LibHeader::from_constructor::<RootRef>(root_module::<P>, CheckTypeLayout::Yes) }
+    unsafe { LibHeader::from_constructor::<RootRef>(root_module::<P>, CheckTypeLayout::No) }
 }
 
 extern "C" fn root_module<P: Exported>() -> RootModuleResult {
-    __call_root_module_loader(|| Root { query: query::<P>, start: start::<P> }.leak_into_prefix())
+    construct(root::<P>)
+}
+
+fn root<P: Exported>() -> RootRef {
+    leaked(Root { query: query::<P>, start: start::<P> })
 }
 
 /// Runs an author's code. A panic becomes its message.
@@ -147,24 +151,53 @@ fn migrate_settings<P: Exported>(host: Host) -> Result<()> {
 
 extern "C" fn query<P: Exported>(id: RStr<'_>) -> ROption<Interface> {
     let offered = match id.as_str() {
-        PluginHttpRef::ID => {
-            Interface::of(PluginHttp { routes: routes::<P>, handle: handle::<P>, writable }.leak_into_prefix())
-        }
-        PluginLifeRef::ID => Interface::of(
-            PluginLife {
-                settings_changed: settings_changed::<P>,
-                log_level_changed,
-                memory,
-                self_test: self_test::<P>,
-                drain: drain::<P>,
-                stop: stop::<P>,
-            }
-            .leak_into_prefix(),
-        ),
-        PluginPresenceRef::ID => Interface::of(PluginPresence { changed }.leak_into_prefix()),
+        PluginHttpRef::ID => http(PluginHttp { routes: routes::<P>, handle: handle::<P>, writable }),
+        PluginLifeRef::ID => life(PluginLife {
+            settings_changed: settings_changed::<P>,
+            log_level_changed,
+            memory,
+            self_test: self_test::<P>,
+            drain: drain::<P>,
+            stop: stop::<P>,
+        }),
+        PluginPresenceRef::ID => presence(),
+        RootRef::ID => itself(root::<P>()),
         _ => return ROption::RNone,
     };
     ROption::RSome(offered)
+}
+
+// A layout is tens of kilobytes of constants full of pointers, which each loaded library has to itself. A generic function brings them into
+// the author's crate, once for each of its codegen units; these keep them in this one.
+
+#[inline(never)]
+fn http(table: PluginHttp) -> Interface {
+    Interface::of(table.leak_into_prefix())
+}
+
+#[inline(never)]
+fn life(table: PluginLife) -> Interface {
+    Interface::of(table.leak_into_prefix())
+}
+
+#[inline(never)]
+fn presence() -> Interface {
+    Interface::of(PluginPresence { changed }.leak_into_prefix())
+}
+
+#[inline(never)]
+fn itself(root: RootRef) -> Interface {
+    Interface::of(root)
+}
+
+#[inline(never)]
+fn leaked(root: Root) -> RootRef {
+    root.leak_into_prefix()
+}
+
+#[inline(never)]
+fn construct(root: fn() -> RootRef) -> RootModuleResult {
+    __call_root_module_loader(root)
 }
 
 extern "C" fn routes<P: Exported>() -> RSlice<'static, RouteView<'static>> {

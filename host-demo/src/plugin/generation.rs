@@ -39,7 +39,7 @@ use plugin_api::{
         plugin_http::PluginHttpRef,
         plugin_life::PluginLifeRef,
         plugin_presence::PluginPresenceRef,
-        root::{LayoutMismatch, RootRef, Table},
+        root::{Interface, LayoutMismatch, RootRef, Table},
         wire::Status,
     },
     manifest::Manifest,
@@ -178,7 +178,13 @@ fn open_root(staged: &Path) -> Result<RootRef, LoadError> {
     // What the header points to must stay: the library is never closed.
     std::mem::forget(library);
     let root = |error: abi_stable::library::LibraryError| LoadError::Root(first_lines(&error.to_string()));
-    header.upgrade().map_err(root)?.init_root_module().map_err(root)
+    let root: RootRef = header.upgrade().map_err(root)?.init_root_module().map_err(root)?;
+    // What the header does not hold the root says itself. It takes the frozen shape to ask; a trial has asked before.
+    match root.query()(RootRef::ID.into()).into_option().map(Interface::checked) {
+        Some(Ok(RootRef { .. })) => Ok(root),
+        Some(Err(LayoutMismatch { differences, .. })) => Err(LoadError::Root(first_lines(&differences))),
+        None => Err(LoadError::Root("it does not say what it looks like".into())),
+    }
 }
 
 /// The error names only the call that failed; the symbol or library that is missing is in its source, behind the path of the

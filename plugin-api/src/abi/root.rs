@@ -4,7 +4,7 @@
 
 use abi_stable::{
     StableAbi,
-    abi_stability::abi_checking::check_layout_compatibility,
+    abi_stability::abi_checking::{CheckingGlobals, check_layout_compatibility_with_globals},
     library::RootModule,
     package_version_strings,
     prefix_type::{PrefixRef, PrefixRefTrait, WithMetadata_},
@@ -77,7 +77,9 @@ impl Interface {
 }
 
 fn check<T: Table>(interface: &'static TypeLayout, implementation: &'static TypeLayout) -> Result<(), LayoutMismatch> {
-    check_layout_compatibility(interface, implementation).map_err(|errors| LayoutMismatch {
+    // Without a memory: by abi_stable's own, which grows with each library, a plugin would also have to fit to all that were loaded before.
+    let alone = CheckingGlobals::new();
+    check_layout_compatibility_with_globals(interface, implementation, &alone).map_err(|errors| LayoutMismatch {
         id: T::ID,
         differences: errors
             .to_string()
@@ -149,6 +151,12 @@ pub struct Root {
     /// - Called: once, first. Threads: one, which the plugin may block for 10 s. Owned: `host` is a copy.
     #[sabi(last_prefix_field)]
     pub start: extern "C" fn(host: HostQuery) -> RResult<(), RString>,
+}
+
+/// The root offers itself, so that its layout is checked as that of every table. It is not in the library's header, where abi_stable would
+/// keep it: that is a constant of the author's crate, with ten kilobytes of layouts of its own.
+impl Table for RootRef {
+    const ID: &'static str = "plugin.root/1";
 }
 
 impl RootModule for RootRef {
