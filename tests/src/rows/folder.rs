@@ -28,7 +28,7 @@ const NO_NAMESPACES: &str = "not tried: this machine lets users have no namespac
 
 /// P27: a plugin that was removed is gone, its settings are not.
 pub fn removed(extent: Extent) -> Report {
-    let host = Host::with_presence();
+    let mut host = Host::with_presence();
     let (target, rounds) = ("/plugins/presence/status?type=text", extent.of(1, 100));
     let mut times = Times::default();
     for round in 0..rounds {
@@ -40,10 +40,18 @@ pub fn removed(extent: Extent) -> Report {
         times.push(removed.elapsed());
         host.drop_plugin(&artefacts().presence, "presence.so");
         wait::until(PATIENCE, "the route is back", || (host.http().get(target).status == 200).then_some(()));
-        assert_eq!(host.command(&["setting", "get", "presence.available_text"]).succeeds().trim_end(), text);
+        assert_eq!(available_text(&host), text);
     }
+    // On disk too, not only in the memory of the host.
+    let text = available_text(&host);
+    host.crash_and_restart();
+    assert_eq!(available_text(&host), text);
     Report::new(format!("{rounds} times removed and dropped again, the setting kept"))
         .note(format!("gone after {times}"))
+}
+
+fn available_text(host: &Host) -> String {
+    host.command(&["setting", "get", "presence.available_text"]).succeeds().trim_end().to_owned()
 }
 
 /// P37: whatever becomes of the folder, plugins go on; and changes are found without inotify.
