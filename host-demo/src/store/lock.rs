@@ -6,11 +6,19 @@ use std::{
     io::{self, Read, Seek, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::{
+    fs::{FlockOperation, flock},
+    process::{Pid, test_kill_process},
+};
 
 use super::StoreError;
+
+/// How long the lock of a dead process is waited for. A child that it was making at its death has the lock too, until
+/// it runs a program of its own: a trial of a plugin, for example.
+const AFTERMATH: Duration = Duration::from_secs(5);
 
 /// The right to use a state folder. Dropping it releases the folder.
 #[derive(Debug)]
@@ -36,7 +44,7 @@ impl Lock {
     /// Takes `folder`, making it (0700) if need be.
     ///
     /// # Errors
-    /// [`LockError::Held`] at once, without waiting, if another process has it.
+    /// [`LockError::Held`] if another process has it: at once, unless that has just died.
     pub fn take(folder: &Path) -> Result<Lock, LockError> {
         make_folder(folder).map_err(LockError::Folder)?;
         let path = folder.join("host.lock");
@@ -50,10 +58,8 @@ impl Lock {
             .mode(0o600)
             .open(&path)
             .map_err(failed)?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => return Err(LockError::Held { pid: holder(&mut file), path }),
-            Err(cause) => return Err(failed(cause.into())),
+        if !lock(&mut file).map_err(failed)? {
+            return Err(LockError::Held { pid: holder(&mut file), path });
         }
         write_pid(&mut file).map_err(failed)?;
         Ok(Lock { _file: file })
@@ -89,6 +95,26 @@ pub(super) fn make_folder(folder: &Path) -> Result<(), StoreError> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(StoreError::folder(folder))
 }
 
+/// Answers whether the lock is ours now.
+fn lock(file: &mut File) -> io::Result<bool> {
+    let deadline = Instant::now() + AFTERMATH;
+    loop {
+        match flock(&*file, FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) => {}
+            outcome => return Ok(outcome.map(|()| true)?),
+        }
+        if holder(file).is_none_or(is_alive) || Instant::now() > deadline {
+            return Ok(false);
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn is_alive(process: u32) -> bool {
+    let process = i32::try_from(process).ok().and_then(Pid::from_raw);
+    process.is_some_and(|process| test_kill_process(process) != Err(rustix::io::Errno::SRCH))
+}
+
 fn write_pid(file: &mut File) -> io::Result<()> {
     file.set_len(0)?;
     file.rewind()?;
@@ -97,12 +123,15 @@ fn write_pid(file: &mut File) -> io::Result<()> {
 
 fn holder(file: &mut File) -> Option<u32> {
     let mut text = String::new();
+    file.rewind().ok()?;
     file.read_to_string(&mut text).ok()?;
     text.trim().parse().ok()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -116,5 +145,23 @@ mod tests {
         }
         drop(first);
         Lock::take(&state).unwrap();
+    }
+
+    #[test]
+    fn what_a_dead_process_has_left_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut dead = std::process::Command::new("true").spawn().unwrap();
+        dead.wait().unwrap();
+        let path = folder.path().join("host.lock");
+        fs::write(&path, dead.id().to_string()).unwrap();
+        let left = File::open(&path).unwrap();
+        flock(&left, FlockOperation::LockExclusive).unwrap();
+        let release = std::thread::spawn(move || {
+            // So that it is found held first. Released before, it is taken all the same.
+            std::thread::sleep(Duration::from_millis(100));
+            drop(left);
+        });
+        Lock::take(folder.path()).unwrap();
+        release.join().unwrap();
     }
 }
