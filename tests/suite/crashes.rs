@@ -1,7 +1,8 @@
 //! Plugins that take the host down: rows P18 and P19 of the table of faults. The host dies, since plugins are native code
-//! in its process; what it owes is to name the culprit at its next start, and not to be taken down for ever.
+//! in its process; what it owes is to name the culprit at its next start, and not to be taken down for ever. A handler that
+//! aborts is tried by the row itself.
 
-use std::{fs, io::Write, net::TcpStream, os::unix::process::ExitStatusExt};
+use std::{fs, os::unix::process::ExitStatusExt};
 
 use rustix::process::Signal;
 use tests::{
@@ -29,12 +30,10 @@ fn answers(host: &Host, version: &str) {
     assert_eq!(host.http().get(VERSION).text(), format!("this is build {version}\n"));
 }
 
-/// Sends a request that the host does not survive, and waits for its end: the signal, or the exit code.
+/// Has the host die of a request: of the signal, or with the exit code.
 #[track_caller]
 fn killed_by(host: &mut Host, route: &str) -> (Option<i32>, Option<i32>) {
-    let mut connection = TcpStream::connect(host.process().ready().http).unwrap();
-    write!(connection, "GET /plugins/hello/{route} HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
-    let status = host.await_end();
+    let status = host.dies_of(&format!("/plugins/hello/{route}"));
     (status.signal(), status.code())
 }
 
@@ -60,12 +59,6 @@ fn takes_down_twice(fixture: &str, route: &str, end: (Option<i32>, Option<i32>),
     answers(&host, "1.0.0");
     let log = host.process().log();
     assert!(!log.contains("took this server down in its last run"), "the last run was not its doing:\n{log}");
-}
-
-#[test]
-fn a_handler_that_aborts() {
-    let how = "signal 6 (SIGABRT, it aborted itself) at /plugins/hello/inline";
-    takes_down_twice("aborts_on_request", "inline", (Some(6), None), how);
 }
 
 #[test]

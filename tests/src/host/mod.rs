@@ -16,7 +16,8 @@ mod process;
 
 use std::{
     fs::{self, Permissions},
-    net::SocketAddr,
+    io::Write,
+    net::{SocketAddr, TcpStream},
     os::unix::fs::{PermissionsExt, chown},
     path::{Path, PathBuf},
     process::{Command, ExitStatus, Stdio},
@@ -128,6 +129,14 @@ impl Host {
     #[track_caller]
     pub fn terminate(&mut self) -> Option<i32> {
         self.take_process().terminate()
+    }
+
+    /// Sends a request that the process does not survive, and waits for its end.
+    #[track_caller]
+    pub fn dies_of(&mut self, target: &str) -> ExitStatus {
+        let mut connection = TcpStream::connect(self.process().ready().http).expect("the host listens");
+        write!(connection, "GET {target} HTTP/1.1\r\nHost: x\r\n\r\n").expect("the request can be sent");
+        self.await_end()
     }
 
     /// Waits until the process ends by itself.

@@ -59,7 +59,8 @@ impl Tally {
         Duration::from_micros(within.map_or(0, |(delay, _)| delay * 100))
     }
 
-    fn add(&mut self, other: Tally) {
+    /// Adds what another load has seen.
+    pub fn add(&mut self, other: Tally) {
         self.good += other.good;
         self.resets += other.resets;
         self.timeouts += other.timeouts;

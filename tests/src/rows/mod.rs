@@ -9,6 +9,7 @@
 //! report       what a row says of itself
 //! writing      every way to write a file                     P1, P2, P4 to P6, P28, P30, P31
 //! bad_files    what must not be taken                        P7, P13, P32, P36
+//! bad_plugins  what turns out bad in service                 P18, P19, P22
 //! starts       plugins that start badly                      P15, P16, P40
 //! requests     what happens to requests                      P17, P20, P25, P26
 //! swaps        one version after the other                   P3, P41 to P43
@@ -19,6 +20,7 @@
 //! The rows that are missing have tests of their own in the suite.
 
 mod bad_files;
+mod bad_plugins;
 mod folder;
 mod report;
 mod requests;
@@ -84,7 +86,10 @@ pub const ROWS: &[Row] = &[
     Row { number: "P15", fault: "a start that panics", try_out: starts::panics },
     Row { number: "P16", fault: "a start that hangs", try_out: starts::hangs },
     Row { number: "P17", fault: "handlers that panic", try_out: requests::panics },
+    Row { number: "P18", fault: "a handler that takes the host down", try_out: bad_plugins::takes_down },
+    Row { number: "P19", fault: "a crash loop", try_out: bad_plugins::crash_loop },
     Row { number: "P20", fault: "handlers that hang", try_out: requests::hangs },
+    Row { number: "P22", fault: "a new version that fails requests", try_out: bad_plugins::misbehaves },
     Row { number: "P23", fault: "a restart with a bad file", try_out: restarts::bad_file },
     Row { number: "P24", fault: "a kill at every step", try_out: restarts::kills },
     Row { number: "P25", fault: "swaps with requests in flight", try_out: requests::in_flight },
