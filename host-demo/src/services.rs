@@ -50,7 +50,10 @@ impl Services for Server {
 
     fn stored_settings(&self, plugin: &str) -> StoredSettings {
         let settings = self.store.settings();
-        StoredSettings { now: settings.of_plugin(plugin), before: settings.before.get(plugin).cloned() }
+        StoredSettings {
+            now: settings.of_plugin(plugin),
+            before: settings.before.get(plugin).cloned().unwrap_or_default(),
+        }
     }
 
     fn data_directory(&self, plugin: &str) -> io::Result<PathBuf> {

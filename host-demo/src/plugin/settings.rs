@@ -14,8 +14,8 @@ use crate::store::{PluginSettings, SettingsChange};
 pub struct StoredSettings {
     /// As they are.
     pub now: PluginSettings,
-    /// As they were before the last migration.
-    pub before: Option<PluginSettings>,
+    /// As they were before the last migrations.
+    pub before: Vec<PluginSettings>,
 }
 
 /// What a version of a plugin does with the settings that are stored.
@@ -62,7 +62,7 @@ impl Plan {
         if stored < reads {
             return Ok(Plan::Migrate { from: now, to: reads });
         }
-        match before.filter(|before| returns && before.version == reads) {
+        match before.into_iter().find(|before| returns && before.version == reads) {
             Some(before) => Ok(Plan::TakeBack(SettingsChange { from: now, to: before })),
             None if manifest.reads_newer_settings => Ok(Plan::Follow),
             None => Err(Downgrade { stored, reads }),
@@ -115,7 +115,7 @@ mod tests {
     }
 
     fn stored(version: u32) -> StoredSettings {
-        StoredSettings { now: settings(version, "now"), before: Some(settings(1, "before")) }
+        StoredSettings { now: settings(version, "now"), before: vec![settings(1, "before")] }
     }
 
     #[test]
@@ -137,6 +137,6 @@ mod tests {
         let back = Plan::of(&manifest(1, ""), stored(2), true).unwrap();
         assert_eq!(back.view(), Some(&settings(1, "before").values));
         assert_eq!(back.change(BTreeMap::new()).map(|change| change.to), Some(settings(1, "before")));
-        assert!(Plan::of(&manifest(1, ""), StoredSettings { before: None, ..stored(2) }, true).is_err());
+        assert!(Plan::of(&manifest(1, ""), StoredSettings { before: Vec::new(), ..stored(2) }, true).is_err());
     }
 }

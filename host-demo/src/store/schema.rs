@@ -88,7 +88,7 @@ const STEPS: [&str; 4] = [
         version TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
 ",
-    // Which version of a plugin's settings the values are of, and what they were before the last migration.
+    // Which version of a plugin's settings the values are of, and what they were before the last migrations.
     "
     ALTER TABLE setting_schemas ADD COLUMN version INTEGER NOT NULL DEFAULT 1;
     ALTER TABLE setting_schemas ADD COLUMN before TEXT;

@@ -17,8 +17,8 @@ pub struct Settings {
     pub schemas: BTreeMap<String, Vec<SettingSchema>>,
     /// The version of each plugin's settings, by its id.
     pub versions: BTreeMap<String, u32>,
-    /// What the settings of plugins were before their last migration.
-    pub before: BTreeMap<String, PluginSettings>,
+    /// What the settings of plugins were before their last migrations, oldest first.
+    pub before: BTreeMap<String, Vec<PluginSettings>>,
 }
 
 /// The values that were set for one plugin, by their names below its id, and the version of its settings that they are of.
@@ -39,10 +39,19 @@ pub struct SettingsChange {
     pub to: PluginSettings,
 }
 
+/// How many migrations of a plugin's settings can be taken back: more versions than that are not on probation at a time.
+const KEPT: usize = 4;
+
 impl SettingsChange {
-    /// Whether it takes back what a newer version changed: then there is nothing before it any more.
-    fn goes_back(&self) -> bool {
-        self.to.version < self.from.version
+    /// What there is to go back to after it, if that is what there was before it.
+    fn earlier(&self, mut earlier: Vec<PluginSettings>) -> Vec<PluginSettings> {
+        let goes_back = self.to.version < self.from.version;
+        earlier.retain(|settings| settings.version < self.from.version.min(self.to.version));
+        if !goes_back {
+            earlier.push(self.from.clone());
+            earlier.drain(..earlier.len().saturating_sub(KEPT));
+        }
+        earlier
     }
 }
 
@@ -141,10 +150,8 @@ impl Settings {
         self.values.extend(change.to.values.iter().map(|(name, value)| (format!("{plugin}.{name}"), value.clone())));
         self.schemas.insert(plugin.into(), schemas);
         self.versions.insert(plugin.into(), change.to.version);
-        match change.goes_back() {
-            true => self.before.remove(plugin),
-            false => self.before.insert(plugin.into(), change.from),
-        };
+        let earlier = change.earlier(self.before.remove(plugin).unwrap_or_default());
+        self.before.insert(plugin.into(), earlier);
     }
 
     /// Every declared setting with its full name, in the order of plugins and of their declarations.
@@ -327,13 +334,19 @@ pub(super) fn read_all(db: &Connection) -> Result<Settings, StoreError> {
         let plugin: String = row.get(0)?;
         let unreadable = |cause| StoreError::unreadable(format!("setting_schemas, {plugin}"), cause);
         let declared = serde_json::from_str(&row.get::<_, String>(1)?).map_err(unreadable)?;
-        if let Some(before) = row.get::<_, Option<String>>(3)? {
-            settings.before.insert(plugin.clone(), serde_json::from_str(&before).map_err(unreadable)?);
+        let before: Option<String> = row.get(3)?;
+        if before.is_some() {
+            settings.before.insert(plugin.clone(), read_before(&plugin, before)?);
         }
         settings.versions.insert(plugin.clone(), row.get(2)?);
         settings.schemas.insert(plugin, declared);
     }
     Ok(settings)
+}
+
+fn read_before(plugin: &str, text: Option<String>) -> Result<Vec<PluginSettings>, StoreError> {
+    let Some(text) = text else { return Ok(Vec::new()) };
+    serde_json::from_str(&text).map_err(|cause| StoreError::unreadable(format!("setting_schemas, {plugin}"), cause))
 }
 
 /// The settings of one plugin as stored. Its id holds no character that LIKE or GLOB would take for another.
@@ -358,7 +371,10 @@ fn write_plugin(
         insert.execute((plugin, name, value))?;
     }
     let schemas = serde_json::json!(schemas).to_string();
-    let before = (!change.goes_back()).then(|| serde_json::json!(change.from).to_string());
+    let mut earlier = db.prepare_cached("SELECT before FROM setting_schemas WHERE plugin = ?1")?;
+    let earlier = earlier.query_row([plugin], |row| row.get(0)).optional()?.flatten();
+    let earlier = read_before(plugin, earlier)?;
+    let before = serde_json::json!(change.earlier(earlier)).to_string();
     let replace = "INSERT OR REPLACE INTO setting_schemas (plugin, schema, version, before) VALUES (?1, ?2, ?3, ?4)";
     db.execute(replace, (plugin, schemas, change.to.version, before))?;
     Ok(())
@@ -444,7 +460,7 @@ mod tests {
         let store = Store::open(folder.path()).unwrap();
         assert_eq!(*store.settings(), *in_memory);
         assert_eq!((store.settings().of_plugin("lamp"), &store.settings().schemas["lamp"]), (new.clone(), &schemas));
-        assert_eq!(store.settings().before["lamp"], old);
+        assert_eq!(store.settings().before["lamp"], std::slice::from_ref(&old));
         assert_eq!(store.setting("lamp2.tone").as_deref(), Some("cold"));
 
         // A version that is published again does not lower or raise the number.
@@ -452,7 +468,16 @@ mod tests {
         assert_eq!(store.settings().versions["lamp"], 2);
         let back = SettingsChange { from: new, to: old.clone() };
         assert!(store.change_plugin_settings("lamp", back, schemas).await.unwrap());
-        assert_eq!((store.settings().of_plugin("lamp"), store.settings().before.get("lamp")), (old, None));
+        assert_eq!((store.settings().of_plugin("lamp"), store.settings().before["lamp"].len()), (old, 0));
+    }
+
+    #[test]
+    fn what_there_is_to_go_back_to_is_older_and_not_endless() {
+        let change = |from, to| SettingsChange { from: of(from, &[]), to: of(to, &[]) };
+        let versions = |earlier: &[PluginSettings]| earlier.iter().map(|settings| settings.version).collect::<Vec<_>>();
+        let earlier = (1..=5).fold(Vec::new(), |earlier, from| change(from, from + 1).earlier(earlier));
+        assert_eq!(versions(&earlier), [2, 3, 4, 5]);
+        assert_eq!(versions(&change(6, 3).earlier(earlier)), [2]);
     }
 
     #[tokio::test]
