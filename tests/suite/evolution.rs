@@ -1,5 +1,7 @@
 //! What an upgrade carries over, and what a mix of old and new makes of it: settings (FAULTS P29), interfaces.
 
+use std::{fs, thread};
+
 use serde_json::Value;
 use tests::{
     artefacts::artefacts,
@@ -56,6 +58,20 @@ fn settings_move_forward_with_the_version_that_comes_into_service() {
 }
 
 #[test]
+fn a_request_ends_with_the_settings_that_it_began_with() {
+    let host = host_with_settings("");
+    let gate = host.folder().join("gate");
+    fs::create_dir(&gate).unwrap();
+    let (client, target) = (host.patient_http(), format!("/plugins/tuned/later?{}", gate.display()));
+    let request = thread::spawn(move || client.get(&target));
+    wait::until(PATIENCE, "the request is with its handler", || gate.join("begun").exists().then_some(()));
+    host.drop_plugin(artefacts().fixture("tuned_v2"), "tuned.so");
+    until_tone(&host, "bright, from 1");
+    fs::remove_dir_all(&gate).unwrap();
+    assert_eq!(request.join().unwrap().text(), "bright");
+}
+
+#[test]
 fn a_migration_that_fails_changes_nothing() {
     let host = host_with_settings("fail");
     host.drop_plugin(artefacts().fixture("migration_fails"), "tuned.so");
@@ -98,7 +114,7 @@ fn a_version_with_older_settings_is_refused_and_nothing_changes() {
     assert_eq!(settings(&host), before);
 
     // Deleted and dropped again, it is still older than what is stored.
-    std::fs::remove_file(host.plugins().join("tuned.so")).unwrap();
+    fs::remove_file(host.plugins().join("tuned.so")).unwrap();
     wait::until(PATIENCE, "the route is gone", || (host.http().get(TONE).status == 404).then_some(()));
     host.drop_plugin(artefacts().fixture("tuned_v1"), "tuned.so");
     host.until_refused("tuned.so", "those stored here are of version 2");
