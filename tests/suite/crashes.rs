@@ -142,6 +142,22 @@ fn a_start_that_aborts_in_the_host() {
     host.until_refused("hello.so", QUARANTINED);
 }
 
+/// Destructors of thread-local values run when no call into the plugin is under way any more.
+#[test]
+fn a_thread_that_aborts_when_it_ends() {
+    let mut host = running();
+    host.drop_plugin(artefacts().fixture("aborts_at_thread_end"), "hello.so");
+    host.until_version("hello", "2.0.0");
+    answers(&host, "2.0.0");
+    host.drop_plugin(artefacts().fixture("hello"), "hello.so");
+    assert_eq!(host.await_end().signal(), Some(6));
+    host.run();
+    let log = host.process().log();
+    let named = |line: &str| line.contains("plugin hello 2.0.0 ") && line.contains("took this server down");
+    assert!(log.lines().any(named), "nobody is named:\n{log}");
+    answers(&host, "1.0.0");
+}
+
 /// What was no plugin's doing is held against none.
 #[test]
 fn an_end_from_outside_accuses_nobody() {

@@ -137,7 +137,7 @@ impl Changes {
         let Some((plugin, mark)) = self.plugin.get() else { return };
         while let Some((user, lost, subscriptions)) = self.next() {
             for subscription in subscriptions {
-                mark.run(|| plugin.changed()(subscription, user.as_str().into(), lost));
+                mark.keep_thread(|| plugin.changed()(subscription, user.as_str().into(), lost));
             }
         }
     }

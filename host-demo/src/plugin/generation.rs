@@ -138,7 +138,7 @@ impl Loaded {
         services: Arc<dyn Services>,
     ) -> Result<Loaded, LoadError> {
         let mark = Mark::new(&manifest, staged);
-        let root = mark.run(|| open_root(staged))?;
+        let root = mark.keep_thread(|| open_root(staged))?;
         crash::remember(staged, mark);
         Ok(Loaded { root, mark, library: staged.into(), manifest, number, services, plan: Plan::Follow })
     }
@@ -158,7 +158,7 @@ impl Loaded {
         if !hold.take(context) {
             return Err(StartError::LetGo);
         }
-        let started = self.mark.run(|| start(self.root, context, &name, self.library, self.number));
+        let started = self.mark.keep_thread(|| start(self.root, context, &name, self.library, self.number));
         if started.is_err() {
             context.stop();
             context.changes.stop();
@@ -349,7 +349,7 @@ impl Generation {
 
     /// Tells the plugin that a setting changed, and waits for it to have taken note.
     pub fn settings_changed(&self) {
-        self.context.mark.run(|| self.life.settings_changed()());
+        self.context.mark.keep_thread(|| self.life.settings_changed()());
     }
 
     /// Asks the plugin whether it can do its work. Blocks for as long as it takes to find out.
@@ -357,7 +357,7 @@ impl Generation {
     /// # Errors
     /// It can't, for this reason.
     pub fn self_test(&self) -> Result<(), String> {
-        self.context.mark.run(|| self.life.self_test()()).into_result().map_err(|reason| shown::line(&reason))
+        self.context.mark.keep_thread(|| self.life.self_test()()).into_result().map_err(|reason| shown::line(&reason))
     }
 
     /// Takes no more calls: whoever comes with an old table looks the route up again. To be called when a table without this
@@ -368,7 +368,7 @@ impl Generation {
 
     /// Tells the plugin to send its streams' clients away.
     pub fn drain(&self) {
-        self.context.mark.run(|| self.life.drain()());
+        self.context.mark.keep_thread(|| self.life.drain()());
     }
 
     /// Answers all calls of the plugin `CLOSED` from now on, whatever became of its stop.
@@ -395,7 +395,7 @@ impl Generation {
         self.context.changes.stop();
         let busy = self.threads.stop(JOB_PATIENCE);
         if busy == 0 {
-            self.context.mark.run(|| self.life.stop()());
+            self.context.mark.keep_thread(|| self.life.stop()());
         }
         self.context.stop();
         busy
@@ -475,7 +475,7 @@ async fn answer_on_thread(
     let running = generation.count_in();
     let mark = generation.context.mark;
     let job = move || {
-        let handled = handle(http, mark, index, &request.borrow(), token);
+        let handled = mark.keep_thread(|| handle(http, mark, index, &request.borrow(), token));
         drop(running);
         // Nobody waits any more if the client is gone.
         let _ = returned.send(handled);

@@ -64,6 +64,13 @@ impl Mark {
         code()
     }
 
+    /// Runs code of the plugin on a thread that is there for nothing else: the mark stays. When such a thread ends, it
+    /// runs what destructors the plugin has left in thread-local values.
+    pub fn keep_thread<R>(&'static self, code: impl FnOnce() -> R) -> R {
+        RUNNING.set(Running { mark: Some(self), route: NO_ROUTE, is_lent: true });
+        self.run(code)
+    }
+
     /// What is written of it.
     pub fn lines(&self) -> &str {
         &self.lines
@@ -125,6 +132,16 @@ mod tests {
         let panicked = std::panic::catch_unwind(|| mark("a").run(|| panic!("on purpose")));
         assert!(panicked.is_err());
         assert_eq!(seen(), None);
+    }
+
+    #[test]
+    fn a_thread_of_a_plugin_is_marked_to_its_end() {
+        let end = std::thread::spawn(|| {
+            mark("a").keep_thread(|| ());
+            mark("a").run_route(3, || ());
+            seen()
+        });
+        assert!(end.join().unwrap().unwrap().starts_with("plugin=a\n"));
     }
 
     #[test]
