@@ -18,7 +18,6 @@ mod context;
 mod crash;
 pub mod deploy;
 pub mod exchange;
-#[allow(unsafe_code, reason = "opens a library and reads its root")]
 pub mod generation;
 pub mod leaks;
 mod mark;

@@ -1,25 +1,29 @@
 //! A generation seen from both sides: the plugins here are tables written by hand, whose functions the test controls.
 
 use std::{
-    sync::atomic::{AtomicU8, AtomicUsize},
+    sync::{
+        Arc,
+        atomic::{AtomicU8, AtomicUsize},
+    },
     thread,
 };
 
 use abi_stable::{
     StableAbi,
     prefix_type::PrefixTypeTrait,
-    std_types::{ROption, RSlice, RStr, RString},
+    std_types::{ROption, RResult, RSlice, RStr, RString},
 };
 use parking_lot::{Condvar, Mutex};
 use plugin_api::abi::{
     host_presence::HostPresenceRef,
     plugin_http::{ExecutionCode, PluginHttp, RequestView, RouteView},
     plugin_life::PluginLife,
-    root::{HostQuery, Interface, Root},
+    root::{HostQuery, Interface, Root, Table},
+    wire::Status,
 };
 
 use super::*;
-use crate::plugin::services::Nobody;
+use crate::plugin::{context::Hold, mark::Mark, services::Nobody, settings::Plan};
 
 /// How long a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -1,0 +1,161 @@
+//! Requests into a generation, and the answers out of it.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use plugin_api::abi::{plugin_http::PluginHttpRef, wire::Status};
+
+use super::Generation;
+use crate::plugin::{
+    calls::Place,
+    exchange::{Abandoned, Answer, Pending, on_worker},
+    mark::Mark,
+    request::{OwnedRequest, Request},
+    threads::Busy,
+};
+
+/// How long a request may wait for an answer that its handler left for later.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Why a request has no answer of the plugin's.
+#[derive(Debug, PartialEq, Eq)]
+pub enum CallError {
+    /// The handler panicked, or gave up for this reason.
+    Abandoned(String),
+    /// All threads of the plugin are busy.
+    Busy,
+    /// The handler, or whoever it left the answer to, took too long.
+    TimedOut,
+}
+
+/// The right to call a generation, counted until it is dropped.
+pub struct Call {
+    generation: Arc<Generation>,
+    place: Place,
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.generation.calls.end(self.place);
+    }
+}
+
+impl Generation {
+    /// Begins a call. `None`: this generation takes no more; look the route up again.
+    pub fn enter(self: &Arc<Self>) -> Option<Call> {
+        let call = self.count_in();
+        (!self.calls.is_closed()).then_some(call)
+    }
+
+    fn count_in(self: &Arc<Self>) -> Call {
+        Call { place: self.calls.begin(), generation: self.clone() }
+    }
+}
+
+impl Call {
+    /// Whom it calls.
+    pub fn generation(&self) -> &Generation {
+        &self.generation
+    }
+
+    /// Passes a request to the route of this index and waits for the answer.
+    ///
+    /// # Errors
+    /// The plugin gave none.
+    pub async fn answer(&self, index: usize, request: &Request<'_>) -> Result<Answer, CallError> {
+        let result = self.ask(index, request).await;
+        self.generation.calls.count(self.place, &result);
+        result
+    }
+
+    async fn ask(&self, index: usize, request: &Request<'_>) -> Result<Answer, CallError> {
+        let generation = &self.generation;
+        let (Some(http), Some(route)) = (generation.http, generation.routes.get(index)) else {
+            return Err(CallError::Abandoned("the plugin has no such route".into()));
+        };
+        if route.is_inline() {
+            answer_inline(generation, http, index as u32, request).await
+        } else {
+            answer_on_thread(generation, http, index as u32, request.detach(), route.patience()).await
+        }
+    }
+}
+
+/// Opens an exchange, unless this call was among those that were given up while its body came in.
+fn begin(generation: &Generation) -> Result<Pending<'static>, CallError> {
+    let pending = generation.context.exchanges.begin();
+    if generation.cut.load(Ordering::SeqCst) {
+        return Err(CallError::Abandoned("the plugin was replaced or removed".into()));
+    }
+    Ok(pending)
+}
+
+/// Has the plugin handle a request on this thread.
+fn handle(http: PluginHttpRef, mark: &'static Mark, index: u32, request: &Request<'_>, token: u64) -> Status {
+    request.with_view(|view| mark.run_route(index as usize, || http.handle()(index, view, token)))
+}
+
+async fn answer_inline(
+    generation: &Generation,
+    http: PluginHttpRef,
+    index: u32,
+    request: &Request<'_>,
+) -> Result<Answer, CallError> {
+    let mut pending = begin(generation)?;
+    let token = pending.token();
+    if on_worker(|| handle(http, generation.context.mark, index, request, token)) != Status::OK {
+        return Err(CallError::Abandoned("the handler panicked".into()));
+    }
+    if let Some(answer) = pending.answered() {
+        return answer.map_err(abandoned);
+    }
+    within(ANSWER_PATIENCE, pending.answer()).await
+}
+
+async fn answer_on_thread(
+    generation: &Arc<Generation>,
+    http: PluginHttpRef,
+    index: u32,
+    request: OwnedRequest,
+    patience: Duration,
+) -> Result<Answer, CallError> {
+    let mut pending = begin(generation)?;
+    let token = pending.token();
+    let (returned, mut returns) = tokio::sync::oneshot::channel();
+    let running = generation.count_in();
+    let mark = generation.context.mark;
+    let job = move || {
+        let handled = mark.keep_thread(|| handle(http, mark, index, &request.borrow(), token));
+        drop(running);
+        // Nobody waits any more if the client is gone.
+        let _ = returned.send(handled);
+    };
+    let seat = generation.threads.seat().await;
+    seat.and_then(|seat| generation.threads.run(seat, job)).map_err(|Busy| CallError::Busy)?;
+    let patience = tokio::time::sleep(patience);
+    tokio::select! {
+        biased;
+        answer = pending.answer() => return answer.map_err(abandoned),
+        handled = &mut returns => if handled != Ok(Status::OK) {
+            return Err(CallError::Abandoned("the handler panicked".into()));
+        },
+        () = patience => return Err(CallError::TimedOut),
+    }
+    within(ANSWER_PATIENCE, pending.answer()).await
+}
+
+async fn within(
+    patience: Duration,
+    answer: impl Future<Output = Result<Answer, Abandoned>>,
+) -> Result<Answer, CallError> {
+    match tokio::time::timeout(patience, answer).await {
+        Ok(answer) => answer.map_err(abandoned),
+        Err(_) => Err(CallError::TimedOut),
+    }
+}
+
+fn abandoned(Abandoned(reason): Abandoned) -> CallError {
+    CallError::Abandoned(reason)
+}
