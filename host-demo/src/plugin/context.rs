@@ -93,9 +93,10 @@ impl Context {
         self.mismatch.get()
     }
 
-    /// From now on every call is answered `CLOSED`.
+    /// From now on every call is answered `CLOSED`. What only calls in time ask for is freed.
     pub fn stop(&self) {
         self.stopped.store(true, Ordering::SeqCst);
+        *self.declared.write() = Vec::new();
     }
 
     /// Lets go of a plugin whose code hangs: every call is answered `CLOSED`, and it is told of no change any more.

@@ -15,6 +15,7 @@ use super::{
     registry::Registry,
     stage::Staging,
     status::{Counters, PluginStatus},
+    sys,
     trust::Trust,
     vouch::Vouching,
     watch::Watch,
@@ -114,6 +115,7 @@ impl Deployer {
         services: Arc<dyn Services>,
         routes: Arc<Routes>,
     ) -> Result<Deployer, DeployError> {
+        sys::give_back_large_blocks();
         // The trial process works in another folder, and the loader gets no path that could mean another file there.
         config.state = std::path::absolute(&config.state).map_err(DeployError::System)?;
         let records = store.plugins().map_err(DeployError::Store)?;

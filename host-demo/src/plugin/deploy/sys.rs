@@ -1,4 +1,4 @@
-//! The two questions to the C library that no safe crate asks: who writes to a file, and how many thread keys are left.
+//! What no safe crate asks of the C library: who writes to a file, how many thread keys are left, and to keep no memory for later.
 //!
 //! All `unsafe` of the way of a file is in this module.
 
@@ -38,6 +38,20 @@ pub fn writers(file: &File) -> Writers {
         Some(libc::EAGAIN) => Writers::Some,
         _ => Writers::Unknown,
     }
+}
+
+/// From which size on a block of memory has pages of its own.
+#[cfg(target_env = "gnu")]
+const LARGE: libc::c_int = 256 << 10;
+
+/// Has the C library give large blocks back to the system when they are freed. Left to itself, glibc learns from the first plugin file
+/// that was read into memory to take blocks of that size from its heaps, of which each thread may have one, and keeps them.
+pub fn give_back_large_blocks() {
+    // SAFETY: mallopt takes two integers, and changes only from where later blocks are taken.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE)
+    };
 }
 
 /// Counts the free thread keys of this process, up to `wanted`, by making and deleting them. A process has 1,024; each
