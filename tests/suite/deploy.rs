@@ -77,6 +77,31 @@ fn overwriting_the_presence_service_under_load_fails_no_request() {
 }
 
 #[test]
+fn a_new_folder_may_hold_the_plugin_under_another_name() {
+    let host = host_with_hello("1.0.0");
+    fs::rename(host.plugins(), host.folder().join("aside")).unwrap();
+    fs::create_dir(host.plugins()).unwrap();
+    PluginFile::hello("1.0.1").write(&host.plugins(), "hello-2.so");
+    until_answered_by(&host, "1.0.1");
+    host.command(&["plugin", "disable", "hello"]).succeeds();
+    host.command(&["plugin", "enable", "hello"]).succeeds();
+    until_answered_by(&host, "1.0.1");
+}
+
+#[test]
+fn a_plugin_whose_file_became_another_does_not_come_back() {
+    let host = host_with_hello("1.0.0");
+    host.command(&["plugin", "disable", "hello"]).succeeds();
+    host.drop_plugin(artefacts().fixture("answers_later"), "hello.so");
+    host.until_deployed("the other plugin serves", |plugin| {
+        plugin.id() == "answers-later" && plugin.text("state") == "active"
+    });
+    host.command(&["plugin", "enable", "hello"]).fails(1);
+    assert_eq!(host.http().get("/plugins/answers-later/").status, 200);
+    assert_eq!(host.http().get(VERSION).status, 404);
+}
+
+#[test]
 fn a_disabled_plugin_serves_again_once_enabled() {
     let host = host_with_hello("1.0.0");
     host.command(&["plugin", "disable", "hello"]).succeeds();

@@ -1,6 +1,6 @@
 //! What survives: a kill in the middle of everything, and an orderly end.
 
-use std::fs;
+use std::{fs, os::unix::fs::PermissionsExt};
 
 use tests::{
     artefacts::artefacts,
@@ -87,5 +87,39 @@ fn a_disabled_plugin_stays_disabled() {
     host.crash_and_restart();
     assert_ne!(host.http().get("/plugins/hello/version").status, 200);
     host.command(&["plugin", "enable", "hello"]).succeeds();
+    wait::until(PATIENCE, "hello serves", || (host.http().get("/plugins/hello/version").status == 200).then_some(()));
+}
+
+#[test]
+fn another_plugin_under_the_name_of_a_former_one_is_the_one_that_serves() {
+    let mut host = Host::prepare();
+    host.drop_plugin(artefacts().fixture("hello"), "plugin.so");
+    host.run();
+    assert_eq!(host.terminate(), Some(0));
+    host.drop_plugin(artefacts().fixture("answers_later"), "plugin.so");
+    for _ in 0..2 {
+        host.run();
+        assert_eq!(host.http().get("/plugins/answers-later/").status, 200);
+        assert_eq!(host.http().get("/plugins/hello/version").status, 404);
+        assert_eq!(host.terminate(), Some(0));
+    }
+}
+
+#[test]
+fn a_last_good_version_that_the_disk_did_not_take_comes_back_when_it_does() {
+    let mut host = Host::prepare();
+    if let Err(why) = host.as_user(65_534) {
+        return println!("SKIPPED: a state folder that takes no copies: {why}");
+    }
+    host.drop_plugin(artefacts().fixture("hello"), "hello.so");
+    host.run();
+    host.command(&["plugin", "disable", "hello"]).succeeds();
+    fs::rename(host.plugins(), host.folder().join("aside")).unwrap();
+    let staging = host.state().join("staging");
+    fs::set_permissions(&staging, fs::Permissions::from_mode(0o500)).unwrap();
+    let refused = host.command(&["plugin", "enable", "hello"]).fails(1);
+    assert!(refused.contains("no copy could be kept"), "{refused}");
+    assert!(host.command(&["plugin", "list"]).succeeds().contains("no copy could be kept"));
+    fs::set_permissions(&staging, fs::Permissions::from_mode(0o700)).unwrap();
     wait::until(PATIENCE, "hello serves", || (host.http().get("/plugins/hello/version").status == 200).then_some(()));
 }

@@ -368,6 +368,19 @@ fn the_last_good_version_is_judged_by_its_own_signature() {
 }
 
 #[test]
+fn a_signature_that_goes_does_not_take_the_last_good_version_with_it() {
+    let author = Author::new();
+    let mut host = host_under("enforce", &author);
+    put(&host, &hello(), &author.sign(&hello(), ""));
+    host.run();
+    fs::remove_file(signature_in(&host.plugins())).unwrap();
+    host.until_refused("hello.so", "not signed");
+    host.crash_and_restart();
+    until_answered_by(&host, "1.0.0");
+    host.until_refused("hello.so", "not signed");
+}
+
+#[test]
 fn a_pin_needs_no_key() {
     let mut host = Host::prepare();
     let (pinned, other) = (build("1.0.1"), build("1.0.2"));

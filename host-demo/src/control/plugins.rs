@@ -42,9 +42,13 @@ impl Executor {
     }
 
     pub(super) async fn enable_plugin(&self, id: &str) -> Reply {
-        self.store.disable_plugin(id, false).await.map_err(unknown)?;
+        match self.store.disable_plugin(id, false).await {
+            // The host may know more: a plugin that was removed and switched off at the same moment has no record any more.
+            Err(StoreError::UnknownPlugin(_)) if self.running.is_some() => {}
+            stored => stored.map_err(unknown)?,
+        }
         self.act(id, |host| host.enable(id)).await?;
-        Ok(self.deployed(id, "is enabled"))
+        self.outcome(id, "is enabled", "enabled")
     }
 
     pub(super) async fn retry_plugin(&self, id: &str) -> Reply {
@@ -55,10 +59,16 @@ impl Executor {
             return Err(unknown(StoreError::UnknownPlugin(id.into())));
         }
         self.act(id, |host| host.retry(id)).await?;
+        self.outcome(id, "was tried again", "tried again")
+    }
+
+    /// What became of a plugin whose command was carried out.
+    fn outcome(&self, id: &str, done: &str, but: &str) -> Reply {
+        let named = |name: &Option<String>| name.as_deref() == Some(id);
         let outcome = self.plugins()?.into_iter().find(|plugin| named(&plugin.id) || named(&plugin.file));
         match outcome.as_ref().filter(|_| self.running.is_some()).and_then(PluginStatus::trouble) {
-            Some(reason) => Err(Refusal::failed(format!("plugin: {id}: tried again: {reason}"))),
-            None => Ok(self.deployed(id, "was tried again")),
+            Some(reason) => Err(Refusal::failed(format!("plugin: {id}: {but}: {reason}"))),
+            None => Ok(self.deployed(id, done)),
         }
     }
 

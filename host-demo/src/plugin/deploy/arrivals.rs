@@ -5,12 +5,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{
-    books::{File, Kept, Serving, Travel},
+    books::{File, Kept, Refused, Serving, Travel},
     desk::{Desk, Message},
     digest::Digest,
     folder::{FileName, Stamps},
     journey::{Candidate, End, Journey, Origin},
-    refusal::Refusal,
+    refusal::{Fault, Refusal},
     registry::Registry,
     settle::Sighting,
     status::{Actor, State, Subject},
@@ -46,16 +46,35 @@ impl Registry {
             Sighting::FolderClosed(why) => {
                 self.folder_is_open = false;
                 log::warn!("plugins folder: {why}; plugins serve on");
+                self.books.files.keys().cloned().collect::<Vec<_>>().iter().for_each(|name| self.out_of_reach(name));
             }
             Sighting::FolderOpen => {
                 self.folder_is_open = true;
                 log::info!("plugins folder: {} can be read again", self.workshop.folder.path().display());
             }
-            Sighting::FolderReplaced(file) => log::warn!(
-                "plugins folder: another folder is at {}, and {file} is not in it; what it served goes on (copy the file \
-                 there and delete it again to remove the plugin, or disable it)",
-                self.workshop.folder.path().display()
-            ),
+            Sighting::FolderReplaced(file) => self.left_with_its_folder(&file),
+        }
+    }
+
+    fn left_with_its_folder(&mut self, name: &FileName) {
+        if let Some(file) = self.books.files.get_mut(name) {
+            file.here = false;
+        }
+        log::warn!(
+            "plugins folder: another folder is at {}, and {name} is not in it; what it served goes on (copy the file \
+             there and delete it again to remove the plugin, or disable it)",
+            self.workshop.folder.path().display()
+        );
+        self.out_of_reach(name);
+    }
+
+    /// A file went with its folder: who waits for it to be decided gets the last good version, if nothing serves.
+    fn out_of_reach(&mut self, name: &FileName) {
+        let on_its_way = self.books.files.get(name).is_some_and(|file| file.journey.is_some());
+        if !on_its_way {
+            self.decided(name);
+            let id = self.books.claimed_by(name).cloned();
+            id.into_iter().for_each(|id| self.revive(&id));
         }
     }
 
@@ -94,9 +113,7 @@ impl Registry {
             return;
         };
         let Some(kept) = plugin.kept.as_ref().filter(|kept| kept.refused.is_none()) else { return };
-        let refused = |name: &FileName| self.books.files.get(name)?.refused.as_ref()?.digest;
-        let just_refused = self.books.files_of(id).iter().any(|name| refused(name) == Some(kept.staged.digest()));
-        if self.books.is_returning(id) || just_refused || self.ending.is_some() {
+        if self.books.is_returning(id) || self.is_just_refused(id, kept) || self.ending.is_some() {
             return;
         }
         let actor = if *self.ready.borrow() { Actor::File } else { Actor::Start };
@@ -106,6 +123,16 @@ impl Registry {
             kept.mapped = true;
         }
         self.set_out(origin, travel);
+    }
+
+    /// Whether the same content was refused in the folder for what it is. Whatever was wrong there beside it, a signature that is gone or who may
+    /// write, is not the copy's.
+    fn is_just_refused(&self, id: &str, kept: &Kept) -> bool {
+        let refused = |name: &FileName| self.books.files.get(name)?.refused.as_ref();
+        let same = |refused: &Refused| refused.digest == Some(kept.staged.digest());
+        let files = self.books.files_of(id);
+        let mut refusals = files.iter().filter_map(refused).filter(|refused| same(refused));
+        refusals.any(|refused| refused.refusal.fault() == Fault::Author)
     }
 
     pub(super) fn set_out(&mut self, origin: Origin, travel: Travel) {
@@ -169,7 +196,7 @@ impl Registry {
         };
         file.journey = None;
         let next = file.next.take();
-        let settles_anew = matches!(result, Err(End::Changed)) && !self.first.patience_over;
+        let settles_anew = matches!(result, Err(End::Changed));
         match result {
             Ok(()) => self.accept(&travel.file).await,
             Err(End::Same) => {
@@ -182,7 +209,12 @@ impl Registry {
         }
         match next {
             Some(stamps) if self.ending.is_none() => self.depart(travel.file.clone(), stamps),
-            None if settles_anew => {}
+            // Whoever gave a command waits on; this server does not wait for ever to be ready.
+            None if settles_anew => {
+                if self.first.patience_over {
+                    self.first.awaited.remove(&travel.file);
+                }
+            }
             _ => self.decided(&travel.file),
         }
     }
@@ -251,8 +283,12 @@ impl Registry {
             let again = Message::Probation { id: id.to_owned(), number, result: Err(misconduct) };
             return self.later(HOST_RETRY, again);
         }
+        let passes = refusal.passes_by_itself();
         if let Some(kept) = plugin.kept.as_mut() {
             kept.refused = Some(travel.refused(refusal));
+        }
+        if passes {
+            return self.later(HOST_RETRY, Message::ReviveAgain(id.to_owned()));
         }
         if self.books.step_back(id) {
             self.revive(id);
@@ -297,7 +333,7 @@ impl Registry {
 
     /// The file of a plugin in service was removed: another file with the same plugin takes over, or it ends.
     async fn pass_on(&mut self, id: &str) {
-        let heirs = self.books.files_of(id);
+        let heirs: Vec<_> = self.books.files_of(id).into_iter().filter(|heir| self.books.is_here(heir)).collect();
         if heirs.is_empty() {
             return self.undeploy(id).await;
         }
@@ -342,6 +378,15 @@ impl Registry {
         }
     }
 
+    /// What kept the last good version from coming back was this host's.
+    pub(super) fn revive_again(&mut self, id: &str) {
+        let kept = self.books.plugins.get_mut(id).and_then(|plugin| plugin.kept.as_mut());
+        let Some(kept) = kept else { return };
+        if kept.refused.take_if(|refused| refused.refusal.passes_by_itself()).is_some() {
+            self.revive(id);
+        }
+    }
+
     pub(super) fn lose_patience(&mut self) {
         self.first.patience_over = true;
         let files = &self.books.files;
@@ -372,7 +417,9 @@ impl Registry {
 
     fn removed_while_down(&self, id: &str) -> bool {
         let Some(plugin) = self.books.plugins.get(id).filter(|plugin| plugin.serving.is_none()) else { return false };
-        let is_there = plugin.kept.as_ref().is_some_and(|kept| self.books.files.contains_key(&kept.file));
+        // Under the name of its file there may be another plugin by now.
+        let is_its = |file: &File| file.claims.as_deref().is_none_or(|claims| claims == id);
+        let is_there = plugin.kept.as_ref().and_then(|kept| self.books.files.get(&kept.file)).is_some_and(is_its);
         self.folder_is_open && !is_there && self.books.files_of(id).is_empty()
     }
 

@@ -49,8 +49,10 @@ impl Registry {
 
     /// Looks at the plugin's files again, or brings back its last good version if it has no file here.
     fn enable(&mut self, id: &str, reply: Reply) {
-        let Some(plugin) = self.books.plugins.get_mut(id) else { return refuse(reply, unknown(id)) };
-        plugin.disabled = false;
+        if !self.is_known(id) {
+            return refuse(reply, unknown(id));
+        }
+        self.books.plugins.entry(id.to_owned()).or_default().disabled = false;
         self.try_once_more(id, reply);
     }
 
@@ -61,10 +63,17 @@ impl Registry {
         for digest in refused.chain(kept.map(|kept| kept.staged.digest())).collect::<Vec<_>>() {
             self.books.quarantine.remove(&digest);
         }
-        if files.is_empty() && !self.books.plugins.contains_key(id) {
+        if !self.is_known(id) {
             return refuse(reply, unknown(id));
         }
         self.try_once_more(id, reply);
+    }
+
+    /// Whether there is anything of a plugin here. One that was removed leaves no more than a number.
+    fn is_known(&self, id: &str) -> bool {
+        let plugin = self.books.plugins.get(id);
+        let is_kept = plugin.is_some_and(|plugin| plugin.serving.is_some() || plugin.kept.is_some() || plugin.disabled);
+        is_kept || !self.books.files_of(id).is_empty()
     }
 
     fn try_once_more(&mut self, id: &str, reply: Reply) {
@@ -72,7 +81,8 @@ impl Registry {
             kept.refused = None;
         }
         // With the folder gone, the last good version is all there is.
-        let files = if self.folder_is_open { self.books.files_of(id) } else { Vec::new() };
+        let mut files = if self.folder_is_open { self.books.files_of(id) } else { Vec::new() };
+        files.retain(|name| self.books.is_here(name));
         for name in &files {
             if let Some(file) = self.books.files.get_mut(name) {
                 file.actor = Actor::Command;

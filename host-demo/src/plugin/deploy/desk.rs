@@ -87,6 +87,8 @@ pub enum Message {
     },
     /// It is time to try a file again that the host failed on.
     TryAgain(FileName),
+    /// It is time to try again to bring back the last good version of a plugin, which the host failed on.
+    ReviveAgain(String),
     /// What was found at the start and has not settled by now is no longer waited for.
     PatienceOver,
     /// The administrator wants something.

@@ -134,6 +134,7 @@ impl Registry {
             Message::Leaving { id, number, state } => self.left(&id, number, state),
             Message::Probation { id, number, result } => self.probation_over(&id, number, result).await,
             Message::TryAgain(file) => self.try_again(file),
+            Message::ReviveAgain(id) => self.revive_again(&id),
             Message::PatienceOver => self.lose_patience(),
             Message::Command(command, reply) => self.command(command, reply),
         }
@@ -168,7 +169,10 @@ impl Registry {
             return Err(End::Unwanted);
         }
         let Some(travel) = self.books.travels.get(&journey) else { return Err(End::Unwanted) };
-        let owner = self.books.plugins.get(id).and_then(|plugin| plugin.serving.as_ref()).map(|serving| &serving.file);
+        // The last good version is no twin of the one that it is to replace.
+        let serving =
+            self.books.plugins.get(id).and_then(|plugin| plugin.serving.as_ref()).filter(|_| travel.kept.is_none());
+        let owner = serving.map(|serving| &serving.file);
         if let Some(owner) = owner.filter(|owner| **owner != travel.file && self.books.is_here(owner)) {
             let (stays, refused) = (owner.to_string(), travel.file.to_string());
             return Err(Refusal::SameId { id: id.to_owned(), stays, refused }.into());
@@ -222,8 +226,10 @@ impl Registry {
         let Some(Candidate { staged, .. }) = travel.candidate.clone() else { return Err(End::Unwanted) };
         let (file, actor, returns) = (travel.file.clone(), travel.actor, travel.kept.is_some());
         self.change_settings(&id, &generation).await?;
-        let serving = Serving::new(generation.clone(), file.clone(), staged);
         let plugin = self.books.plugins.entry(id.clone()).or_default();
+        // Renamed on the way: what comes back belongs to the file of what it replaces.
+        let file = plugin.serving.as_ref().filter(|_| returns).map_or(file, |former| former.file.clone());
+        let serving = Serving::new(generation.clone(), file.clone(), staged);
         // A setting that was changed after its start had read it was told to the version before.
         let settings = tell_of_settings(&serving);
         let former = plugin.serving.replace(serving);
@@ -240,7 +246,9 @@ impl Registry {
             self.retire(&id, former, actor);
         }
         self.put_on_probation(&id);
-        self.take_out_former_tenants(&id, &file).await;
+        if !returns {
+            self.take_out_former_tenants(&id, &file).await;
+        }
         self.record(&id).await;
         let version = generation.manifest().settings_version;
         let schemas = self.store.set_setting_schemas(&id, version, generation.settings()).await;
@@ -272,7 +280,8 @@ impl Registry {
     /// A file that held one plugin and now holds another: the former plugin's file is gone.
     async fn take_out_former_tenants(&mut self, id: &str, file: &FileName) {
         let tenants = self.books.plugins.iter().filter(|(other, plugin)| {
-            *other != id && plugin.serving.as_ref().is_some_and(|serving| serving.file == *file)
+            let last = plugin.kept.as_ref().filter(|_| self.books.files_of(other).is_empty()).map(|kept| &kept.file);
+            *other != id && plugin.serving.as_ref().map_or(last, |serving| Some(&serving.file)) == Some(file)
         });
         for other in tenants.map(|(other, _)| other.clone()).collect::<Vec<_>>() {
             self.undeploy(&other).await;

@@ -27,7 +27,7 @@ impl Books {
             (Some(serving), _) => Some(self.row_of_serving(serving)),
             (None, _) if plugin.disabled => Some(self.row_of_disabled(id, plugin)),
             // Told with its file, where there is one.
-            (None, Some(Kept { file, refused: Some(refused), .. })) if self.files_of(id).is_empty() => {
+            (None, Some(Kept { file, refused: Some(refused), .. })) if !self.has_refused_file(id) => {
                 Some(row_of_refused(Some(id), file, refused))
             }
             _ => None,
@@ -35,6 +35,10 @@ impl Books {
         let leaving = plugin.leaving.iter().map(|leaving| row_of_leaving(id, leaving));
         let rows = first.into_iter().chain(leaving);
         rows.map(|row| PluginStatus { retired: plugin.retired, ..row }).collect()
+    }
+
+    fn has_refused_file(&self, id: &str) -> bool {
+        self.files_of(id).iter().any(|name| self.files.get(name).is_some_and(|file| file.refused.is_some()))
     }
 
     fn row_of_disabled(&self, id: &str, plugin: &Plugin) -> PluginStatus {
