@@ -10,8 +10,8 @@ use tokio::sync::Notify;
 
 use super::{exchange::Answer, generation::CallError};
 
-/// More than HTTP workers on most machines; threads beyond that share.
-pub const LINES: usize = 16;
+/// Enough for the HTTP workers of most machines; threads beyond that share. Every version that ended keeps its own.
+pub const LINES: usize = 8;
 
 /// The calls of one generation.
 #[derive(Default)]
@@ -22,7 +22,7 @@ pub struct Calls {
 }
 
 #[derive(Default)]
-#[repr(align(128))]
+#[repr(align(64))]
 struct Line {
     open: AtomicUsize,
     requests: AtomicU64,

@@ -73,7 +73,7 @@ pub struct Exchanges {
 
 /// The exchanges that were opened by one thread, or by few.
 #[derive(Default)]
-#[repr(align(128))]
+#[repr(align(64))]
 struct Shard(Mutex<Entries>);
 
 #[derive(Default)]
