@@ -4,6 +4,7 @@ use std::{fs, time::Duration};
 
 use tests::{
     artefacts::artefacts,
+    foreign,
     host::{Host, PATIENCE},
     http::load::Load,
     plugin_file::PluginFile,
@@ -31,6 +32,28 @@ fn until_answered_by(host: &Host, version: &str) {
 fn a_plugin_found_at_the_start_serves_at_the_first_ready() {
     let host = host_with_hello("1.0.0");
     assert_eq!(host.http().get(VERSION).text(), "this is build 1.0.0\n");
+}
+
+/// A copy is on disk before it serves, and nobody but its own plugin waits for that.
+#[test]
+fn a_slow_disk_keeps_no_other_plugin_and_no_command() {
+    let mut host = Host::prepare();
+    let held = host.folder().join("held");
+    fs::write(&held, "").unwrap();
+    let name = foreign::quoted("staging/slowd-");
+    let macros = [("NAME", name.as_str()), ("HELD", &foreign::quoted(&held.display().to_string()))];
+    host.environment("LD_PRELOAD", foreign::library("disk_waits", &macros, host.folder()));
+    PluginFile::hello("1.0.0").write(&host.plugins(), "hello.so");
+    host.run();
+    let mark = host.process().log_mark();
+    PluginFile::hello("1.0.0").with_text("id=hello\n", "id=slowd\n").write(&host.plugins(), "slow.so");
+    host.process().until_logged(mark, PATIENCE, |line| line.contains("plugin slowd") && line.contains("-> PROBED"));
+    PluginFile::hello("1.0.1").write(&host.plugins(), "hello.so");
+    until_answered_by(&host, "1.0.1");
+    host.command(&["plugin", "disable", "hello"]).succeeds();
+    assert_eq!(host.http().get("/plugins/slowd/version").status, 404, "it serves, and a loss of power would lose it");
+    fs::remove_file(&held).unwrap();
+    host.until_version("slowd", "1.0.0");
 }
 
 #[test]

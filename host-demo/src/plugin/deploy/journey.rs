@@ -180,6 +180,7 @@ impl Journey {
         candidate.telling("in its trial", probe::LIMIT, trial).await?;
         self.desk.step(State::Probed, None).await;
         self.at_bench(|_| budget::check()).await?;
+        self.put_on_disk(&candidate.staged).await?;
         let generation =
             candidate.telling("starting", START_LIMIT, self.load_and_start(candidate, number, plan)).await?;
         let published = self.desk.publish(generation.clone()).await;
@@ -187,6 +188,17 @@ impl Journey {
             retire::stop(&generation).await;
         }
         published
+    }
+
+    /// What comes into service may be recorded as good in the same moment, so its copy survives a loss of power from here
+    /// on. The registry waits for no disk but its own records: others have something to ask of it meanwhile.
+    async fn put_on_disk(&self, staged: &StagedFile) -> Result<(), Refusal> {
+        if self.origin.keeps(staged) {
+            return Ok(());
+        }
+        let staged = staged.clone();
+        let sync = move |_: &Workshop| staged.sync().map_err(|cause| Refusal::Staging(cause.to_string()));
+        self.at_bench(sync).await
     }
 
     async fn stage(&self, file: FileName, stamps: Stamps) -> Result<Part, End> {

@@ -355,11 +355,6 @@ impl Registry {
         let reason = self.books.trouble_with_file(serving);
         let record = PluginRecord { previous, ..serving.record(plugin.retired, reason) };
         let kept = Kept::of(serving, record);
-        let synced = kept.staged.clone();
-        let synced = tokio::task::spawn_blocking(move || synced.sync()).await;
-        if let Ok(Err(cause)) = synced {
-            log::error!("plugin {id}: its copy may not survive a loss of power: {cause}");
-        }
         match self.store.save_plugin(&kept.record).await {
             Ok(()) => self.keep(id, kept),
             Err(cause) => log::error!("plugin {id}: not recorded, a restart will not know of it: {cause}"),
