@@ -170,7 +170,9 @@ fn the_last_good_version_comes_back_in_the_run_that_it_served_in() {
     hello("1.0.1").truncated(1, 2).write(&host.plugins(), "hello.so");
     host.until_refused("hello.so", "truncated");
     host.command(&["plugin", "disable", "hello"]).succeeds();
-    host.command(&["plugin", "enable", "hello"]).succeeds();
+    // Enabled, and the command says what there is against its file.
+    let said = host.command(&["plugin", "enable", "hello"]).fails(1);
+    assert!(said.contains("enabled: running 1.0.0 (kept)"), "{said}");
     until_back(&host, "truncated");
     answers(&host, "1.0.0");
 }
