@@ -231,14 +231,39 @@ fn everybody_can_be_trusted_on_request_and_the_log_says_so() {
     assert!(host.process().log().contains("plugins are taken from any owner and with any mode"));
 }
 
-#[test]
-fn a_host_without_rights_takes_its_own_files_and_the_superusers() {
-    const USER: u32 = 65_534;
+/// Somebody who may do nothing but own the state folder of a host.
+const USER: u32 = 65_534;
+
+/// A host of that user's, not running yet; none where this machine or its user can't have one.
+fn host_without_rights() -> Option<Host> {
     let mut host = Host::prepare();
     let prepared = if is_superuser() { host.as_user(USER) } else { Err("only the superuser can be others".into()) };
-    if let Err(why) = prepared {
-        return skipped("a host without rights", &why);
+    prepared.inspect_err(|why| skipped("a host without rights", why)).ok().map(|()| host)
+}
+
+#[test]
+fn what_a_trial_left_behind_stops_no_start() {
+    let Some(mut host) = host_without_rights() else { return };
+    let staging = host.state().join("staging");
+    let (own, foreign) = (staging.join("own-00-1.trial"), staging.join("foreign-00-2.trial"));
+    for folder in [&own, &foreign] {
+        fs::create_dir_all(folder.join("below")).unwrap();
+        fs::write(folder.join("below/data"), "").unwrap();
     }
+    // A plugin can close its own folder to writing, and whoever ran the host before may have been another user.
+    for path in [&staging, &own, &own.join("below")] {
+        owner(USER)(path).unwrap();
+    }
+    mode(0o500)(&own.join("below")).unwrap();
+    host.run();
+    assert!(!own.exists());
+    let told = format!("{} can't be deleted: ", foreign.display());
+    assert!(foreign.exists() && host.process().log().contains(&told), "{}", host.process().log());
+}
+
+#[test]
+fn a_host_without_rights_takes_its_own_files_and_the_superusers() {
+    let Some(mut host) = host_without_rights() else { return };
     // The folder is the superuser's, and the host can only read it.
     hello().write(&host.plugins(), "hello.so");
     host.run();

@@ -3,7 +3,7 @@
 //! because the dynamic loader gives back the old library for a path that it knows.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions, Permissions},
+    fs::{self, DirBuilder, DirEntry, File, OpenOptions, Permissions},
     io::{self, Read, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
@@ -50,16 +50,24 @@ pub struct StagedFile {
 
 impl Staging {
     /// Opens the folder, making it if there is none, and deletes what an earlier run left behind, except `keep`: the
-    /// paths, relative to the state folder, of the last good versions.
+    /// paths, relative to the state folder, of the last good versions. What can't be deleted is logged and stays.
     ///
     /// # Errors
-    /// The folder can't be made or read.
+    /// The folder, which is named, can't be made or read.
     pub fn open(state: &Path, keep: &[String]) -> io::Result<Staging> {
         let folder = state.join(FOLDER);
-        DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-        fs::set_permissions(&folder, Permissions::from_mode(0o700))?;
+        match Staging::clear(&folder, keep) {
+            Ok(last) => Ok(Staging { folder, next: AtomicU64::new(last + 1) }),
+            Err(cause) => Err(io::Error::new(cause.kind(), format!("{}: {cause}", folder.display()))),
+        }
+    }
+
+    /// Answers the last number that was used.
+    fn clear(folder: &Path, keep: &[String]) -> io::Result<u64> {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        fs::set_permissions(folder, Permissions::from_mode(0o700))?;
         let mut last = 0;
-        for entry in fs::read_dir(&folder)? {
+        for entry in fs::read_dir(folder)? {
             let entry = entry?;
             let name = entry.file_name();
             if let Some(number) = number_of(Path::new(&name)) {
@@ -70,13 +78,11 @@ impl Staging {
             if keep.iter().any(|kept| Path::new(kept) == Path::new(FOLDER).join(owner)) {
                 continue;
             }
-            // A folder is what a trial was given for its data.
-            match entry.file_type()?.is_dir() {
-                true => fs::remove_dir_all(entry.path())?,
-                false => fs::remove_file(entry.path())?,
+            if let Err(cause) = delete(&entry) {
+                log::warn!("{} can't be deleted: {cause}", entry.path().display());
             }
         }
-        Ok(Staging { folder, next: AtomicU64::new(last + 1) })
+        Ok(last)
     }
 
     /// Whether nobody else can put something else in the place of a copy between its judgement and its use.
@@ -169,14 +175,22 @@ impl Part {
     /// The system refused.
     pub fn name(self, id: &str) -> Result<StagedFile, Refusal> {
         let path = self.path.with_file_name(format!("{id}-{}-{}.so", self.digest, self.number));
+        if let Err(cause) = self.move_to(&path) {
+            // Nobody comes back for it: the next copy has another name. It may not be there.
+            let _ = fs::remove_file(signature_of(&path));
+            return Err(staging(cause));
+        }
+        Ok(StagedFile { path, digest: self.digest })
+    }
+
+    fn move_to(&self, path: &Path) -> io::Result<()> {
         if let Some(signature) = &self.signature {
             let mut file = OpenOptions::new();
-            let file = file.write(true).create_new(true).mode(0o400).open(signature_of(&path));
-            file.and_then(|mut file| file.write_all(signature.as_bytes())).map_err(staging)?;
+            let mut file = file.write(true).create_new(true).mode(0o400).open(signature_of(path))?;
+            file.write_all(signature.as_bytes())?;
         }
-        fs::set_permissions(&self.path, Permissions::from_mode(0o500)).map_err(staging)?;
-        fs::rename(&self.path, &path).map_err(staging)?;
-        Ok(StagedFile { path, digest: self.digest })
+        fs::set_permissions(&self.path, Permissions::from_mode(0o500))?;
+        fs::rename(&self.path, path)
     }
 }
 
@@ -262,6 +276,33 @@ impl StagedFile {
             }
         }
     }
+}
+
+/// Deletes a file, or the folder that a trial was given for its data.
+fn delete(entry: &DirEntry) -> io::Result<()> {
+    let path = entry.path();
+    if !entry.file_type()?.is_dir() {
+        return fs::remove_file(path);
+    }
+    fs::remove_dir_all(&path).or_else(|_| {
+        make_writable(path.clone())?;
+        fs::remove_dir_all(path)
+    })
+}
+
+/// A plugin may have closed folders of its own to writing, and then nothing in them can be deleted.
+fn make_writable(folder: PathBuf) -> io::Result<()> {
+    let mut folders = vec![folder];
+    while let Some(folder) = folders.pop() {
+        fs::set_permissions(&folder, Permissions::from_mode(0o700))?;
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            if entry.file_type()?.is_dir() {
+                folders.push(entry.path());
+            }
+        }
+    }
+    Ok(())
 }
 
 fn hash_and_copy(from: &mut impl Read, to: &mut File) -> Result<Digest, NotCopied> {
@@ -429,6 +470,26 @@ mod tests {
         Staging::open(scene.state.path(), &[kept.relative()]).unwrap();
         assert_eq!((scene.names().len(), kept.signature()), (2, Ok(Some("one".into()))));
         assert_eq!(scene.copy(100).unwrap().name("x").unwrap().signature(), Ok(None));
+    }
+
+    #[test]
+    fn a_copy_that_gets_no_name_leaves_no_signature() {
+        let scene = Scene::new(b"abc");
+        let mut part = scene.copy(100).unwrap();
+        part.signature = Some("one".into());
+        let taken = format!("x-{}-{}.so", part.digest, part.number);
+        fs::create_dir(scene.state.path().join(FOLDER).join(&taken)).unwrap();
+        assert!(matches!(part.name("x"), Err(Refusal::Staging(_))));
+        assert_eq!(scene.names(), [taken]);
+    }
+
+    #[test]
+    fn a_folder_that_can_not_be_made_is_named() {
+        let state = tempfile::tempdir().unwrap();
+        let folder = state.path().join(FOLDER);
+        fs::write(&folder, b"").unwrap();
+        let refused = Staging::open(state.path(), &[]).unwrap_err().to_string();
+        assert!(refused.starts_with(&folder.display().to_string()), "{refused}");
     }
 
     #[test]
