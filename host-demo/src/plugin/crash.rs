@@ -35,6 +35,9 @@ const SIGNALS: [(c_int, &str); 5] = [
 const EXIT: &str = "exit=\n";
 /// How many libraries are remembered. Thread keys run out long before.
 const PLACES: usize = 4_096;
+/// How often, and for how many milliseconds, a thread that dies second waits for the words of the first.
+const WAITS: usize = 3_000;
+const WAIT: c_int = 1;
 /// How far up a stack is searched, in pieces of so many words.
 const PIECES: usize = 256;
 const PIECE: usize = 32;
@@ -44,7 +47,7 @@ static CRUMB: AtomicI32 = AtomicI32::new(-1);
 /// This process. A child that it forked has its handlers too.
 static PROCESS: AtomicI32 = AtomicI32::new(0);
 /// The first crash is the one that counts.
-static WRITTEN: AtomicBool = AtomicBool::new(false);
+static FIRST: LastWords = LastWords::none();
 /// What was to be done at these signals before.
 static FORMER: [OnceLock<libc::sigaction>; SIGNALS.len()] = [const { OnceLock::new() }; SIGNALS.len()];
 /// Where the libraries of plugins are mapped. Only ever added to: they are never unmapped.
@@ -55,6 +58,12 @@ struct Library {
     start: AtomicUsize,
     end: AtomicUsize,
     mark: AtomicPtr<Mark>,
+}
+
+/// What is written of a death, once, whoever else dies at the same time.
+struct LastWords {
+    are_begun: AtomicBool,
+    are_said: AtomicBool,
 }
 
 type Handler = extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void);
@@ -88,6 +97,12 @@ pub fn remember(library: &Path, mark: &'static Mark) {
     }
 }
 
+/// Whether a library is mapped, and remembered where it is.
+#[cfg(test)]
+pub fn is_known(library: &Path) -> bool {
+    range_of(library).is_some_and(|(start, _)| plugin_at(start).is_some())
+}
+
 impl Library {
     const fn none() -> Library {
         Library { start: AtomicUsize::new(0), end: AtomicUsize::new(0), mark: AtomicPtr::new(ptr::null_mut()) }
@@ -98,6 +113,35 @@ impl Library {
         let within = (self.start.load(Ordering::Relaxed)..self.end.load(Ordering::Relaxed)).contains(&address);
         // SAFETY: null, or made from a `&'static Mark` by `remember`.
         unsafe { mark.as_ref() }.filter(|_| within)
+    }
+}
+
+impl LastWords {
+    const fn none() -> LastWords {
+        LastWords { are_begun: AtomicBool::new(false), are_said: AtomicBool::new(false) }
+    }
+
+    /// Writes the words, unless another thread was first. Then it returns when those are written: the process ends with
+    /// the thread that goes on, and would take them along half said.
+    fn say(&self, crumb: c_int, words: impl FnOnce() -> [&'static str; 3]) {
+        if self.are_begun.swap(true, Ordering::SeqCst) {
+            return self.wait();
+        }
+        let parts = words().map(|text| libc::iovec { iov_base: text.as_ptr().cast_mut().cast(), iov_len: text.len() });
+        // SAFETY: reads what the parts point to, which is never freed. If it fails there is nobody left to tell.
+        unsafe { libc::writev(crumb, parts.as_ptr(), parts.len() as c_int) };
+        self.are_said.store(true, Ordering::SeqCst);
+    }
+
+    /// Not for ever: the first thread may be this one, which has crashed again over its words.
+    fn wait(&self) {
+        for _ in 0..WAITS {
+            if self.are_said.load(Ordering::SeqCst) {
+                return;
+            }
+            // SAFETY: of no descriptors; it only lets time pass.
+            unsafe { libc::poll(ptr::null_mut(), 0, WAIT) };
+        }
     }
 }
 
@@ -131,17 +175,15 @@ extern "C" fn exiting() {
 }
 
 /// Writes what happened and who did it.
-fn leave(line: &str, culprit: impl FnOnce() -> Option<(&'static Mark, &'static str)>) {
+fn leave(line: &'static str, culprit: impl FnOnce() -> Option<(&'static Mark, &'static str)>) {
     let crumb = CRUMB.load(Ordering::SeqCst);
     // SAFETY: asks for a number.
     let is_ours = unsafe { libc::getpid() } == PROCESS.load(Ordering::SeqCst);
-    if crumb < 0 || !is_ours || WRITTEN.swap(true, Ordering::SeqCst) {
-        return;
-    }
-    let (mark, route) = culprit().map_or(("", ""), |(mark, route)| (mark.lines(), route));
-    for text in [line, mark, route] {
-        // SAFETY: the bytes are there for as long as the call. If it fails there is nobody left to tell.
-        unsafe { libc::write(crumb, text.as_ptr().cast(), text.len()) };
+    if crumb >= 0 && is_ours {
+        FIRST.say(crumb, || {
+            let (mark, route) = culprit().map_or(("", ""), |(mark, route)| (mark.lines(), route));
+            [line, mark, route]
+        });
     }
 }
 
@@ -200,7 +242,8 @@ fn plugin_at(address: usize) -> Option<&'static Mark> {
 fn plugin_on_stack(stack: usize) -> Option<&'static Mark> {
     (0..PIECES).find_map(|piece| {
         let mut words = [0; PIECE];
-        let read = read_own_memory(stack + piece * size_of_val(&words), &mut words);
+        // A crash may leave any number for a stack pointer.
+        let read = read_own_memory(stack.wrapping_add(piece * size_of_val(&words)), &mut words);
         words[..read].iter().find_map(|word| plugin_at(*word))
     })
 }
@@ -265,7 +308,7 @@ extern "C" fn visit(info: *mut libc::dl_phdr_info, _: usize, search: *mut c_void
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
+    use std::{os::fd::AsRawFd, path::PathBuf, sync::mpsc};
 
     use plugin_api::manifest::Manifest;
 
@@ -293,6 +336,37 @@ mod tests {
         assert!(plugin_at(start + 1).is_some() && plugin_at(end).is_none());
         let stack = [0, start + 1];
         assert!(ptr::eq(plugin_on_stack(ptr::from_ref(&stack).addr()).unwrap(), mark));
+    }
+
+    #[test]
+    fn a_stack_pointer_that_is_none_leads_nowhere() {
+        for wrecked in [0, usize::MAX - 7, usize::MAX] {
+            assert!(plugin_on_stack(wrecked).is_none());
+        }
+    }
+
+    #[test]
+    fn who_dies_second_waits_for_the_words_of_the_first() {
+        let (first, crumb) = (LastWords::none(), tempfile::NamedTempFile::new().unwrap());
+        let (file, written) = (crumb.as_file().as_raw_fd(), || std::fs::read_to_string(crumb.path()).unwrap());
+        let second_comes = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let (begin, begun) = mpsc::channel();
+            let (first, second_comes) = (&first, &second_comes);
+            scope.spawn(move || {
+                first.say(file, || {
+                    begin.send(()).unwrap();
+                    while !second_comes.load(Ordering::SeqCst) {
+                        std::thread::yield_now();
+                    }
+                    ["signal=6\n", "plugin=a\n", "route=/\n"]
+                })
+            });
+            begun.recv().unwrap();
+            second_comes.store(true, Ordering::SeqCst);
+            first.say(file, || unreachable!("the first was first"));
+            assert_eq!(written(), "signal=6\nplugin=a\nroute=/\n");
+        });
     }
 
     #[test]

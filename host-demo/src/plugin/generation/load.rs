@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    mem::ManuallyDrop,
     path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicBool},
 };
@@ -112,8 +113,7 @@ impl Loaded {
         services: Arc<dyn Services>,
     ) -> Result<Loaded, LoadError> {
         let mark = Mark::new(&manifest, staged);
-        let root = mark.keep_thread(|| open_root(staged))?;
-        crash::remember(staged, mark);
+        let root = mark.keep_thread(|| open_root(staged, mark))?;
         Ok(Loaded { root, mark, library: staged.into(), manifest, number, services, plan: Plan::Follow })
     }
 
@@ -141,16 +141,17 @@ impl Loaded {
     }
 }
 
-fn open_root(staged: &Path) -> Result<RootRef, LoadError> {
+fn open_root(staged: &Path, mark: &'static Mark) -> Result<RootRef, LoadError> {
     // SAFETY: opening runs the initialisers of a foreign library, and nobody can promise what they do: the file was checked, and
     // a probe process has opened it before.
     let library = unsafe { Library::open(Some(staged), RTLD_NOW | RTLD_LOCAL) }
         .map_err(|error| LoadError::Open(said_by_loader(&error, staged)))?;
+    // Never closed, whatever becomes of its root: that must stay, and so must what threads run that its initialisers began.
+    let library = ManuallyDrop::new(library);
+    crash::remember(staged, mark);
     // SAFETY: a library that exports this symbol was made by `export_plugin!`, or says that it was.
     let header = unsafe { library.get::<AbiHeaderRef>(ROOT_MODULE_LOADER_NAME_WITH_NUL.as_bytes()) };
     let header: AbiHeaderRef = *header.map_err(|_| LoadError::Root("it has none: export_plugin! makes one".into()))?;
-    // What the header points to must stay: the library is never closed.
-    std::mem::forget(library);
     let root = |error: abi_stable::library::LibraryError| LoadError::Root(first_lines(&error.to_string()));
     let root: RootRef = header.upgrade().map_err(root)?.init_root_module().map_err(root)?;
     // What the header does not hold the root says itself. It takes the frozen shape to ask; a trial has asked before.
@@ -228,4 +229,28 @@ fn read_parts(root: RootRef, context: &Context) -> Result<Parts, StartError> {
 fn implemented<T: Table>(root: RootRef) -> Result<Option<T>, StartError> {
     let offered = root.query()(T::ID.into()).into_option();
     offered.map(|interface| interface.checked().map_err(StartError::Interface)).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+    use crate::plugin::services::Nobody;
+
+    /// Its initialiser may have begun a thread.
+    #[test]
+    fn a_library_without_a_root_stays_and_is_known() {
+        let folder = tempfile::tempdir().unwrap();
+        let (source, library) = (folder.path().join("rootless.c"), folder.path().join("rootless-00-1.so"));
+        std::fs::write(&source, "int here(void) { return 7; }\n").unwrap();
+        let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".into());
+        let built = Command::new(compiler).args(["-shared", "-fPIC", "-o"]).args([&library, &source]).status();
+        assert!(built.expect("a C compiler is there: the workspace needs one too").success());
+
+        let manifest = Manifest::parse(b"id=rootless\nversion=1\nabi=0.1\ntarget=t\n").unwrap();
+        let refused = Loaded::open(&library, manifest, 1, Nobody::new("/nowhere".into())).err();
+        assert!(matches!(refused, Some(LoadError::Root(_))), "{refused:?}");
+        assert!(crash::is_known(&library));
+    }
 }
