@@ -41,6 +41,8 @@ pub struct Route {
 pub enum RouteError {
     /// The pattern is not of actix's syntax.
     Pattern(String),
+    /// The pattern has a line break or another control character in it.
+    Control(String),
     /// The methods are not words separated by spaces.
     Methods(String),
     /// Two routes of the plugin have the same pattern and method.
@@ -55,6 +57,9 @@ impl fmt::Display for RouteError {
                     out,
                     "the route {pattern:?} is no pattern: it begins with '/' and names its parts like /users/{{jid}}"
                 )
+            }
+            RouteError::Control(pattern) => {
+                write!(out, "the route {pattern:?} has a control character in it, which no path has: take it out")
             }
             RouteError::Methods(methods) => write!(out, "{methods:?} are no HTTP methods separated by spaces"),
             RouteError::Duplicate(route) => write!(out, "the route {route} is registered twice"),
@@ -85,6 +90,10 @@ impl Route {
         let (below, methods) = (view.pattern.as_str(), view.methods.as_str());
         if !below.starts_with('/') || below.len() > 1024 {
             return Err(RouteError::Pattern(below.chars().take(80).collect()));
+        }
+        // It is written where a line break begins another line: into the breadcrumb, the log and lists.
+        if below.contains(char::is_control) {
+            return Err(RouteError::Control(below.chars().take(80).collect()));
         }
         let words: Vec<String> = methods.split(' ').map(Into::into).collect();
         if words.iter().any(|word| word.is_empty() || !word.bytes().all(|byte| byte.is_ascii_uppercase())) {
@@ -236,6 +245,8 @@ mod tests {
     fn a_route_that_can_not_be_mounted_is_named() {
         assert!(refused(&[view("GET", "users")]).contains("\"users\""));
         assert!(refused(&[view("GET", "/{a")]).contains("\"/{a\""));
+        let forged = refused(&[view("GET", "/a\ncopy=b")]);
+        assert!(forged.contains(r#""/a\ncopy=b" has a control character"#), "{forged}");
         assert!(refused(&[view("GET,HEAD", "/")]).contains("\"GET,HEAD\""));
         assert!(refused(&[view("GET HEAD", "/a"), view("POST GET", "/a")]).contains("GET /plugins/hello/a"));
         assert!(Route::read_all("hello", &[view("GET", "/a"), view("POST", "/a")]).is_ok());

@@ -29,6 +29,7 @@ pub struct RouteView<'a> {
     /// The methods, separated by spaces: `GET HEAD`.
     pub methods: RStr<'a>,
     /// The path below the plugin's mount, with actix syntax: `/users/{jid}`, `/files/{tail:.*}`.
+    /// Without control characters; at most 1,024 bytes.
     pub pattern: RStr<'a>,
     /// The longest request body in bytes; the host answers 413 to a longer one.
     pub body_limit: u32,
