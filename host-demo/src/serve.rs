@@ -53,7 +53,7 @@ async fn serve(config: &Config) -> Result<(), Refusal> {
     if !config.console.ip().is_loopback() {
         log::warn!("the console on {} has no login yet: whoever reaches it reads it", config.console);
     }
-    let breadcrumb = Breadcrumb::lay(&config.state, &store).await.map_err(failed("plugins"))?;
+    let breadcrumb = Breadcrumb::lay(&config.state, &store).await;
     let serving = Serving::start(config, store.clone(), listeners)?;
     tokio::select! {
         () = serving.host.plugins.first_scan_done() => announce(addresses),

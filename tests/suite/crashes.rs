@@ -171,6 +171,20 @@ fn an_end_from_outside_accuses_nobody() {
     assert!(!host.state().join("crash").exists(), "an end in order leaves nothing behind");
 }
 
+/// Who took the server down is worth knowing, but not worth a server that does not start.
+#[test]
+fn last_words_that_can_not_be_read_stop_no_start() {
+    let mut host = running();
+    assert_eq!(host.terminate(), Some(0));
+    let crumb = host.state().join("crash");
+    fs::create_dir(&crumb).unwrap();
+    host.run();
+    answers(&host, "1.0.0");
+    let (log, told) = (host.process().log(), format!("{}: Is a directory", crumb.display()));
+    assert!(log.lines().any(|line| line.contains("ERROR") && line.contains(&told)), "{log}");
+    assert_eq!(host.terminate(), Some(0));
+}
+
 #[track_caller]
 fn is_out_of_service(host: &Host) {
     let answer = host.http().get(VERSION);

@@ -13,10 +13,10 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{deployer::DeployError, digest::Digest, probe::signal_name, stage, status::Subject};
+use super::{digest::Digest, probe::signal_name, stage, status::Subject};
 use crate::{
     plugin::{crash, shown},
-    store::{Crash, Quarantined, Store},
+    store::{Crash, Quarantined, Store, StoreError},
 };
 
 /// The file within the state folder.
@@ -26,9 +26,9 @@ const TOO_MANY: usize = 2;
 /// ... in this time, and it is not tried again.
 const PERIOD: Duration = Duration::from_secs(3600);
 
-/// The breadcrumb of this run.
+/// The breadcrumb of this run, if there could be one.
 pub struct Breadcrumb {
-    path: PathBuf,
+    laid: Option<PathBuf>,
 }
 
 /// How a run died, and of what.
@@ -50,29 +50,50 @@ struct Culprit {
 impl Breadcrumb {
     /// Looks at how the last run ended, and lays a breadcrumb for this one. Once a process, before any plugin runs.
     ///
-    /// # Errors
-    /// The file can't be read or made, or the store failed.
-    pub async fn lay(state: &Path, store: &Store) -> Result<Breadcrumb, DeployError> {
+    /// Where that fails, which is logged, the server serves all the same. What the last run has left stays for the next
+    /// start, and this run leaves nothing.
+    pub async fn lay(state: &Path, store: &Store) -> Breadcrumb {
         let path = state.join(FILE);
-        if let Some(death) = Death::read(&path).map_err(DeployError::System)? {
-            call_to_account(&death, store).await?;
+        let laid = match account_for(&path, store).await {
+            Ok(()) => open(&path),
+            Err(cause) => Err(cause),
+        };
+        match laid {
+            Ok(crumb) => {
+                crash::arm(crumb);
+                Breadcrumb { laid: Some(path) }
+            }
+            Err(cause) => {
+                let path = path.display();
+                log::error!("{path}: {cause}: if a plugin takes this server down in this run, nobody will know which");
+                Breadcrumb { laid: None }
+            }
         }
-        let crumb = OpenOptions::new().append(true).create(true).mode(0o600).open(&path);
-        let crumb = crumb.and_then(|crumb| crumb.set_len(0).map(|()| crumb)).map_err(DeployError::System)?;
-        crash::arm(OwnedFd::from(crumb));
-        Ok(Breadcrumb { path })
     }
 
     /// Takes it away: this run ends in order.
     pub fn take_up(self) {
         crash::disarm();
-        if let Err(cause) = fs::remove_file(&self.path) {
-            log::debug!("{} can't be deleted: {cause}", self.path.display());
+        let Some(path) = self.laid else { return };
+        if let Err(cause) = fs::remove_file(&path) {
+            log::debug!("{} can't be deleted: {cause}", path.display());
         }
     }
 }
 
-async fn call_to_account(death: &Death, store: &Store) -> Result<(), DeployError> {
+fn open(path: &Path) -> io::Result<OwnedFd> {
+    let crumb = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+    crumb.set_len(0)?;
+    Ok(crumb.into())
+}
+
+/// What can't be noted now stays where it is. Noted twice, it is still one crash.
+async fn account_for(path: &Path, store: &Store) -> io::Result<()> {
+    let Some(death) = Death::read(path)? else { return Ok(()) };
+    call_to_account(&death, store).await.map_err(io::Error::other)
+}
+
+async fn call_to_account(death: &Death, store: &Store) -> Result<(), StoreError> {
     let Some(culprit) = &death.culprit else {
         log::error!("this server died in its last run: {}; of no plugin, as far as can be told", death.how);
         return Ok(());
@@ -80,14 +101,14 @@ async fn call_to_account(death: &Death, store: &Store) -> Result<(), DeployError
     let subject = Subject::plugin(&culprit.plugin, &culprit.version, culprit.digest);
     log::error!("{subject}: took this server down in its last run: {death}");
     let crash = culprit.record(death);
-    let crashes = store.record_crash(&crash, PERIOD).await.map_err(DeployError::Store)?;
+    let crashes = store.record_crash(&crash, PERIOD).await?;
     if crashes < TOO_MANY {
         return Ok(());
     }
     let reason = format!("took this server down {crashes} times within an hour, the last time by {death}");
     log::error!("{subject}: not tried again: {reason}");
     let Crash { sha256, plugin, at, .. } = crash;
-    store.quarantine(&Quarantined { sha256, plugin, reason, since: at }).await.map_err(DeployError::Store)
+    store.quarantine(&Quarantined { sha256, plugin, reason, since: at }).await
 }
 
 impl Death {
@@ -102,9 +123,13 @@ impl Death {
         Ok(Death::parse(&String::from_utf8_lossy(&bytes), at))
     }
 
-    /// Nothing was written unless the process died.
+    /// Nothing was written unless the process died. The first line of a name counts: what names the plugin is the host's,
+    /// and stands before what is the plugin's own.
     fn parse(text: &str, at: Timestamp) -> Option<Death> {
-        let lines: HashMap<&str, &str> = text.lines().filter_map(|line| line.split_once('=')).collect();
+        let mut lines = HashMap::new();
+        for (name, value) in text.lines().filter_map(|line| line.split_once('=')) {
+            lines.entry(name).or_insert(value);
+        }
         let how = match lines.get("signal").map(|number| number.parse()) {
             Some(Ok(signal)) => format!("signal {signal} ({})", signal_name(signal)),
             Some(Err(_)) => "a signal".into(),
@@ -169,6 +194,37 @@ mod tests {
             assert_eq!(death(text, 0).culprit, None, "{text:?}");
         }
         assert_eq!(death("exit=\n", 0).how, "a call of exit");
+    }
+
+    #[test]
+    fn a_line_that_comes_twice_counts_as_it_came_first() {
+        let forged = format!("route=/a\nplugin=other\ncopy=other-{}-1.so\n", Digest::of(b"b"));
+        let culprit = death(&crumb(b"a", &forged), 0).culprit.unwrap();
+        assert_eq!((culprit.plugin.as_str(), culprit.digest), ("hello", Digest::of(b"a")));
+    }
+
+    #[tokio::test]
+    async fn what_can_not_be_noted_now_is_noted_at_the_next_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        fs::write(&path, crumb(b"a", "")).unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        // As it is when the disk is full: no change is taken.
+        store.close();
+        let breadcrumb = Breadcrumb::lay(folder.path(), &store).await;
+        assert_eq!(breadcrumb.laid, None);
+        breadcrumb.take_up();
+        drop(store);
+
+        let store = Store::open(folder.path()).unwrap();
+        for _ in 0..2 {
+            account_for(&path, &store).await.unwrap();
+        }
+        let (first, later) = (Death::read(&path).unwrap().unwrap(), Duration::from_secs(60));
+        let again = Death { at: first.at + later, ..first };
+        assert_eq!(store.quarantined().unwrap(), []);
+        call_to_account(&again, &store).await.unwrap();
+        assert_eq!(store.quarantined().unwrap().len(), 1);
     }
 
     #[tokio::test]
