@@ -61,7 +61,7 @@ fn logged(host: &Host, words: &str) -> usize {
 /// P22.
 #[test]
 fn a_version_that_fails_its_requests_makes_way_for_the_one_before() {
-    let mut host = running("2s");
+    let mut host = running("10s");
     let load = Load::start(host.process().ready().http, VERSION, 4, Duration::from_millis(5));
     host.drop_plugin(artefacts().fixture("fails_requests"), "hello.so");
     let back = until_back(&host, "requests in its first");
