@@ -14,4 +14,5 @@ mod restart;
 mod roster;
 mod rows;
 mod slixmpp;
+mod slow_machine;
 mod trust;

@@ -271,6 +271,11 @@ impl Plugin {
         kept || self.leaving.iter().any(|leaving| leaving.staged == *copy)
     }
 
+    /// Whether this content is one of its good versions.
+    pub fn is_good(&self, content: Digest) -> bool {
+        self.kept.iter().chain(&self.former).any(|kept| kept.staged.digest() == content)
+    }
+
     /// Lets go of the turn, if this journey has it.
     pub fn give_up_turn(&mut self, journey: u64) {
         self.turn = self.turn.filter(|holder| *holder != journey);

@@ -9,7 +9,7 @@ use super::{
     check::Offer,
     desk::Message,
     folder::DropFolder,
-    journey::Workshop,
+    journey::{BENCHES, Workshop},
     notice,
     probe::Prober,
     registry::Registry,
@@ -31,10 +31,6 @@ use crate::{
 
 /// How many messages may wait. Whoever sends one more waits.
 const MESSAGES: usize = 256;
-
-/// How many files may be copied, checked or tried at a time. A trial waits more than it computes, and one that hangs for its five
-/// seconds should begin at once, so that the server is ready soon after: with eight at a time, fifty plugins of which one hangs took 6.4 s.
-const BENCHES: usize = 64;
 
 /// How long whoever gave a command waits for its end.
 const COMMAND_LIMIT: Duration = Duration::from_secs(60);
@@ -242,7 +238,7 @@ fn workshop(config: &DeployConfig, kept: &[String], services: Arc<dyn Services>)
         vouching: config.vouching.clone(),
         limit: config.limit,
         services,
-        benches: Semaphore::new(BENCHES),
+        benches: Semaphore::new(BENCHES as usize),
     })
 }
 

@@ -100,6 +100,8 @@ pub enum Message {
 pub struct Turn {
     /// The number of this version among those of the plugin.
     pub number: u64,
+    /// This very content is on record as good: it has shown that it starts.
+    pub is_good: bool,
 }
 
 /// A journey's side of the channel.

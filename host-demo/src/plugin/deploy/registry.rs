@@ -190,7 +190,7 @@ impl Registry {
             return Err(End::Same);
         }
         plugin.numbers += 1;
-        Ok(Turn { number: plugin.numbers })
+        Ok(Turn { number: plugin.numbers, is_good: digest.is_some_and(|digest| plugin.is_good(digest)) })
     }
 
     /// The kept version is this server's own, and may be older than what failed after it.
