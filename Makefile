@@ -10,7 +10,7 @@ VENV = $(or $(CARGO_TARGET_DIR),target)/venv
 
 # Builds, deploys the presence service, starts the server and the demo's busy user. Ctrl-C ends it all.
 run:
-	$(CARGO) build --release --workspace --lib --bins
+	$(CARGO) build --release --workspace --lib --bin host-demo --bin demo-user --bin demo-friends
 	@tests/demo.sh
 
 # The same cargo flags everywhere (--workspace): other flags would mean other features, and everything compiled again.
