@@ -55,6 +55,8 @@ fn takes_down_twice(fixture: &str, route: &str, end: (Option<i32>, Option<i32>),
     }
     answers(&host, "1.0.0");
     host.until_refused("hello.so", QUARANTINED);
+    let copies = || fs::read_dir(host.state().join("staging")).unwrap().count();
+    wait::until(PATIENCE, "the copy of the bad version is deleted", || (copies() == 1).then_some(()));
     host.crash_and_restart();
     answers(&host, "1.0.0");
     let log = host.process().log();

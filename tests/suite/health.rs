@@ -141,6 +141,28 @@ fn a_kill_during_the_probation_leaves_the_version_before_on_record() {
     assert_eq!(staged_copies(&host.state()), 1);
 }
 
+/// Another name for the file says nothing of the versions: the one before the last stays on record too.
+#[test]
+fn a_rename_during_the_probation_leaves_both_good_versions_on_record() {
+    let mut host = running("0s");
+    hello("1.0.1").write(&host.plugins(), "hello.so");
+    host.until_version("hello", "1.0.1");
+    assert_eq!(host.terminate(), Some(0));
+    fs::write(host.folder().join("host.toml"), "health_window = '1h'\n").unwrap();
+    hello("1.0.2").write(&host.plugins(), "hello.so");
+    host.run();
+    answers(&host, "1.0.2");
+    let mark = host.process().log_mark();
+    fs::rename(host.plugins().join("hello.so"), host.plugins().join("renamed.so")).unwrap();
+    host.process().until_logged(mark, PATIENCE, |line| line.contains("the same content as in service"));
+    assert_eq!(host.terminate(), Some(0));
+    fs::remove_file(host.plugins().join("renamed.so")).unwrap();
+    hello("1.0.3").truncated(1, 2).write(&host.plugins(), "renamed.so");
+    host.run();
+    answers(&host, "1.0.1");
+    assert_eq!(staged_copies(&host.state()), 2);
+}
+
 #[test]
 fn a_third_version_during_the_probation_goes_back_to_the_first() {
     let host = running("1h");

@@ -51,6 +51,8 @@ pub struct Plugin {
     pub kept: Option<Kept>,
     /// The good version before that, for when the last one turns out to take this server down.
     pub former: Option<Kept>,
+    /// Copies that are of no use any more, and on record until the next version is.
+    pub stale: Vec<StagedFile>,
     /// Switched off by the administrator.
     pub disabled: bool,
     /// The journey that may run its code.
@@ -225,7 +227,8 @@ impl Books {
         if plugin.kept.as_ref().is_none_or(is_good) || !plugin.former.as_ref().is_some_and(is_good) {
             return false;
         }
-        plugin.kept = plugin.former.take();
+        let dropped = std::mem::replace(&mut plugin.kept, plugin.former.take());
+        plugin.stale.extend(dropped.map(|kept| kept.staged));
         true
     }
 
@@ -269,6 +272,12 @@ impl Plugin {
     pub fn needs(&self, copy: &StagedFile) -> bool {
         let kept = self.kept.iter().chain(&self.former).any(|kept| kept.staged == *copy);
         kept || self.leaving.iter().any(|leaving| leaving.staged == *copy)
+    }
+
+    /// Deletes the copies that are of no use and no longer on record. One that is being ended is deleted after its end.
+    pub fn delete_stale(&mut self) {
+        let stale = std::mem::take(&mut self.stale);
+        stale.iter().filter(|copy| !self.needs(copy)).for_each(StagedFile::delete);
     }
 
     /// Whether this content is one of its good versions.
@@ -490,6 +499,7 @@ mod tests {
         let kept = |books: &Books| books.plugins["a"].kept.as_ref().unwrap().record.id.clone();
         assert_eq!(kept(&restored(&[])), "a");
         assert_eq!(kept(&restored(&["a"])), "former");
+        assert_eq!(restored(&["a"]).plugins["a"].stale[0].relative(), "staging/a.so");
         assert_eq!(kept(&restored(&["a", "former"])), "a");
         assert!(restored(&["a", "former"]).fallback("a").is_none());
         // Nor does a bad one become the one before the next.

@@ -364,12 +364,18 @@ impl Registry {
     /// The last good version belongs to the file of the one on probation: if that is renamed, both are.
     async fn note_file_of_unproven(&mut self, id: &str) {
         let Some(plugin) = self.books.plugins.get_mut(id) else { return };
-        let (Some(serving), Some(kept)) = (&plugin.serving, &mut plugin.kept) else { return };
+        let (Some(serving), Some(kept)) = (&plugin.serving, &plugin.kept) else { return };
         if kept.file == serving.file {
             return;
         }
-        kept.file = serving.file.clone();
-        kept.record.file = kept.file.to_string();
+        let (file, last) = (serving.file.clone(), kept.staged.digest());
+        for good in plugin.kept.iter_mut().chain(&mut plugin.former) {
+            good.record.file = file.to_string();
+            good.file = file.clone();
+        }
+        let previous = self.books.previous(id, last);
+        let Some(kept) = self.books.plugins.get_mut(id).and_then(|plugin| plugin.kept.as_mut()) else { return };
+        kept.record.previous = previous;
         if let Err(cause) = self.store.save_plugin(&kept.record).await {
             log::error!("plugin {id}: the new name of its file is not recorded: {cause}");
         }
@@ -384,9 +390,8 @@ impl Registry {
         if replaced.is_some_and(|former| former != digest && !self.books.quarantine.contains_key(&former)) {
             dropped = std::mem::replace(&mut plugin.former, dropped);
         }
-        if let Some(dropped) = dropped.filter(|dropped| !plugin.needs(&dropped.staged)) {
-            dropped.staged.delete();
-        }
+        plugin.stale.extend(dropped.map(|dropped| dropped.staged));
+        plugin.delete_stale();
     }
 
     /// Forgets the last good version of a plugin and that it was switched off.
@@ -396,11 +401,9 @@ impl Registry {
         if let Some(kept) = &plugin.kept {
             self.books.last_versions.insert(id.to_owned(), kept.record.version.clone());
         }
-        for kept in [plugin.kept.take(), plugin.former.take()].into_iter().flatten() {
-            if !plugin.needs(&kept.staged) {
-                kept.staged.delete();
-            }
-        }
+        let kept = [plugin.kept.take(), plugin.former.take()].into_iter().flatten();
+        plugin.stale.extend(kept.map(|kept| kept.staged));
+        plugin.delete_stale();
         match self.store.remove_plugin(id).await {
             Ok(()) | Err(StoreError::UnknownPlugin(_)) => {}
             Err(cause) => log::error!("plugin {id}: still on record: {cause}"),
