@@ -44,13 +44,12 @@ impl fmt::Display for Cost {
 /// The mappings and the anonymous bytes of staged libraries that are not in service.
 fn of_ended(smaps: &str, in_service: &HashSet<&Path>) -> (u64, u64) {
     let (mut mappings, mut memory) = (0, 0);
+    let mut before = None;
     let mut ended = false;
-    let mut last_end = "";
     for line in smaps.lines() {
-        if let Some((start, end, path)) = heading(line) {
-            // What a library has without content in the file, its .bss, is mapped without a name behind it.
-            ended = if path.is_empty() { ended && start == last_end } else { is_ended(path, in_service) };
-            last_end = end;
+        if let Some(mapping) = Mapping::read(line) {
+            ended = is_ended(mapping.path, in_service) || before.is_some_and(|before| mapping.is_bss_of(before));
+            before = Some(mapping).filter(|_| ended);
             mappings += u64::from(ended);
         } else if let Some(kibibytes) = line.strip_prefix("Anonymous:").filter(|_| ended) {
             memory += 1024 * kibibytes.trim().trim_end_matches(" kB").parse().unwrap_or(0);
@@ -59,17 +58,35 @@ fn of_ended(smaps: &str, in_service: &HashSet<&Path>) -> (u64, u64) {
     (mappings, memory)
 }
 
+/// The line that begins a mapping: `7f0c-7f0d r--p 00000000 fe:00 17 /path`.
+#[derive(Clone, Copy)]
+struct Mapping<'a> {
+    start: &'a str,
+    end: &'a str,
+    rights: &'a str,
+    path: &'a str,
+}
+
+impl<'a> Mapping<'a> {
+    fn read(line: &'a str) -> Option<Mapping<'a>> {
+        let (range, rest) = line.split_once(' ')?;
+        let (start, end) = range.split_once('-')?;
+        let (rights, rest) = rest.split_once(' ')?;
+        let path = rest.splitn(4, ' ').nth(3).unwrap_or_default().trim_start();
+        Some(Mapping { start, end, rights, path })
+    }
+
+    /// What a library has without content in the file follows its variables without a name. What else may come to lie behind it, a thread's
+    /// stack for example, begins with other rights.
+    fn is_bss_of(&self, before: Mapping<'_>) -> bool {
+        let is_variables = !before.path.is_empty() && before.rights.starts_with("rw");
+        is_variables && self.path.is_empty() && self.rights == before.rights && self.start == before.end
+    }
+}
+
 fn is_ended(path: &str, in_service: &HashSet<&Path>) -> bool {
     let path = Path::new(path.strip_suffix(" (deleted)").unwrap_or(path));
     stage::is_staged(path) && !in_service.contains(path)
-}
-
-/// Start, end and path of a line that begins a mapping: `7f0c-7f0d r--p 00000000 fe:00 17 /path`.
-fn heading(line: &str) -> Option<(&str, &str, &str)> {
-    let (range, rest) = line.split_once(' ')?;
-    let (start, end) = range.split_once('-')?;
-    let path = rest.splitn(5, ' ').nth(4).unwrap_or_default();
-    Some((start, end, path.trim_start()))
 }
 
 #[cfg(test)]
@@ -77,16 +94,20 @@ mod tests {
     use super::*;
 
     const SMAPS: &str = "\
-7f00-7f10 r-xp 00000000 fe:00 17                         /s/staging/a-00-1.so (deleted)
+7f00-7f10 rw-p 00000000 fe:00 17                         /s/staging/a-00-1.so (deleted)
 Size:                 64 kB
 Anonymous:             8 kB
 7f10-7f20 rw-p 00000000 00:00 0 
 Anonymous:             4 kB
+7f20-7f30 rw-p 00000000 00:00 0 
+Anonymous:           100 kB
 7f30-7f40 rw-p 00000000 00:00 0 
 Anonymous:           100 kB
 7f40-7f50 r-xp 00000000 fe:00 18                         /s/staging/a-00-2.so
 Anonymous:            16 kB
-7f50-7f60 rw-p 00000000 00:00 0                          [heap]
+7f50-7f58 ---p 00000000 00:00 0 
+Anonymous:           100 kB
+7f58-7f60 rw-p 00000000 00:00 0                          [heap]
 Anonymous:           200 kB
 7f60-7f70 r-xp 00000000 fe:00 19                         /usr/lib/x.so
 Anonymous:           300 kB

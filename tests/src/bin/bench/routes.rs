@@ -11,9 +11,9 @@ use crate::{
 };
 
 /// How often each is measured.
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 15;
 /// How long each time.
-const LENGTH: Duration = Duration::from_millis(1500);
+const LENGTH: Duration = Duration::from_secs(1);
 
 /// Prints a line for each size of body and kind of route.
 pub fn measure() {
