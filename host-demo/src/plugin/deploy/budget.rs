@@ -26,7 +26,7 @@ pub fn check() -> Result<(), Refusal> {
     enough("memory mappings", free_mappings(), MAPPINGS)
 }
 
-/// About how many more versions there is room for, after this many. Keys are not counted here but taken to be one a version: to
+/// How many more versions there is room for at least, after this many. Keys are not counted here but taken to be one a version: to
 /// count them all is to hold them all for a moment, and whoever needs one then ends this process.
 pub fn room(versions: usize) -> usize {
     let keys = (ALL_KEYS - KEYS).saturating_sub(versions);

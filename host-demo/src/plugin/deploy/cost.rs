@@ -16,7 +16,7 @@ pub struct Cost {
     pub mappings: u64,
     /// The memory in bytes that is theirs alone; the rest is the file's and goes when it is needed.
     pub memory: u64,
-    /// About how many more versions can be loaded before a restart is asked for.
+    /// How many more versions can be loaded at least before a restart is asked for.
     pub room: u64,
 }
 
@@ -37,7 +37,10 @@ impl fmt::Display for Cost {
         let megabytes = *memory as f64 / 1e6;
         let noun = if *versions == 1 { "version stays" } else { "versions stay" };
         write!(f, "{versions} ended {noun} mapped until a restart: {megabytes:.1} MB of memory, {mappings} mappings")?;
-        write!(f, "; room for about {room} more")
+        match room {
+            0 => f.write_str("; a restart is due, the next may be refused"),
+            _ => write!(f, "; room for at least {room} more"),
+        }
     }
 }
 
@@ -124,7 +127,8 @@ Anonymous:           300 kB
     fn a_cost_is_told_in_one_line() {
         let cost = Cost { versions: 1, mappings: 5, memory: 49_152, room: 900 };
         let line =
-            "1 ended version stays mapped until a restart: 0.0 MB of memory, 5 mappings; room for about 900 more";
+            "1 ended version stays mapped until a restart: 0.0 MB of memory, 5 mappings; room for at least 900 more";
         assert_eq!(cost.to_string(), line);
+        assert!(Cost { room: 0, ..cost }.to_string().ends_with("; a restart is due, the next may be refused"));
     }
 }
