@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, html};
 
 use crate::plugin::deploy::status::{PluginStatus, State};
-use crate::plugin::{generation::Generation, route::RouteTable};
+use crate::plugin::{generation::Generation, route::RouteTable, shown};
 
 /// The characters of a hash that tell versions apart well enough; the whole stands in the title.
 const SHORT_HASH: usize = 12;
@@ -84,7 +84,7 @@ fn of_generation(generation: &Generation) -> Markup {
     let manifest = generation.manifest();
     html! {
         dt { "In flight" } dd { (generation.in_flight()) }
-        dt { "Memory" } dd { (format!("{:.1} MiB", generation.memory() as f64 / (1 << 20) as f64)) }
+        dt { "Memory" } dd { (shown::size(generation.memory())) }
         @if !manifest.needs.is_empty() { dt { "Needs" } dd { (manifest.needs.join(", ")) } }
         @if !manifest.authors.is_empty() { dt { "By" } dd { (manifest.authors.replace(':', ", ")) } }
         @if !manifest.license.is_empty() { dt { "Licence" } dd { (manifest.license) } }

@@ -25,5 +25,5 @@ pub mod request;
 pub mod route;
 pub mod services;
 pub mod settings;
-mod shown;
+pub mod shown;
 mod threads;

@@ -1,4 +1,4 @@
-//! Text of others (a plugin, a file, the system) made fit for a log line, a list or a note.
+//! What is shown: text of others (a plugin, a file, the system) made fit for a log line, a list or a note, and amounts of memory.
 
 /// How much of it is shown.
 pub const LIMIT: usize = 1_024;
@@ -29,6 +29,15 @@ fn turns_text(char: char) -> bool {
     matches!(char, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// An amount of memory, in the unit in which it has one to three digits: `48 kB`.
+pub fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} bytes"),
+        1_000..1_000_000 => format!("{} kB", bytes / 1_000),
+        _ => format!("{:.1} MB", bytes as f64 / 1e6),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -44,5 +53,10 @@ mod tests {
     fn it_is_bounded_between_two_characters() {
         assert_eq!(line(&"é".repeat(5_000)).len(), LIMIT);
         assert_eq!(line(&"\x01".repeat(5_000)).len(), LIMIT);
+    }
+
+    #[test]
+    fn a_size_is_told_in_its_unit() {
+        assert_eq!([0, 999, 49_152, 4_700_000].map(size), ["0 bytes", "999 bytes", "49 kB", "4.7 MB"]);
     }
 }

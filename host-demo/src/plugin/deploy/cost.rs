@@ -6,6 +6,7 @@ use std::{collections::HashSet, fmt, fs, path::Path};
 use serde::{Deserialize, Serialize};
 
 use super::{budget, stage};
+use crate::plugin::shown;
 
 /// What the ended versions of all plugins cost at this moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,9 +35,12 @@ impl Cost {
 impl fmt::Display for Cost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Cost { versions, mappings, memory, room } = self;
-        let megabytes = *memory as f64 / 1e6;
         let noun = if *versions == 1 { "version stays" } else { "versions stay" };
-        write!(f, "{versions} ended {noun} mapped until a restart: {megabytes:.1} MB of memory, {mappings} mappings")?;
+        write!(
+            f,
+            "{versions} ended {noun} mapped until a restart: {} of memory, {mappings} mappings",
+            shown::size(*memory)
+        )?;
         match room {
             0 => f.write_str("; a restart is due, the next may be refused"),
             _ => write!(f, "; room for at least {room} more"),
@@ -127,7 +131,7 @@ Anonymous:           300 kB
     fn a_cost_is_told_in_one_line() {
         let cost = Cost { versions: 1, mappings: 5, memory: 49_152, room: 900 };
         let line =
-            "1 ended version stays mapped until a restart: 0.0 MB of memory, 5 mappings; room for at least 900 more";
+            "1 ended version stays mapped until a restart: 49 kB of memory, 5 mappings; room for at least 900 more";
         assert_eq!(cost.to_string(), line);
         assert!(Cost { room: 0, ..cost }.to_string().ends_with("; a restart is due, the next may be refused"));
     }
