@@ -12,19 +12,13 @@ use tests::{
 
 const VERSION: &str = "/plugins/hello/version";
 
-/// A build of the fixture `hello` that says this version in its manifest and in its answers.
-fn hello(version: &str) -> PluginFile {
-    let built = PluginFile::read(artefacts().fixture("hello"));
-    built.with_version(version).with_text("this is build 1.0.0", &format!("this is build {version}"))
-}
-
 /// A host, not running yet, on which new versions are on probation for `window`, with hello 1.0.0 in its drop folder.
 fn prepared(window: &str) -> Host {
     let mut host = Host::prepare();
     let config = host.folder().join("host.toml");
     fs::write(&config, format!("health_window = '{window}'\n")).unwrap();
     host.flag("--config", &config);
-    hello("1.0.0").write(&host.plugins(), "hello.so");
+    PluginFile::hello("1.0.0").write(&host.plugins(), "hello.so");
     host
 }
 
@@ -85,7 +79,7 @@ fn a_version_that_fails_its_requests_makes_way_for_the_one_before() {
     // Unless somebody wants it, or it is another content.
     host.command(&["plugin", "retry", "hello"]).succeeds();
     host.until_version("hello", "2.0.0");
-    hello("1.0.1").write(&host.plugins(), "hello.so");
+    PluginFile::hello("1.0.1").write(&host.plugins(), "hello.so");
     assert_eq!(host.until_version("hello", "1.0.1").text("reason"), "");
     answers(&host, "1.0.1");
 }
@@ -117,9 +111,9 @@ fn a_first_version_that_fails_serves_on_and_says_so() {
 #[test]
 fn a_version_that_proved_itself_is_the_last_good_one() {
     let mut host = running("100ms");
-    hello("1.0.1").write(&host.plugins(), "hello.so");
+    PluginFile::hello("1.0.1").write(&host.plugins(), "hello.so");
     until_logged(&host, "now the last good version");
-    hello("1.0.2").truncated(1, 2).write(&host.plugins(), "hello.so");
+    PluginFile::hello("1.0.2").truncated(1, 2).write(&host.plugins(), "hello.so");
     host.until_refused("hello.so", "truncated");
     host.crash_and_restart();
     answers(&host, "1.0.1");
@@ -129,11 +123,11 @@ fn a_version_that_proved_itself_is_the_last_good_one() {
 #[test]
 fn a_kill_during_the_probation_leaves_the_version_before_on_record() {
     let mut host = running("1h");
-    hello("1.0.1").write(&host.plugins(), "hello.so");
+    PluginFile::hello("1.0.1").write(&host.plugins(), "hello.so");
     host.until_version("hello", "1.0.1");
     host.crash_and_restart();
     answers(&host, "1.0.1");
-    hello("1.0.2").truncated(1, 2).write(&host.plugins(), "hello.so");
+    PluginFile::hello("1.0.2").truncated(1, 2).write(&host.plugins(), "hello.so");
     host.until_refused("hello.so", "truncated");
     answers(&host, "1.0.1");
     host.crash_and_restart();
@@ -145,11 +139,11 @@ fn a_kill_during_the_probation_leaves_the_version_before_on_record() {
 #[test]
 fn a_rename_during_the_probation_leaves_both_good_versions_on_record() {
     let mut host = running("0s");
-    hello("1.0.1").write(&host.plugins(), "hello.so");
+    PluginFile::hello("1.0.1").write(&host.plugins(), "hello.so");
     host.until_version("hello", "1.0.1");
     assert_eq!(host.terminate(), Some(0));
     fs::write(host.folder().join("host.toml"), "health_window = '1h'\n").unwrap();
-    hello("1.0.2").write(&host.plugins(), "hello.so");
+    PluginFile::hello("1.0.2").write(&host.plugins(), "hello.so");
     host.run();
     answers(&host, "1.0.2");
     let mark = host.process().log_mark();
@@ -157,7 +151,7 @@ fn a_rename_during_the_probation_leaves_both_good_versions_on_record() {
     host.process().until_logged(mark, PATIENCE, |line| line.contains("the same content as in service"));
     assert_eq!(host.terminate(), Some(0));
     fs::remove_file(host.plugins().join("renamed.so")).unwrap();
-    hello("1.0.3").truncated(1, 2).write(&host.plugins(), "renamed.so");
+    PluginFile::hello("1.0.3").truncated(1, 2).write(&host.plugins(), "renamed.so");
     host.run();
     answers(&host, "1.0.1");
     assert_eq!(staged_copies(&host.state()), 2);
@@ -166,7 +160,7 @@ fn a_rename_during_the_probation_leaves_both_good_versions_on_record() {
 #[test]
 fn a_third_version_during_the_probation_goes_back_to_the_first() {
     let host = running("1h");
-    hello("1.0.1").write(&host.plugins(), "hello.so");
+    PluginFile::hello("1.0.1").write(&host.plugins(), "hello.so");
     host.until_version("hello", "1.0.1");
     host.drop_plugin(artefacts().fixture("fails_self_test"), "hello.so");
     until_back(&host, "no water");
@@ -175,7 +169,7 @@ fn a_third_version_during_the_probation_goes_back_to_the_first() {
 #[test]
 fn a_plugin_deleted_or_disabled_during_its_probation_stays_away() {
     let host = running("1h");
-    hello("1.0.1").write(&host.plugins(), "hello.so");
+    PluginFile::hello("1.0.1").write(&host.plugins(), "hello.so");
     host.until_version("hello", "1.0.1");
     host.command(&["plugin", "disable", "hello"]).succeeds();
     host.command(&["plugin", "enable", "hello"]).succeeds();
@@ -189,7 +183,7 @@ fn a_plugin_deleted_or_disabled_during_its_probation_stays_away() {
 #[test]
 fn the_last_good_version_comes_back_in_the_run_that_it_served_in() {
     let host = running("10s");
-    hello("1.0.1").truncated(1, 2).write(&host.plugins(), "hello.so");
+    PluginFile::hello("1.0.1").truncated(1, 2).write(&host.plugins(), "hello.so");
     host.until_refused("hello.so", "truncated");
     host.command(&["plugin", "disable", "hello"]).succeeds();
     // Enabled, and the command says what there is against its file.

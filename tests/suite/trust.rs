@@ -34,11 +34,6 @@ fn host_with_hello() -> Host {
     host
 }
 
-/// A build that says this version in its manifest and in its answers.
-fn build(version: &str) -> PluginFile {
-    hello().with_version(version).with_text("this is build 1.0.0", &format!("this is build {version}"))
-}
-
 fn sha256(file: &PluginFile) -> String {
     Sha256::digest(file.bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -166,7 +161,7 @@ fn refused_until_mended(
     mend: impl Fn(&Path) -> io::Result<()>,
 ) {
     let (before, target) = (host.http().get(VERSION), host.plugins().join("hello.so"));
-    let file = build(version).write(host.folder(), "arriving.so");
+    let file = PluginFile::hello(version).write(host.folder(), "arriving.so");
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
     cause(&file).unwrap();
     fs::rename(&file, &target).unwrap();
@@ -193,7 +188,7 @@ fn what_others_can_change_is_refused() {
     refused_until_mended(&host, "1.0.3", |_| mode(0o770)(&above), "refusing: mode 0770 of ", |_| mode(0o700)(&above));
     // Where only owners may rename what is there, others may write beside it; but not in the folder itself.
     mode(0o1777)(&above).unwrap();
-    build("1.0.4").write(&folder, "hello.so");
+    PluginFile::hello("1.0.4").write(&folder, "hello.so");
     until_answered_by(&host, "1.0.4");
     refused_until_mended(
         &host,
@@ -279,7 +274,7 @@ fn a_host_without_rights_takes_its_own_files_and_the_superusers() {
     wait::until(PATIENCE, "hello is removed", || (host.http().get(VERSION).status == 404).then_some(()));
     // In a folder of its own it can tell.
     owner(USER)(&host.plugins()).unwrap();
-    build("1.0.2").truncated(1, 2).write(&host.plugins(), "hello.so");
+    PluginFile::hello("1.0.2").truncated(1, 2).write(&host.plugins(), "hello.so");
     until_noted(&host, "truncated");
 }
 
@@ -287,26 +282,26 @@ fn a_host_without_rights_takes_its_own_files_and_the_superusers() {
 fn under_enforce_only_what_is_signed_whole_and_new_is_taken() {
     let (author, stranger) = (Author::new(), Author::new());
     let mut host = host_under("enforce", &author);
-    put(&host, &build("1.0.1"), &author.sign(&build("1.0.1"), "hello 1.0.1"));
+    put(&host, &PluginFile::hello("1.0.1"), &author.sign(&PluginFile::hello("1.0.1"), "hello 1.0.1"));
     host.run();
     until_answered_by(&host, "1.0.1");
     assert!(host.process().log().contains("signature: good, by key "));
 
     // Unsigned, until the signature comes after its file.
     fs::remove_file(signature_in(&host.plugins())).unwrap();
-    build("1.0.2").write(&host.plugins(), "hello.so");
+    PluginFile::hello("1.0.2").write(&host.plugins(), "hello.so");
     let refused = host.until_refused("hello.so", "not signed");
     assert!(refused.text("reason").contains("running 1.0.1 (kept), hello.so (1.0.2) on disk"), "{refused:?}");
     until_noted(&host, "not signed");
-    fs::write(signature_in(&host.plugins()), author.sign(&build("1.0.2"), "hello 1.0.2")).unwrap();
+    fs::write(signature_in(&host.plugins()), author.sign(&PluginFile::hello("1.0.2"), "hello 1.0.2")).unwrap();
     until_answered_by(&host, "1.0.2");
     until_note_is_gone(&host);
 
-    put(&host, &build("1.0.3"), &stranger.sign(&build("1.0.3"), "hello 1.0.3"));
+    put(&host, &PluginFile::hello("1.0.3"), &stranger.sign(&PluginFile::hello("1.0.3"), "hello 1.0.3"));
     host.until_refused("hello.so", "signed by the unknown key ");
-    put(&host, &build("1.0.4"), &author.sign(&build("1.0.3"), "hello 1.0.3"));
+    put(&host, &PluginFile::hello("1.0.4"), &author.sign(&PluginFile::hello("1.0.3"), "hello 1.0.3"));
     host.until_refused("hello.so", "changed after signing");
-    let old = build("1.0.0");
+    let old = PluginFile::hello("1.0.0");
     put(&host, &old, &author.sign(&old, "hello 1.0.0"));
     host.until_refused("hello.so", "older than the last good version, 1.0.0 after 1.0.2");
     until_answered_by(&host, "1.0.2");
@@ -332,7 +327,7 @@ fn without_enforce_the_unsigned_are_taken_and_the_altered_are_not() {
     let author = Author::new();
     for policy in ["off", "warn"] {
         let mut host = host_under(policy, &author);
-        build("1.0.1").write(&host.plugins(), "hello.so");
+        PluginFile::hello("1.0.1").write(&host.plugins(), "hello.so");
         host.run();
         let row = host.until_version("hello", "1.0.1");
         let warned = "taken with a warning: not signed";
@@ -342,13 +337,13 @@ fn without_enforce_the_unsigned_are_taken_and_the_altered_are_not() {
         assert_eq!(host.process().log().matches(warned).count(), usize::from(policy == "warn"), "said once");
 
         // The signature changes alone, for the worse and then for the better.
-        fs::write(signature_in(&host.plugins()), author.sign(&build("1.0.2"), "")).unwrap();
+        fs::write(signature_in(&host.plugins()), author.sign(&PluginFile::hello("1.0.2"), "")).unwrap();
         host.until_refused("hello.so", "changed after signing");
-        fs::write(signature_in(&host.plugins()), author.sign(&build("1.0.1"), "")).unwrap();
+        fs::write(signature_in(&host.plugins()), author.sign(&PluginFile::hello("1.0.1"), "")).unwrap();
         host.until_deployed("no doubt is left", |row| row.version() == "1.0.1" && row.text("reason").is_empty());
         until_answered_by(&host, "1.0.1");
         // An older one is no matter for these policies.
-        put(&host, &build("1.0.0"), &author.sign(&build("1.0.0"), ""));
+        put(&host, &PluginFile::hello("1.0.0"), &author.sign(&PluginFile::hello("1.0.0"), ""));
         until_answered_by(&host, "1.0.0");
     }
 }
@@ -357,14 +352,14 @@ fn without_enforce_the_unsigned_are_taken_and_the_altered_are_not() {
 fn a_file_waits_for_its_signature() {
     let author = Author::new();
     let mut host = host_under("enforce", &author);
-    put(&host, &build("1.0.1"), &author.sign(&build("1.0.1"), ""));
+    put(&host, &PluginFile::hello("1.0.1"), &author.sign(&PluginFile::hello("1.0.1"), ""));
     host.run();
     // In the place of the short pause between two `cp`, which a busy machine can make long.
     let mut file = File::create(host.plugins().join("hello.so")).unwrap();
-    file.write_all(build("1.0.2").bytes()).unwrap();
+    file.write_all(PluginFile::hello("1.0.2").bytes()).unwrap();
     let mut signature = File::create(signature_in(&host.plugins())).unwrap();
     drop(file);
-    signature.write_all(author.sign(&build("1.0.2"), "").as_bytes()).unwrap();
+    signature.write_all(author.sign(&PluginFile::hello("1.0.2"), "").as_bytes()).unwrap();
     drop(signature);
     until_answered_by(&host, "1.0.2");
     let log = host.process().log();
@@ -375,9 +370,9 @@ fn a_file_waits_for_its_signature() {
 fn the_last_good_version_is_judged_by_its_own_signature() {
     let author = Author::new();
     let mut host = host_under("enforce", &author);
-    put(&host, &build("1.0.1"), &author.sign(&build("1.0.1"), ""));
+    put(&host, &PluginFile::hello("1.0.1"), &author.sign(&PluginFile::hello("1.0.1"), ""));
     host.run();
-    put(&host, &build("1.0.2"), "not a signature at all");
+    put(&host, &PluginFile::hello("1.0.2"), "not a signature at all");
     host.until_refused("hello.so", "can't be used");
     host.crash_and_restart();
     until_answered_by(&host, "1.0.1");
@@ -408,7 +403,7 @@ fn a_signature_that_goes_does_not_take_the_last_good_version_with_it() {
 #[test]
 fn a_pin_needs_no_key() {
     let mut host = Host::prepare();
-    let (pinned, other) = (build("1.0.1"), build("1.0.2"));
+    let (pinned, other) = (PluginFile::hello("1.0.1"), PluginFile::hello("1.0.2"));
     let config = configure(&host, &format!("[pins]\nhello = [\"{}\"]\n", sha256(&pinned)));
     host.flag("--config", config);
     pinned.write(&host.plugins(), "hello.so");
@@ -427,7 +422,7 @@ fn a_pin_needs_no_key() {
 fn what_runs_is_what_was_verified_however_fast_the_drop_is_swapped() {
     let author = Author::new();
     let mut host = host_under("enforce", &author);
-    let (good, newer, evil) = (build("1.0.1"), build("1.0.2"), build("6.6.6"));
+    let (good, newer, evil) = (PluginFile::hello("1.0.1"), PluginFile::hello("1.0.2"), PluginFile::hello("6.6.6"));
     put(&host, &good, &author.sign(&good, ""));
     host.run();
     let load = Load::start(host.process().ready().http, VERSION, 4, Duration::from_millis(5));
@@ -479,7 +474,7 @@ fn rotten_files_are_all_refused_where_signatures_are_asked_for() {
         host.run();
         host
     };
-    let whole = build("1.0.1");
+    let whole = PluginFile::hello("1.0.1");
     let signature = author.sign(&whole, "");
     let length = whole.bytes().len();
     for number in 0..24 {
@@ -514,15 +509,15 @@ fn inspect_gives_the_verdict_of_the_host() {
 
     fs::write(signature_in(host.folder()), stranger.sign(&hello(), "")).unwrap();
     assert!(inspect().fails(1).contains("signed by the unknown key "));
-    fs::write(signature_in(host.folder()), author.sign(&build("1.0.1"), "")).unwrap();
+    fs::write(signature_in(host.folder()), author.sign(&PluginFile::hello("1.0.1"), "")).unwrap();
     assert!(inspect().fails(1).contains("changed after signing"));
-    configure(&host, &format!("[pins]\nhello = \"{}\"\n", sha256(&build("1.0.1"))));
+    configure(&host, &format!("[pins]\nhello = \"{}\"\n", sha256(&PluginFile::hello("1.0.1"))));
     assert!(inspect().fails(1).contains(&sha256(&hello())));
 
     // Beside a host that has a later version in service.
     configure(&host, &signatures("enforce", &author));
     let mut host = host;
-    put(&host, &build("1.0.1"), &author.sign(&build("1.0.1"), ""));
+    put(&host, &PluginFile::hello("1.0.1"), &author.sign(&PluginFile::hello("1.0.1"), ""));
     host.run();
     until_answered_by(&host, "1.0.1");
     fs::write(signature_in(host.folder()), author.sign(&hello(), "")).unwrap();
@@ -534,7 +529,7 @@ fn inspect_gives_the_verdict_of_the_host() {
 fn copies_are_not_trusted_where_others_can_change_them() {
     let host = host_with_hello();
     mode(0o777)(&host.state()).unwrap();
-    build("1.0.1").write(&host.plugins(), "hello.so");
+    PluginFile::hello("1.0.1").write(&host.plugins(), "hello.so");
     let refused = host.until_refused("hello.so", "refusing: mode 0777 of ");
     assert!(refused.text("reason").contains("state lets other users"), "{refused:?}");
     mode(0o755)(&host.state()).unwrap();
