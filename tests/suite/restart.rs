@@ -6,6 +6,7 @@ use tests::{
     artefacts::artefacts,
     host::{Host, PATIENCE},
     http::load::Load,
+    plugin_file::PluginFile,
     wait,
     xmpp::{Error, befriend},
 };
@@ -103,6 +104,19 @@ fn another_plugin_under_the_name_of_a_former_one_is_the_one_that_serves() {
         assert_eq!(host.http().get("/plugins/hello/version").status, 404);
         assert_eq!(host.terminate(), Some(0));
     }
+}
+
+#[test]
+fn a_refused_plugin_under_the_name_of_a_good_one_is_a_bad_file() {
+    let mut host = Host::prepare();
+    host.drop_plugin(artefacts().fixture("hello"), "plugin.so");
+    host.run();
+    assert_eq!(host.terminate(), Some(0));
+    let other = PluginFile::read(artefacts().fixture("answers_later")).with_text("\nabi=0.", "\nabi=7.");
+    other.write(&host.plugins(), "plugin.so");
+    host.run();
+    assert_eq!(host.http().get("/plugins/hello/version").status, 200);
+    host.until_refused("plugin.so", "7.");
 }
 
 #[test]

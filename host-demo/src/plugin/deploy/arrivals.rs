@@ -417,9 +417,7 @@ impl Registry {
 
     fn removed_while_down(&self, id: &str) -> bool {
         let Some(plugin) = self.books.plugins.get(id).filter(|plugin| plugin.serving.is_none()) else { return false };
-        // Under the name of its file there may be another plugin by now.
-        let is_its = |file: &File| file.claims.as_deref().is_none_or(|claims| claims == id);
-        let is_there = plugin.kept.as_ref().and_then(|kept| self.books.files.get(&kept.file)).is_some_and(is_its);
+        let is_there = plugin.kept.as_ref().is_some_and(|kept| self.books.files.contains_key(&kept.file));
         self.folder_is_open && !is_there && self.books.files_of(id).is_empty()
     }
 
