@@ -274,6 +274,9 @@ extern "C" fn stop<P: Exported>() {
 /// `export_plugin!(Hello, id = "hello", version = "1.2.0", name = "Hello", needs = [presence, roster])`. The id is the
 /// plugin's identity and its mount, `/plugins/<id>/`; by default it is the package's name.
 ///
+/// `min_host = "0.2.0"`, behind the name, is the lowest version of the host that it runs on: an older one refuses it, unless it is so old that
+/// it does not know of this.
+///
 /// `needs` are the interfaces of the host that the plugin cannot do without: `presence`, `roster`, `settings`, `data`; a host that
 /// lacks one refuses the plugin. `wants`, behind them, are those that it uses where they are. The administrator sees both, and the host
 /// gives no others. By default a plugin needs `presence` and `roster`.
@@ -281,8 +284,8 @@ extern "C" fn stop<P: Exported>() {
 macro_rules! export_plugin {
     (
         $plugin:ty
-        $(, id = $id:expr)? $(, version = $version:expr)? $(, name = $name:expr)? $(, needs = [$($need:ident),* $(,)?])?
-        $(, wants = [$($want:ident),* $(,)?])? $(,)?
+        $(, id = $id:expr)? $(, version = $version:expr)? $(, name = $name:expr)? $(, min_host = $min_host:expr)?
+        $(, needs = [$($need:ident),* $(,)?])? $(, wants = [$($want:ident),* $(,)?])? $(,)?
     ) => {
         const _: () = {
             impl $crate::export::Exported for $plugin {
@@ -299,6 +302,7 @@ macro_rules! export_plugin {
                 description: env!("CARGO_PKG_DESCRIPTION"),
                 authors: env!("CARGO_PKG_AUTHORS"),
                 license: env!("CARGO_PKG_LICENSE"),
+                min_host: $crate::__or!([$(Some($min_host))?] None),
                 needs: $crate::__or!([$(&[$($crate::__need!($need)),*])?] &["host.presence/1", "host.roster/1"]),
                 wants: &[$($($crate::__need!($want)),*)?],
                 settings_version: <$plugin as $crate::Plugin>::SETTINGS_VERSION,

@@ -32,6 +32,8 @@ pub struct Manifest {
     pub license: String,
     /// The version of the ABI that it was built for, [`abi::VERSION`](crate::abi::VERSION).
     pub abi: String,
+    /// The lowest version of the host that it runs on, one to three numbers: `0.2.0`. `None`: any that has what it needs.
+    pub min_host: Option<String>,
     /// The ids of the host interfaces that it cannot do without.
     pub needs: Vec<String>,
     /// The ids of the host interfaces that it uses where they are.
@@ -59,6 +61,8 @@ pub enum ManifestError {
     BadId(String),
     /// The version of the settings is no number from 1 on.
     BadSettingsVersion(String),
+    /// The lowest version of the host is no version.
+    BadMinHost(String),
 }
 
 impl fmt::Display for ManifestError {
@@ -74,6 +78,9 @@ impl fmt::Display for ManifestError {
             }
             ManifestError::BadSettingsVersion(text) => {
                 write!(out, "the manifest's settings_version {text:?} is no whole number from 1 on")
+            }
+            ManifestError::BadMinHost(text) => {
+                write!(out, "the manifest's min_host {text:?} is not one to three numbers with dots between: 0.2.0")
             }
         }
     }
@@ -110,6 +117,7 @@ impl Manifest {
             authors: optional("authors"),
             license: optional("license"),
             abi: required("abi")?,
+            min_host: find("min_host").map(min_host).transpose()?,
             needs: list("needs"),
             wants: list("wants"),
             settings_version,
@@ -123,6 +131,28 @@ impl Manifest {
 fn settings_version(text: &str) -> Result<u32, ManifestError> {
     let version = text.parse().ok().filter(|version| *version > 0);
     version.ok_or_else(|| ManifestError::BadSettingsVersion(text.chars().take(80).collect()))
+}
+
+fn min_host(text: String) -> Result<String, ManifestError> {
+    if is_host_version(&text) { Ok(text) } else { Err(ManifestError::BadMinHost(text.chars().take(80).collect())) }
+}
+
+/// One to three numbers, of nine digits at most, with dots between.
+const fn is_host_version(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let (mut index, mut dots, mut digits) = (0, 0, 0);
+    while index < bytes.len() {
+        match bytes[index] {
+            b'0'..=b'9' => digits += 1,
+            b'.' if digits > 0 => (dots, digits) = (dots + 1, 0),
+            _ => return false,
+        }
+        if digits > 9 {
+            return false;
+        }
+        index += 1;
+    }
+    digits > 0 && dots < 3
 }
 
 const fn is_id(id: &str) -> bool {
@@ -157,6 +187,7 @@ pub struct Source {
     pub description: &'static str,
     pub authors: &'static str,
     pub license: &'static str,
+    pub min_host: Option<&'static str>,
     pub needs: &'static [&'static str],
     pub wants: &'static [&'static str],
     pub settings_version: u32,
@@ -186,11 +217,14 @@ impl Source {
         counter.length.next_multiple_of(4)
     }
 
-    /// Makes the note. `LENGTH` must be [`length`](Source::length); an id that no host takes does not compile.
+    /// Makes the note. `LENGTH` must be [`length`](Source::length); what no host takes does not compile.
     #[doc(hidden)]
     pub const fn note<const LENGTH: usize>(&self) -> Note<LENGTH> {
         assert!(is_id(self.id), "a plugin's id is 1 to 64 of a-z, 0-9 and '-', beginning with no '-'");
         assert!(self.settings_version > 0, "the first version of a plugin's settings is 1");
+        if let Some(version) = self.min_host {
+            assert!(is_host_version(version), "min_host is one to three numbers with dots between: \"0.2.0\"");
+        }
         let mut writer = Writer { bytes: [b'\n'; LENGTH], length: 0 };
         self.write(&mut writer);
         Note {
@@ -211,6 +245,11 @@ impl Source {
             writer.text(lines[index].1);
             writer.byte(b'\n');
             index += 1;
+        }
+        if let Some(version) = self.min_host {
+            writer.text("min_host=");
+            writer.text(version);
+            writer.byte(b'\n');
         }
         writer.list("needs=", self.needs);
         writer.list("wants=", self.wants);
@@ -280,6 +319,7 @@ mod tests {
         description: "Greets\neverybody",
         authors: "A <a@example.com>:B",
         license: "MIT",
+        min_host: Some("0.2.0"),
         needs: &["host.presence/1", "host.roster/1"],
         wants: &["host.data/1"],
         settings_version: 12,
@@ -294,6 +334,7 @@ mod tests {
         assert_eq!(manifest.id, "hello");
         assert_eq!(manifest.version, "1.2.3");
         assert_eq!(manifest.description, "Greets everybody");
+        assert_eq!(manifest.min_host.as_deref(), Some("0.2.0"));
         assert_eq!(manifest.needs, ["host.presence/1", "host.roster/1"]);
         assert_eq!(manifest.wants, ["host.data/1"]);
         assert_eq!((manifest.settings_version, manifest.reads_newer_settings), (12, true));
@@ -308,6 +349,10 @@ mod tests {
         assert_eq!(Manifest::parse(b"version=1\n"), Err(ManifestError::Missing("id")));
         let zero = b"id=a\nversion=1\nabi=0.1\ntarget=t\nsettings_version=0\n";
         assert_eq!(Manifest::parse(zero), Err(ManifestError::BadSettingsVersion("0".into())));
+        for text in ["", "1.x", "0.1.2.3", ".1", "1..2", "1.", "0.2.0-rc.1", "1234567890"] {
+            let note = format!("id=a\nversion=1\nabi=0.1\ntarget=t\nmin_host={text}\n");
+            assert_eq!(Manifest::parse(note.as_bytes()), Err(ManifestError::BadMinHost(text.into())));
+        }
         let escape = b"id=../etc\nversion=1\nabi=0.1\ntarget=t\n";
         assert_eq!(Manifest::parse(escape), Err(ManifestError::BadId("../etc".into())));
     }
@@ -316,6 +361,6 @@ mod tests {
     fn unknown_keys_are_passed_over() {
         let manifest = Manifest::parse(b"future=1\nid=a\nversion=1\nabi=0.1\ntarget=t\n\n").unwrap();
         assert_eq!((manifest.id.as_str(), manifest.needs.len()), ("a", 0));
-        assert_eq!((manifest.settings_version, manifest.reads_newer_settings), (1, false));
+        assert_eq!((manifest.settings_version, manifest.reads_newer_settings, manifest.min_host), (1, false, None));
     }
 }

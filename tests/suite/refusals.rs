@@ -231,6 +231,24 @@ fn a_neighbouring_abi_is_refused_before_any_code_runs() {
 }
 
 #[test]
+fn a_plugin_for_a_later_host_is_refused_before_any_code_runs() {
+    let host = host_with_hello();
+    let built = PluginFile::read(artefacts().fixture("hello"));
+    // Two lines that say no more than the defaults make room for the third; the host passes over the fourth.
+    let file = built.with_text("\nwants=\nsettings_version=1\n", "\nmin_host=99.0.0\nremark=ok\n");
+    let file = file.write(host.folder(), "later.so");
+    host.drop_plugin(&file, "hello.so");
+    let words = format!("needs version 99.0.0 of this host or later, this is {}: ", env!("CARGO_PKG_VERSION"));
+    host.until_refused("hello.so", &words);
+    let log = host.process().log();
+    let told = log.lines().find(|line| line.contains(&words)).expect("the log tells of it");
+    assert!(told.contains("STAGED -> REFUSED"), "{told}");
+    still_serves(&host);
+    let inspected = host.command(&["plugin", "inspect", &file.display().to_string()]);
+    assert!(inspected.fails(1).contains(&words));
+}
+
+#[test]
 fn a_symbol_that_nobody_has_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let built = PluginFile::read(artefacts().fixture("hello"));

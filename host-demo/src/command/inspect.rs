@@ -56,6 +56,7 @@ fn rows(inspection: &Inspection) -> Vec<[String; 2]> {
         ("authors", manifest.authors.replace(':', ", ")),
         ("licence", manifest.license.clone()),
         ("ABI", manifest.abi.clone()),
+        ("host", manifest.min_host.as_ref().map_or("any".into(), |lowest| format!("{lowest} or later"))),
         ("needs", manifest.needs.join(", ")),
         ("settings", format!("version {}", manifest.settings_version)),
         ("target", manifest.target.clone()),

@@ -10,6 +10,7 @@ use super::{
     elf::Library,
     folder::Stamp,
     refusal::Refusal,
+    version::Version,
     vouch::{self, SIGNATURE_LIMIT, SIGNATURE_SUFFIX, Voucher, Vouching},
 };
 use crate::plugin::callbacks;
@@ -20,6 +21,8 @@ pub const DEFAULT_LIMIT: u64 = 64 << 20;
 /// What this host offers to plugins.
 #[derive(Clone, Debug)]
 pub struct Offer {
+    /// Its own version: `0.1.0`.
+    pub version: &'static str,
     /// The version of the ABI that it speaks: `0.1`.
     pub abi: &'static str,
     /// The ids of its interfaces: `host.presence/1`.
@@ -56,7 +59,7 @@ pub fn manifest(bytes: &[u8]) -> Result<Manifest, Refusal> {
 impl Offer {
     /// What this very program offers.
     pub fn of_this_host() -> Offer {
-        Offer { abi: plugin_api::abi::VERSION, interfaces: &callbacks::OFFERED }
+        Offer { version: env!("CARGO_PKG_VERSION"), abi: plugin_api::abi::VERSION, interfaces: &callbacks::OFFERED }
     }
 
     /// Compares what a plugin was built for and needs with what there is.
@@ -66,6 +69,9 @@ impl Offer {
     pub fn satisfies(&self, manifest: &Manifest) -> Result<(), Refusal> {
         if !same_line(&manifest.abi, self.abi) {
             return Err(Refusal::Abi { plugin: manifest.abi.clone(), host: self.abi.into() });
+        }
+        if let Some(lowest) = manifest.min_host.as_ref().filter(|lowest| !is_at_least(self.version, lowest)) {
+            return Err(Refusal::OlderHost { lowest: lowest.clone(), host: self.version.into() });
         }
         let lacks = |need: &&String| !self.interfaces.contains(&need.as_str());
         let missing: Vec<_> = manifest.needs.iter().filter(lacks).cloned().collect();
@@ -122,6 +128,11 @@ fn same_line(one: &str, other: &str) -> bool {
     line(one) == line(other)
 }
 
+fn is_at_least(version: &str, lowest: &str) -> bool {
+    let parse = str::parse::<Version>;
+    matches!((parse(version), parse(lowest)), (Ok(version), Ok(lowest)) if version >= lowest)
+}
+
 /// What is shown in logs and lists must not move a cursor or end a line.
 fn check_printable(manifest: &Manifest) -> Result<(), Refusal> {
     let Manifest { id, version, name, description, authors, license, abi, needs, wants, target, rustc, .. } = manifest;
@@ -158,7 +169,7 @@ mod tests {
         *,
     };
 
-    const OFFER: Offer = Offer { abi: "0.1", interfaces: &["host.log/1", "host.presence/1"] };
+    const OFFER: Offer = Offer { version: "0.9.2", abi: "0.1", interfaces: &["host.log/1", "host.presence/1"] };
 
     fn claiming(abi: &str, needs: &str) -> Manifest {
         let text = format!("id=hello\nversion=1.0.0\nabi={abi}\ntarget=t\nneeds={needs}\n");
@@ -178,6 +189,20 @@ mod tests {
         assert!(same_line("1.0", "1.9"));
         assert!(!same_line("1.0", "2.0"));
         assert!(!same_line("99", "0.1"));
+    }
+
+    #[test]
+    fn a_host_that_is_too_old_says_so_with_both_versions() {
+        let wanting = |lowest: &str| claiming(&format!("0.1\nmin_host={lowest}"), "");
+        for fits in ["0.9.2", "0.9", "0.8.99", "0"] {
+            assert_eq!(OFFER.satisfies(&wanting(fits)), Ok(()), "{fits}");
+        }
+        for later in ["0.9.3", "0.10", "0.10.0", "1"] {
+            let refusal = OFFER.satisfies(&wanting(later)).unwrap_err().to_string();
+            let both = format!("needs version {later} of this host or later, this is 0.9.2: ");
+            assert!(refusal.starts_with(&both), "{refusal}");
+        }
+        assert!(Offer::of_this_host().version.parse::<Version>().is_ok());
     }
 
     #[test]

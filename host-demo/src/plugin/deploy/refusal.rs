@@ -99,6 +99,13 @@ pub enum Refusal {
         /// What this host speaks.
         host: String,
     },
+    /// Needs a later version of this host.
+    OlderHost {
+        /// The lowest that the plugin runs on.
+        lowest: String,
+        /// What this host is.
+        host: String,
+    },
     /// Needs interfaces that this host does not have.
     Needs {
         /// What it needs and does not find.
@@ -199,7 +206,8 @@ impl Refusal {
     pub fn fault(&self) -> Fault {
         use Refusal::*;
         match self {
-            NoManifest | Manifest(_) | Abi { .. } | Needs { .. } | Quarantined { .. } | Route(_) => Fault::Author,
+            NoManifest | Manifest(_) | Abi { .. } | OlderHost { .. } | Needs { .. } => Fault::Author,
+            Quarantined { .. } | Route(_) => Fault::Author,
             Crashed { .. } | ProbeTimeout { .. } | Load(_) | Start(_) | StartTimeout { .. } => Fault::Author,
             Misconduct(_) => Fault::Author,
             Budget { .. } | Staging(_) | Host(_) => Fault::Host,
@@ -255,6 +263,10 @@ impl fmt::Display for Refusal {
             Abi { plugin, host } => {
                 write!(f, "built for plugin ABI {plugin}, this host speaks {host}: get a build for ABI {host}")
             }
+            OlderHost { lowest, host } => write!(
+                f,
+                "needs version {lowest} of this host or later, this is {host}: upgrade the host or use an older plugin"
+            ),
             Needs { missing, offered } => write!(
                 f,
                 "needs {}, which this host does not offer (it offers {}): upgrade the host or use an older plugin",
