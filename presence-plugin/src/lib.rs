@@ -152,4 +152,10 @@ fn form<'r>(request: &Request<'r>) -> &'r [u8] {
     if is_form { request.body() } else { &[] }
 }
 
-export_plugin!(Presence, id = "presence", name = "Presence service", min_host = "0.1.0", needs = [presence, roster, settings]);
+export_plugin!(
+    Presence,
+    id = "presence",
+    name = "Presence service",
+    min_host = "0.1.0",
+    needs = [presence, roster, settings]
+);

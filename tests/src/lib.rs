@@ -11,18 +11,20 @@
 //! plugin_file   variants of a plugin file
 //! drop_style    the ways in which people copy files
 //! foreign       libraries made from C
+//! flows         conversations of several clients as scripts, and who performs them
 //! xmpp          a blocking client on a raw socket
 //! http          a client, raw requests, and a load generator
 //! wait          waiting for an event, with a deadline
 //! rows          the faults of deployment, each to be tried in short or at length
 //! ```
 //!
-//! `suite/` holds the tests, `fixtures/` one tiny plugin a fault, `slixmpp/` scripts for a client that is not ours, and
+//! `suite/` holds the tests, `flows/` the scripts, `fixtures/` one tiny plugin a fault, `slixmpp/` scripts for a client that is not ours, and
 //! `src/bin/` the clients that keep the demo of `make run` alive, and `soak`, which tries the rows at length.
 
 pub mod artefacts;
 pub mod author;
 pub mod drop_style;
+pub mod flows;
 pub mod foreign;
 pub mod host;
 pub mod http;

@@ -6,6 +6,7 @@ mod console;
 mod crashes;
 mod deploy;
 mod evolution;
+mod flows;
 mod health;
 mod login;
 mod presence_http;

@@ -24,7 +24,7 @@ use std::net::SocketAddr;
 pub use connection::Connection;
 pub use error::{Error, Result};
 pub use sasl::Mechanism;
-pub use session::{RosterItem, Session, befriend, stanza_error};
+pub use session::{RosterItem, Session, befriend, stanza_error, subscribe};
 pub use stream::Stream;
 pub use xml::{Incoming, escape};
 
@@ -54,8 +54,13 @@ pub mod ns {
 
 /// Logs in to the server at `address` as the bare JID `user`, over STARTTLS, with the strongest mechanism offered.
 pub fn login(address: SocketAddr, user: &str, password: &str) -> Result<Session> {
+    login_as(address, user, password, None)
+}
+
+/// As [`login`], with a resource of the client's choice.
+pub fn login_as(address: SocketAddr, user: &str, password: &str, resource: Option<&str>) -> Result<Session> {
     let (local, domain) = user.split_once('@').ok_or_else(|| Error::Unexpected(format!("{user:?} is no bare JID")))?;
     let stream = Connection::open(address)?.begin(domain)?.starttls()?;
     let mechanism = Mechanism::strongest(stream.features())?;
-    stream.authenticate(mechanism, local, password)?.bind(None)
+    stream.authenticate(mechanism, local, password)?.bind(resource)
 }

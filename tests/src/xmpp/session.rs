@@ -84,7 +84,7 @@ impl Session {
     /// Sends a request and returns its answer, which may be an error stanza. `to` is empty for the user's own account.
     pub fn request(&mut self, kind: &str, to: &str, payload: &str) -> Result<Element> {
         self.requests += 1;
-        let id = format!("r{}", self.requests);
+        let id = format!("request-{}", self.requests);
         let to = if to.is_empty() { String::new() } else { format!(" to='{}'", escape(to)) };
         self.send(&format!("<iq type='{kind}' id='{id}'{to}>{payload}</iq>"))?;
         self.expect(|stanza| {
@@ -196,7 +196,8 @@ pub fn befriend(one: &mut Session, other: &mut Session) -> Result<()> {
     subscribe(other, one)
 }
 
-fn subscribe(user: &mut Session, contact: &mut Session) -> Result<()> {
+/// Subscribes a user to the presence of a contact.
+pub fn subscribe(user: &mut Session, contact: &mut Session) -> Result<()> {
     user.subscription("subscribe", contact.bare_jid())?;
     user.settle()?;
     contact.subscription("subscribed", user.bare_jid())?;
