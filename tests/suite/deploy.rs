@@ -56,6 +56,26 @@ fn a_slow_disk_keeps_no_other_plugin_and_no_command() {
     host.until_version("slowd", "1.0.0");
 }
 
+/// However long it takes to find out what the file with the new name holds.
+#[test]
+fn a_plugin_whose_file_is_renamed_serves_on() {
+    let mut host = Host::prepare();
+    let held = host.folder().join("held");
+    let macros = [("NAME", &*foreign::quoted(".part")), ("HELD", &foreign::quoted(&held.display().to_string()))];
+    host.environment("LD_PRELOAD", foreign::library("disk_waits", &macros, host.folder()));
+    PluginFile::hello("1.0.0").write(&host.plugins(), "hello.so");
+    host.run();
+    fs::write(&held, "").unwrap();
+    let mark = host.process().log_mark();
+    fs::rename(host.plugins().join("hello.so"), host.plugins().join("renamed.so")).unwrap();
+    host.process().until_logged(mark, PATIENCE, |line| line.contains("plugin hello.so") && line.contains("removed"));
+    assert_eq!(host.http().get(VERSION).status, 200);
+    fs::remove_file(&held).unwrap();
+    host.until_deployed("hello has its new name", |plugin| plugin.text("file") == "renamed.so");
+    let log = host.process().log();
+    assert!(!log.contains("ACTIVE -> DRAINING"), "{log}");
+}
+
 #[test]
 fn a_dropped_plugin_is_live_and_listed() {
     let host = Host::start();

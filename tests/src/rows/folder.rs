@@ -42,6 +42,7 @@ pub fn removed(extent: Extent) -> Report {
         wait::until(PATIENCE, "the route is back", || (host.http().get(target).status == 200).then_some(()));
         assert_eq!(available_text(&host), text);
     }
+    assert!(!extent.is_long() || times.within(1.0) <= Duration::from_secs(1), "{times}");
     // On disk too, not only in the memory of the host.
     let text = available_text(&host);
     host.crash_and_restart();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{
-    books::{File, Kept, Refused, Serving, Travel},
+    books::{File, Kept, Plugin, Refused, Serving, Travel},
     desk::{Desk, Message},
     digest::Digest,
     folder::{FileName, Stamps},
@@ -142,13 +142,14 @@ impl Registry {
         tokio::spawn(Journey { origin, desk, workshop: self.workshop.clone() }.travel());
     }
 
-    pub(super) fn carries(&mut self, journey: u64, candidate: Candidate) {
+    pub(super) async fn carries(&mut self, journey: u64, candidate: Candidate) {
         let Some(travel) = self.books.travels.get_mut(&journey) else { return };
         if let (None, Some(file)) = (&travel.kept, self.books.files.get_mut(&travel.file)) {
             file.claims = Some(candidate.manifest.id.clone());
         }
         travel.digest = Some(candidate.staged.digest());
         travel.candidate = Some(candidate);
+        self.take_out_orphans().await;
     }
 
     /// Who vouches for a content is logged, and a doubt stays with the file for as long as it holds.
@@ -186,8 +187,8 @@ impl Registry {
         if let Some(id) = id {
             self.next_turn(&id);
             self.note_new_name(&id).await;
-            self.take_out_orphan(&id).await;
         }
+        self.take_out_orphans().await;
     }
 
     async fn file_ended(&mut self, journey: u64, travel: &Travel, result: Result<(), End>) {
@@ -322,7 +323,7 @@ impl Registry {
             self.pass_on(id).await;
         }
         if let Some(id) = id.filter(|id| Some(id) != served.as_ref()) {
-            self.take_out_orphan(&id).await;
+            self.take_out_orphans().await;
             let plugin = self.books.plugins.get(&id);
             let idle = plugin.is_some_and(|plugin| plugin.serving.is_none());
             if idle && self.books.files_of(&id).is_empty() {
@@ -334,23 +335,28 @@ impl Registry {
     /// The file of a plugin in service was removed: another file with the same plugin takes over, or it ends.
     async fn pass_on(&mut self, id: &str) {
         let heirs: Vec<_> = self.books.files_of(id).into_iter().filter(|heir| self.books.is_here(heir)).collect();
-        if heirs.is_empty() {
-            return self.undeploy(id).await;
+        let Some(serving) = self.books.serving_mut(id) else { return };
+        serving.orphan = true;
+        match heirs.is_empty() {
+            true => self.take_out_orphans().await,
+            false => heirs.into_iter().for_each(|heir| self.watch.look_again(heir)),
         }
-        let plugin = self.books.plugins.get_mut(id);
-        if let Some(serving) = plugin.and_then(|plugin| plugin.serving.as_mut()) {
-            serving.orphan = true;
-        }
-        heirs.into_iter().for_each(|heir| self.watch.look_again(heir));
     }
 
-    /// Ends a plugin whose file was removed and whose heirs, if any, failed.
-    async fn take_out_orphan(&mut self, id: &str) {
-        let Some(plugin) = self.books.plugins.get(id).filter(|plugin| plugin.turn.is_none()) else { return };
-        let orphan = plugin.serving.as_ref().is_some_and(|serving| serving.orphan);
-        let hopes = plugin.waiting.len() + self.books.files_of(id).iter().filter(|name| self.may_inherit(name)).count();
-        if orphan && hopes == 0 {
-            self.undeploy(id).await;
+    /// Ends plugins whose file was removed and whose heirs, if any, failed.
+    async fn take_out_orphans(&mut self) {
+        // The file may have been renamed, and is then among them.
+        if self.books.travels.values().any(Travel::may_be_anything) {
+            return;
+        }
+        let is_orphan = |plugin: &Plugin| plugin.serving.as_ref().is_some_and(|serving| serving.orphan);
+        let orphans = self.books.plugins.iter().filter(|(_, plugin)| is_orphan(plugin) && plugin.turn.is_none());
+        let hopes = |id: &str, plugin: &Plugin| {
+            plugin.waiting.len() + self.books.files_of(id).iter().filter(|name| self.may_inherit(name)).count()
+        };
+        let lost = orphans.filter(|(id, plugin)| hopes(id, plugin) == 0).map(|(id, _)| id.clone());
+        for id in lost.collect::<Vec<_>>() {
+            self.undeploy(&id).await;
         }
     }
 

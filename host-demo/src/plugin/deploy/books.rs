@@ -411,6 +411,11 @@ impl Travel {
         self.candidate.as_ref().map(|candidate| &candidate.manifest.id).or(self.kept.as_ref())
     }
 
+    /// Whether it comes from the folder and nobody has read yet what it is.
+    pub fn may_be_anything(&self) -> bool {
+        self.kept.is_none() && self.candidate.is_none()
+    }
+
     /// How the log calls it.
     pub fn subject(&self) -> Subject {
         match &self.candidate {

@@ -122,7 +122,7 @@ impl Registry {
                     travel.reach(state);
                 }
             }
-            Message::Carries { journey, candidate } => self.carries(journey, *candidate),
+            Message::Carries { journey, candidate } => self.carries(journey, *candidate).await,
             Message::Vouched { journey, voucher } => self.vouched(journey, &voucher).await,
             Message::Turn { journey, reply } => self.asked_for_turn(journey, reply),
             Message::Publish { journey, generation, reply } => {
