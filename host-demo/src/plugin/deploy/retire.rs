@@ -93,7 +93,15 @@ fn complain(generation: &Generation, doing: &str, overdue: &Overdue) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plugin::generation::JOB_PATIENCE;
     use crate::plugin::generation::tests::{SCRIPTS, STOP_HANGS, generation, is_stopped};
+
+    /// Row P26: what is cut and what does not even notice that is gone after 31 s, and nothing is cut before 30 s.
+    #[test]
+    fn a_handler_that_ignores_everything_is_given_up_in_time() {
+        assert_eq!(DRAIN_LIMIT, Duration::from_secs(30));
+        assert!(DRAIN_LIMIT + JOB_PATIENCE < Duration::from_secs(31));
+    }
 
     #[tokio::test]
     async fn a_plugin_whose_stop_hangs_is_disowned() {
