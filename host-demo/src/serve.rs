@@ -335,6 +335,10 @@ impl Facts for Host {
             refusals: counters.refusals(),
         }
     }
+
+    fn stalls(&self) -> Vec<(String, u64)> {
+        self.plugins.stalls()
+    }
 }
 
 /// The signals that end the server.

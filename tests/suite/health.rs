@@ -1,6 +1,6 @@
-//! Plugins that load well and turn out bad: rows P22 and P23 of the table of faults.
+//! Plugins that load well and turn out bad: rows P22, P23 and R9 of the table of faults.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, path::Path, thread, time::Duration};
 
 use tests::{
     artefacts::artefacts,
@@ -195,4 +195,27 @@ fn the_last_good_version_comes_back_in_the_run_that_it_served_in() {
 
 fn staged_copies(state: &Path) -> usize {
     fs::read_dir(state.join("staging")).unwrap().count()
+}
+
+/// Row R9: an inline handler that blocks is told of while it does, and once it returns.
+#[test]
+fn an_inline_handler_that_blocks_is_named() {
+    let mut host = Host::prepare();
+    host.drop_plugin(artefacts().fixture("blocks_inline"), "blocks.so");
+    host.run();
+    let (mark, go) = (host.process().log_mark(), host.folder().join("go"));
+    let (client, target) = (host.patient_http(), format!("/plugins/blocks-inline/answer?{}", go.display()));
+    let request = thread::spawn(move || client.get(&target));
+    let told = |words: &'static str| {
+        let who = "plugin blocks-inline 1.0.0: its inline handler of /plugins/blocks-inline/answer";
+        host.process().until_logged(mark, PATIENCE, |line| line.contains(who) && line.contains(words))
+    };
+    told("has not returned after 1");
+    told("has still not returned");
+    fs::write(&go, "").unwrap();
+    assert_eq!(request.join().unwrap().text(), "at last\n");
+    told("returned after");
+    let metrics = host.console().get("/metrics");
+    let counted = "host_demo_plugin_inline_stalls_total{plugin=\"blocks-inline\"} 1";
+    assert!(metrics.text().lines().any(|line| line == counted), "{}", metrics.text());
 }

@@ -27,6 +27,8 @@ pub struct Snapshot<'a> {
     pub healthy: bool,
     /// Responses of the public listener, by plugin and class.
     pub responses: &'a [(String, [u64; CLASSES.len()])],
+    /// Calls of inline handlers that took too long, by plugin.
+    pub stalls: &'a [(String, u64)],
     /// What each active plugin has at this moment.
     pub kept: &'a [(String, Kept)],
     /// When the host started.
@@ -82,7 +84,10 @@ impl Snapshot<'_> {
         }
         let name = "host_demo_plugin_memory_bytes";
         head(out, name, "gauge", "Memory that the version in service allocated and did not free.")?;
-        self.kept.iter().try_for_each(|(plugin, kept)| row(out, name, &[("plugin", plugin)], kept.memory))
+        self.kept.iter().try_for_each(|(plugin, kept)| row(out, name, &[("plugin", plugin)], kept.memory))?;
+        let name = "host_demo_plugin_inline_stalls_total";
+        head(out, name, "counter", "Calls of inline handlers that had not returned after 100 ms.")?;
+        self.stalls.iter().try_for_each(|(plugin, count)| row(out, name, &[("plugin", plugin)], count))
     }
 
     fn http(&self, out: &mut Formatter<'_>) -> fmt::Result {
@@ -172,6 +177,7 @@ mod tests {
             plugins: &[plugin("a", State::Active, 3), plugin("a", State::Refused, 0), plugin("b", State::Active, 0)],
             healthy: true,
             responses: &[(String::new(), [0, 1, 0, 2, 0]), ("a".into(), [0, 7, 0, 0, 0])],
+            stalls: &[("a".into(), 12)],
             kept: &[("a".into(), Kept { in_flight: 6, memory: 7_000 })],
             started: Timestamp::from_second(1000).unwrap(),
         };
@@ -196,6 +202,7 @@ mod tests {
             "host_demo_http_responses_total{plugin=\"a\",class=\"2xx\"} 7",
             "host_demo_http_requests_in_flight{plugin=\"a\"} 6",
             "host_demo_plugin_memory_bytes{plugin=\"a\"} 7000",
+            "host_demo_plugin_inline_stalls_total{plugin=\"a\"} 12",
             "process_start_time_seconds 1000",
         ] {
             assert!(text.lines().any(|line| line == row), "{row}\n{text}");

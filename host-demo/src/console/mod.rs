@@ -68,6 +68,8 @@ pub trait Facts: Send + Sync + 'static {
     fn warnings(&self) -> Arc<Vec<String>>;
     /// The numbers of this moment.
     fn numbers(&self) -> Numbers;
+    /// How many calls of inline handlers took more than 100 ms since the start, by plugin.
+    fn stalls(&self) -> Vec<(String, u64)>;
 }
 
 struct Console {
@@ -148,6 +150,7 @@ impl Console {
             plugins: &self.facts.plugins(),
             healthy: self.facts.faults().is_empty(),
             responses: &self.http.responses(),
+            stalls: &self.facts.stalls(),
             kept: &self
                 .routes
                 .load()
@@ -198,6 +201,10 @@ mod tests {
 
         fn numbers(&self) -> Numbers {
             Numbers { sessions: 3, ..Numbers::default() }
+        }
+
+        fn stalls(&self) -> Vec<(String, u64)> {
+            Vec::new()
         }
     }
 

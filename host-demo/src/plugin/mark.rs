@@ -12,12 +12,16 @@ use std::{
     },
 };
 
+use parking_lot::Mutex;
 use plugin_api::manifest::Manifest;
 
 use super::route::Route;
 
 /// One version of a plugin under the names by which it is remembered, as they are written. Never freed.
 pub struct Mark {
+    number: usize,
+    plugin: String,
+    name: String,
     lines: String,
     routes: OnceLock<Vec<String>>,
 }
@@ -33,6 +37,9 @@ struct Running {
 
 const NO_ROUTE: usize = usize::MAX;
 
+/// All marks, by their numbers.
+static MARKS: Mutex<Vec<&'static Mark>> = Mutex::new(Vec::new());
+
 thread_local! {
     static RUNNING: Cell<Running> = const { Cell::new(Running { mark: None, route: NO_ROUTE, is_lent: false }) };
 }
@@ -42,7 +49,36 @@ impl Mark {
     pub fn new(manifest: &Manifest, staged: &Path) -> &'static Mark {
         let copy = staged.file_name().unwrap_or_default().display();
         let lines = format!("plugin={}\nversion={}\ncopy={copy}\n", manifest.id, manifest.version);
-        Box::leak(Box::new(Mark { lines, routes: OnceLock::new() }))
+        let (plugin, name) = (manifest.id.clone(), format!("{} {}", manifest.id, manifest.version));
+        let mut marks = MARKS.lock();
+        let mark = Box::leak(Box::new(Mark { number: marks.len(), plugin, name, lines, routes: OnceLock::new() }));
+        marks.push(mark);
+        mark
+    }
+
+    /// The mark with this number.
+    pub fn numbered(number: usize) -> Option<&'static Mark> {
+        MARKS.lock().get(number).copied()
+    }
+
+    /// What it is known by where a reference can't be kept.
+    pub fn number(&self) -> usize {
+        self.number
+    }
+
+    /// The id of the plugin.
+    pub fn plugin(&self) -> &str {
+        &self.plugin
+    }
+
+    /// The plugin and its version.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The full pattern of one of its routes; nothing, if it is none.
+    pub fn route(&self, route: usize) -> &str {
+        self.route_line(route).trim_start_matches("route=").trim_end()
     }
 
     /// Makes its routes known, once it has started.

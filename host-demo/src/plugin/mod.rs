@@ -7,7 +7,7 @@
 //! [`calls`] counts them and how they went; [`threads`] and [`changes`] are the threads that the host makes for a generation, [`leaks`] looks
 //! at what it keeps. [`settings`] says which of those that are stored it starts with. [`route`] is the table by which HTTP finds
 //! the generation for a path; [`shown`] makes what plugins say fit to be shown. [`mark`] is what a thread bears while it runs a
-//! plugin, [`crash`] what writes it down when the process dies of that.
+//! plugin, [`crash`] what writes it down when the process dies of that, and the [`watchdog`] tells of inline handlers that do not return.
 
 #[allow(unsafe_code, reason = "a context that comes back from a plugin")]
 mod callbacks;
@@ -27,3 +27,4 @@ pub mod services;
 pub mod settings;
 pub mod shown;
 mod threads;
+pub mod watchdog;

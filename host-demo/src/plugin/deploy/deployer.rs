@@ -25,6 +25,7 @@ use crate::{
         leaks::{self, Warnings},
         route::Routes,
         services::Services,
+        watchdog::Watchdog,
     },
     store::{PluginRecord, Store, StoreError},
 };
@@ -98,6 +99,7 @@ pub struct Deployer {
     ready: watch::Receiver<bool>,
     counters: Arc<Counters>,
     warnings: Arc<Warnings>,
+    watchdog: Arc<Watchdog>,
 }
 
 impl Deployer {
@@ -148,9 +150,10 @@ impl Deployer {
             ready,
         };
         tokio::spawn(registry.run(inbox));
+        let watchdog = Arc::new(Watchdog::start().map_err(DeployError::System)?);
         let warnings = Arc::new(Warnings::default());
         tokio::spawn(leaks::watch(routes, config.memory, warnings.clone()));
-        Ok(Deployer { messages, statuses: statuses_seen, ready: ready_seen, counters, warnings })
+        Ok(Deployer { messages, statuses: statuses_seen, ready: ready_seen, counters, warnings, watchdog })
     }
 
     /// Returns when every plugin found at the start is active or refused.
@@ -172,6 +175,11 @@ impl Deployer {
     /// What plugins have too much of at this moment, a sentence each.
     pub fn warnings(&self) -> Arc<Vec<String>> {
         self.warnings.load_full()
+    }
+
+    /// How many inline calls took more than 100 ms since the start, by plugin.
+    pub fn stalls(&self) -> Vec<(String, u64)> {
+        self.watchdog.stalls()
     }
 
     /// What was counted since the start.

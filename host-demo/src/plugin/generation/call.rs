@@ -14,6 +14,7 @@ use crate::plugin::{
     mark::Mark,
     request::{OwnedRequest, Request},
     threads::Busy,
+    watchdog,
 };
 
 /// How long a request may wait for an answer that its handler left for later.
@@ -105,7 +106,9 @@ async fn answer_inline(
 ) -> Result<Answer, CallError> {
     let mut pending = begin(generation)?;
     let token = pending.token();
-    if on_worker(|| handle(http, generation.context.mark, index, request, token)) != Status::OK {
+    let mark = generation.context.mark;
+    let handled = on_worker(|| watchdog::seen(mark, index as usize, || handle(http, mark, index, request, token)));
+    if handled != Status::OK {
         return Err(CallError::Abandoned("the handler panicked".into()));
     }
     if let Some(answer) = pending.answered() {
