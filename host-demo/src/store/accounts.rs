@@ -93,7 +93,7 @@ impl Store {
         self.inner.writer.change(work, |_, ()| {}).await
     }
 
-    /// Removes an account with its roster, blocklist and last status, in one transaction with what others keep about it: in their
+    /// Removes an account with its roster, blocklist, offline messages and last status, in one transaction with what others keep about it: in their
     /// rosters the contact stays with its name and groups but without any subscription, request or pre-approval, so that
     /// a later owner of the name inherits nothing; a contact known only by its request goes. Who blocks the user still blocks the name.
     ///
@@ -109,15 +109,17 @@ impl Store {
             db.execute("DELETE FROM accounts WHERE user = ?1", [removed.as_str()])?;
             Ok(owners)
         };
-        self.inner
-            .writer
-            .change(work, move |memory, owners: &Vec<BareJid>| {
-                memory.accounts.pin().remove(published.as_str());
-                memory.blocklists.pin().remove(published.as_str());
-                memory.statuses.forget(published.as_str());
-                memory.rosters.forget(owners.iter().chain([&published]));
-            })
-            .await
+        let removal = self.inner.writer.change(work, move |memory, owners: &Vec<BareJid>| {
+            memory.accounts.pin().remove(published.as_str());
+            memory.blocklists.pin().remove(published.as_str());
+            memory.waiting.pin().remove(published.as_str());
+            memory.statuses.forget(published.as_str());
+            memory.rosters.forget(owners.iter().chain([&published]));
+        });
+        let owners = removal.await?;
+        // The tables are overwritten where they lie, but the log still holds what was there.
+        self.inner.writer.empty_log().await;
+        Ok(owners)
     }
 }
 

@@ -13,6 +13,7 @@ use rusqlite::Connection;
 use super::{
     StoreError, accounts,
     blocking::{self, Blocklist},
+    offline,
     roster::{Roster, RosterChange},
     settings::{self, Settings},
     status::Statuses,
@@ -25,6 +26,8 @@ pub(super) struct Memory {
     pub(super) accounts: papaya::HashMap<Box<str>, BareJid>,
     /// Every blocklist that is not empty, by the text of its owner's JID.
     pub(super) blocklists: papaya::HashMap<Box<str>, Arc<Blocklist>>,
+    /// Every user for whom messages wait, by the text of the JID.
+    pub(super) waiting: papaya::HashSet<Box<str>>,
     /// The rosters that were read since the start.
     pub(super) rosters: Rosters,
     /// All settings and what plugins declared about them.
@@ -40,6 +43,7 @@ impl Memory {
     pub(super) fn load(&self, db: &Connection) -> Result<(), StoreError> {
         let accounts = accounts::read_all(db)?;
         let blocklists = blocking::read_all(db)?;
+        let waiting = offline::read_waiting(db)?;
         self.settings.store(Arc::new(settings::read_all(db)?));
         self.rosters.forget_all();
         let known = self.accounts.pin();
@@ -52,6 +56,11 @@ impl Memory {
         known.retain(|user, _| blocklists.contains_key(user));
         for (user, list) in blocklists {
             known.insert(user, Arc::new(list));
+        }
+        let known = self.waiting.pin();
+        known.retain(|user| waiting.contains(user));
+        for user in waiting {
+            known.insert(user);
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! What survives a restart: accounts, rosters, blocklists, last status, settings and plugin records, in SQLite.
+//! What survives a restart: accounts, rosters, blocklists, offline messages, last status, settings and plugin records, in SQLite.
 //!
 //! # Layout
 //! Changes go to one [`writer`] thread, which commits them in groups and answers when they are on the disk. Reads of
@@ -14,6 +14,7 @@ mod crashes;
 mod error;
 mod lock;
 mod memory;
+mod offline;
 mod plugins;
 mod readers;
 pub mod roster;
@@ -31,6 +32,7 @@ pub use self::{
     crashes::Crash,
     error::StoreError,
     lock::{Lock, LockError},
+    offline::OfflineMessage,
     plugins::{PluginRecord, Quarantined},
     roster::RosterChange,
     settings::{PluginSettings, SettingKind, SettingSchema, Settings, SettingsChange},

@@ -21,7 +21,7 @@ const APPLICATION_ID: i32 = 0x6864_7072;
 
 /// What takes the schema from one version to the next; its number is the count of the steps taken. Steps that were
 /// released never change: a change of the schema is a new step.
-const STEPS: [&str; 4] = [
+const STEPS: [&str; 5] = [
     "
     CREATE TABLE about (
         name TEXT PRIMARY KEY,
@@ -103,6 +103,15 @@ const STEPS: [&str; 4] = [
         PRIMARY KEY (at, sha256)
     ) STRICT, WITHOUT ROWID;
 ",
+    // Numbers are never used twice: one that is taken out late must not take a newer message with it.
+    "
+    CREATE TABLE offline_messages (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        user TEXT NOT NULL REFERENCES accounts ON DELETE CASCADE,
+        stanza BLOB NOT NULL
+    ) STRICT;
+    CREATE INDEX offline_messages_by_user ON offline_messages (user);
+",
 ];
 
 /// Where the database of a state folder is.
@@ -138,9 +147,16 @@ pub(super) fn writing(path: &Path) -> rusqlite::Result<Connection> {
     db.pragma_update(None, "synchronous", "full")?;
     db.pragma_update(None, "foreign_keys", true)?;
     db.pragma_update(None, "trusted_schema", false)?;
+    // What is deleted is overwritten: a message that was delivered, an account that was removed.
+    db.pragma_update_and_check(None, "secure_delete", true, |_| Ok(()))?;
     db.pragma_update(None, "wal_autocheckpoint", 1000)?;
     db.pragma_update(None, "journal_size_limit", 4 << 20)?;
     Ok(db)
+}
+
+/// Empties the log into the database, so that it holds nothing of what was deleted. `false`: a reader is in the way.
+pub(super) fn empty_log(db: &Connection) -> rusqlite::Result<bool> {
+    db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0).map(|busy: bool| !busy))
 }
 
 /// Opens the database for reading only.
@@ -154,8 +170,7 @@ pub(super) fn reading(path: &Path) -> rusqlite::Result<Connection> {
 /// # Errors
 /// The log could not be emptied. It stays, with the marker, and is used at the next start.
 pub(super) fn close(path: &Path, db: Connection) -> Result<(), StoreError> {
-    let busy: bool = db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
-    if !busy {
+    if empty_log(&db)? {
         let marker = marker(path);
         fs::remove_file(&marker).map_err(StoreError::folder(&marker))?;
         keep_log(&db, false)?;

@@ -230,6 +230,54 @@ async fn a_blocklist_is_in_force_once_acknowledged_and_goes_with_its_account() {
 }
 
 #[tokio::test]
+async fn what_waits_survives_a_kill_until_it_is_taken_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = with_users(folder.path(), &["ann@x"]).await;
+    let ann = jid("ann@x");
+    for stanza in ["one", "two"] {
+        assert!(store.store_offline_message(&ann, stanza.into()).await.unwrap());
+    }
+    let copy = killed(folder.path());
+    let after = Store::open(copy.path()).unwrap();
+    let waiting = after.offline_messages(&ann, 1 << 20).unwrap();
+    assert_eq!(waiting.iter().map(|message| &message.stanza[..]).collect::<Vec<_>>(), [b"one", b"two"]);
+    assert_eq!(after.offline_messages(&ann, 1).unwrap().len(), 1, "at least one");
+    after.remove_offline_messages(&ann, vec![waiting[0].id]).await.unwrap();
+    assert!(after.has_offline_messages(&ann));
+    after.remove_offline_messages(&ann, vec![waiting[1].id]).await.unwrap();
+    assert!(!after.has_offline_messages(&ann));
+    drop(after);
+    assert!(!Store::open(copy.path()).unwrap().has_offline_messages(&ann));
+    let unknown = store.store_offline_message(&jid("bob@x"), "hi".into()).await;
+    assert!(matches!(unknown, Err(StoreError::UnknownAccount(user)) if user == "bob@x"));
+}
+
+#[tokio::test]
+async fn of_a_removed_account_no_byte_stays_on_the_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = with_users(folder.path(), &["ann@x", "zoe.quaint@x"]).await;
+    let (ann, zoe) = (jid("ann@x"), jid("zoe.quaint@x"));
+    store.change_rosters(vec![change("zoe.quaint@x", "ann@x", both())]).await.unwrap();
+    store.change_blocklist(&zoe, block(&["bob@x"])).await.unwrap();
+    store.record_last_status(&zoe, Some("off to the zoe.quaint show"));
+    for _ in 0..100 {
+        let message = "<message to='zoe.quaint@x'><body>for zoe.quaint alone</body></message>";
+        store.store_offline_message(&zoe, message.into()).await.unwrap();
+    }
+    store.store_offline_message(&ann, "<message><body>stays</body></message>".into()).await.unwrap();
+    let holding = || {
+        let files = fs::read_dir(folder.path()).unwrap().map(|file| file.unwrap().path());
+        files
+            .filter(|file| fs::read(file).unwrap().windows(10).any(|window| window == b"zoe.quaint"))
+            .collect::<Vec<_>>()
+    };
+    assert!(!holding().is_empty());
+    store.remove_account(&zoe).await.unwrap();
+    assert_eq!(holding(), [] as [std::path::PathBuf; 0]);
+    assert!(store.has_offline_messages(&ann));
+}
+
+#[tokio::test]
 async fn accounts_bind_the_domain() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
@@ -309,7 +357,7 @@ fn a_file_that_is_not_ours_is_refused() {
 #[test]
 fn a_newer_schema_is_refused() {
     let newer = |path: &Path| Connection::open(path).unwrap().pragma_update(None, "user_version", 99).unwrap();
-    assert!(matches!(refused(newer), StoreError::Newer { found: 99, known: 4, .. }));
+    assert!(matches!(refused(newer), StoreError::Newer { found: 99, known: 5, .. }));
 }
 
 #[tokio::test]
@@ -322,6 +370,7 @@ async fn the_first_schema_is_upgraded_with_what_it_holds() {
                  ALTER TABLE setting_schemas DROP COLUMN before;
                  DROP TABLE last_versions;
                  DROP TABLE crashes;
+                 DROP TABLE offline_messages;
                  PRAGMA user_version = 1";
     Connection::open(schema::path(folder.path())).unwrap().execute_batch(first).unwrap();
     let settings = Store::open(folder.path()).unwrap().settings();

@@ -39,6 +39,7 @@ pub(super) struct Writer {
 enum Message {
     Job(Box<dyn Job>),
     StatusWaiting,
+    EmptyLog(oneshot::Sender<()>),
     Close,
 }
 
@@ -89,7 +90,8 @@ impl Writer {
     /// Starts the thread on an open connection.
     pub(super) fn start(path: PathBuf, db: Connection, memory: Arc<Memory>) -> std::io::Result<Writer> {
         let (messages, inbox) = mpsc::channel();
-        let writing = Writing { path, db: Some(db), memory, inbox, status_due: None, closing: false };
+        let writing =
+            Writing { path, db: Some(db), memory, inbox, status_due: None, to_empty_log: Vec::new(), closing: false };
         let thread = thread::Builder::new().name("store-writer".into()).spawn(move || writing.run())?;
         Ok(Writer { messages, thread: Mutex::new(Some(thread)) })
     }
@@ -113,6 +115,16 @@ impl Writer {
         let _ = self.messages.send(Message::StatusWaiting);
     }
 
+    /// Empties the log into the database, so far as no reader is in the way. Whatever is in it is on the disk anyway: to
+    /// fail is no error.
+    pub(super) async fn empty_log(&self) {
+        let (done, emptied) = oneshot::channel();
+        if self.messages.send(Message::EmptyLog(done)).is_ok() {
+            // Not answered by a writer that closes, which empties it too.
+            let _ = emptied.await;
+        }
+    }
+
     /// Writes what waits, empties the log into the database and ends the thread. Blocks until that is done.
     pub(super) fn close(&self) {
         let _ = self.messages.send(Message::Close);
@@ -132,6 +144,8 @@ struct Writing {
     inbox: Receiver<Message>,
     /// When the waiting last statuses must be written, if any wait.
     status_due: Option<Instant>,
+    /// Who waits for the log to be emptied.
+    to_empty_log: Vec<oneshot::Sender<()>>,
     closing: bool,
 }
 
@@ -143,8 +157,22 @@ impl Writing {
             for job in jobs {
                 job.finish(&self.memory, commit.clone());
             }
+            self.empty_log();
         }
         self.close();
+    }
+
+    fn empty_log(&mut self) {
+        if self.to_empty_log.is_empty() {
+            return;
+        }
+        match self.db.as_ref().map(schema::empty_log) {
+            Some(Ok(true)) => {}
+            outcome => log::warn!("state: {}: its log could not be emptied yet: {outcome:?}", self.path.display()),
+        }
+        for waiting in self.to_empty_log.drain(..) {
+            let _ = waiting.send(());
+        }
     }
 
     /// Waits for something to do, then takes all of it.
@@ -175,6 +203,7 @@ impl Writing {
             Message::StatusWaiting => {
                 self.status_due.get_or_insert_with(|| Instant::now() + STATUS_DELAY);
             }
+            Message::EmptyLog(done) => self.to_empty_log.push(done),
             Message::Close => self.closing = true,
         }
     }

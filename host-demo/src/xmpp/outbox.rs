@@ -28,6 +28,8 @@ pub struct Outgoing(Arc<Shared>);
 pub enum Next {
     /// Write these serialised stanzas.
     Write(Vec<Bytes>),
+    /// Fetch some of the messages that waited for the user, and write them.
+    HandOut,
     /// Close the stream, with this error or, for `None`, in order.
     Close(Option<StreamError>),
 }
@@ -42,6 +44,10 @@ struct Shared {
 struct Queue {
     stanzas: VecDeque<Bytes>,
     bytes: usize,
+    /// Messages that waited for the user are due.
+    hand_out: bool,
+    /// Whether what was written last came from the queue.
+    wrote: bool,
     closed: Option<Option<StreamError>>,
 }
 
@@ -72,6 +78,13 @@ impl Outbox {
         open
     }
 
+    /// Asks for messages that waited for the user to be handed out. They don't pass through the queue, which is bounded: the
+    /// stream fetches some whenever it has written the ones before, in turns with what is queued.
+    pub fn hand_out(&self) {
+        self.0.queue.lock().hand_out = true;
+        self.0.posted.notify_one();
+    }
+
     /// Ends the session after what is queued has been written. The first call decides the error.
     pub fn close(&self, error: Option<StreamError>) {
         self.0.queue.lock().closed.get_or_insert(error);
@@ -93,9 +106,15 @@ impl Outgoing {
 
 impl Queue {
     fn take(&mut self) -> Option<Next> {
-        if !self.stanzas.is_empty() {
-            self.bytes = 0;
+        let hand_out = self.hand_out && self.closed.is_none();
+        let its_turn = hand_out && self.wrote;
+        if !self.stanzas.is_empty() && !its_turn {
+            (self.bytes, self.wrote) = (0, true);
             return Some(Next::Write(self.stanzas.drain(..).collect()));
+        }
+        if hand_out {
+            (self.hand_out, self.wrote) = (false, false);
+            return Some(Next::HandOut);
         }
         self.closed.map(Next::Close)
     }
@@ -113,6 +132,20 @@ mod tests {
         assert!(!outbox.post("b".into()));
         assert_eq!(outgoing.next().await, Next::Write(vec!["a".into()]));
         assert_eq!(outgoing.next().await, Next::Close(None));
+    }
+
+    #[tokio::test]
+    async fn messages_that_waited_take_turns_with_what_is_queued() {
+        let (outbox, mut outgoing) = outbox();
+        outbox.post("a".into());
+        outbox.hand_out();
+        assert_eq!(outgoing.next().await, Next::Write(vec!["a".into()]));
+        outbox.post("b".into());
+        assert_eq!(outgoing.next().await, Next::HandOut);
+        outbox.hand_out();
+        assert_eq!(outgoing.next().await, Next::Write(vec!["b".into()]));
+        outbox.close(None);
+        assert_eq!(outgoing.next().await, Next::Close(None), "they wait for the next session");
     }
 
     #[tokio::test]

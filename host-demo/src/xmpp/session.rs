@@ -8,6 +8,7 @@ use rxml::{Namespace, NcName, XMLNS_XML};
 use super::{
     bind::Bound,
     error::StreamError,
+    hub::Session,
     outbox::Next,
     stream::{End, Stream, Transport},
     xml::Event,
@@ -30,6 +31,7 @@ async fn exchange<T: Transport>(stream: &mut Stream<T>, bound: &mut Bound) -> Re
         tokio::select! {
             next = bound.outgoing.next() => match next {
                 Next::Write(stanzas) => stream.write_all(stanzas).await?,
+                Next::HandOut => hand_out(stream, &bound.session).await?,
                 Next::Close(None) => return Err(End::Closed),
                 Next::Close(Some(error)) => return Err(error.into()),
             },
@@ -45,6 +47,16 @@ async fn exchange<T: Transport>(stream: &mut Stream<T>, bound: &mut Bound) -> Re
             },
         }
     }
+}
+
+/// Writes some of the messages that waited for the user. Only what could be written is taken out of the store.
+async fn hand_out<T: Transport>(stream: &mut Stream<T>, session: &Session) -> Result<(), End> {
+    let messages = session.waiting_messages();
+    if !messages.is_empty() {
+        stream.write_all(messages.iter().map(|message| message.stanza.clone()).collect()).await?;
+        session.handed_over(messages).await;
+    }
+    Ok(())
 }
 
 /// Ends the session in order: what was posted before its end is still written (RFC 6120 section 4.4).

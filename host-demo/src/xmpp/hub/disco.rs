@@ -5,7 +5,10 @@ use minidom::Element;
 
 use super::stanza::{Condition, element, ns};
 
-const SERVER_FEATURES: [&str; 6] = [ns::DISCO_INFO, ns::DISCO_ITEMS, ns::VERSION, ns::PING, ns::ROSTER, ns::BLOCKING];
+/// XEP-0160 section 4: messages wait for users who are offline. No request belongs to it.
+pub(super) const OFFLINE_MESSAGES: &str = "msgoffline";
+const SERVER_FEATURES: [&str; 7] =
+    [ns::DISCO_INFO, ns::DISCO_ITEMS, ns::VERSION, ns::PING, ns::ROSTER, ns::BLOCKING, OFFLINE_MESSAGES];
 const ACCOUNT_FEATURES: [&str; 2] = [ns::DISCO_INFO, ns::DISCO_ITEMS];
 
 /// The server.

@@ -1,12 +1,19 @@
-//! Delivering messages (RFC 6121 section 8.5, messages of its table).
+//! Delivering messages (RFC 6121 section 8.5, messages of its table 8.5.4).
+//!
+//! What the RFC leaves open is done as Prosody does it: a message that nobody is there for waits (section 8.5.2.2.1,
+//! XEP-0160); what can't wait is answered with `<service-unavailable/>`; of the resources with the highest priority all
+//! get a message. Unlike there, a message that is not of type `chat` never goes to another resource than the one that it
+//! names, as section 8.5.3.2.1 forbids.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use jid::{BareJid, FullJid, Jid};
+use jid::{BareJid, Jid};
+use minidom::Element;
 
 use super::{
     ConnectedResource, Hub,
+    offline::may_wait,
     stanza::{Condition, Stanza, serialise_within_limit, set},
 };
 
@@ -20,69 +27,122 @@ enum Type {
     Error,
 }
 
+/// Where a message goes that did not find the very resource that it names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Addressed {
+    /// To an account.
+    Account,
+    /// To a resource that is not connected.
+    MissingResource,
+}
+
+/// What becomes of such a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rule {
+    /// It goes to the resources with the highest priority, or waits for one to come.
+    Best,
+    /// It goes to all resources, or nowhere.
+    All,
+    /// It comes back.
+    Refuse,
+    /// It goes nowhere.
+    Drop,
+}
+
+/// Sections 8.5.2 and 8.5.3.2. Only resources with a priority that is not negative count.
+fn rule(kind: Type, addressed: Addressed) -> Rule {
+    use Addressed::{Account, MissingResource};
+    match (kind, addressed) {
+        (Type::Normal, Account) => Rule::Best,
+        (Type::Normal, MissingResource) => Rule::Refuse,
+        (Type::Chat, Account | MissingResource) => Rule::Best,
+        (Type::Groupchat, Account | MissingResource) => Rule::Refuse,
+        (Type::Headline, Account) => Rule::All,
+        (Type::Headline, MissingResource) => Rule::Drop,
+        (Type::Error, Account | MissingResource) => Rule::Drop,
+    }
+}
+
 impl Hub {
     /// Takes a message of a session. One without `to` is for the sender's own account (RFC 6120 section 10.3.1).
-    pub(super) fn message(&self, from: &Arc<ConnectedResource>, stanza: &Stanza) -> Result<(), Condition> {
-        let kind = Type::of(stanza);
+    pub(super) async fn message(&self, from: &Arc<ConnectedResource>, stanza: &Stanza) -> Result<(), Condition> {
         let Some(to) = &stanza.to else {
             let mut message = stanza.element.clone();
             set(&mut message, "to", from.user().as_str());
-            return self.message_to_account(from, kind, from.user(), &serialise_within_limit(&message)?);
+            return self.message_to(from, Type::of(stanza), &Jid::from(from.user().clone()), &message).await;
         };
         if !self.serves(to) {
             return Err(Condition::RemoteServerNotFound);
         }
-        let message = serialise_within_limit(&stanza.element)?;
-        match to.try_as_full() {
-            Ok(full) => self.message_to_resource(from, kind, full, &message),
-            Err(account) => self.message_to_account(from, kind, account, &message),
-        }
+        self.message_to(from, Type::of(stanza), to, &stanza.element).await
     }
 
-    /// Section 8.5.2. The server itself and unknown users have no resources: they answer as a user who is offline does,
-    /// and so does one who blocks the sender (XEP-0191 section 3.3).
-    fn message_to_account(
+    /// A resource need not be available for what is addressed to it (section 8.5.3.1). The server itself and unknown users
+    /// have none: what is for them comes back, as it does from one who blocks the sender (XEP-0191 section 3.3).
+    async fn message_to(
         &self,
         from: &ConnectedResource,
         kind: Type,
-        account: &BareJid,
-        message: &Bytes,
+        to: &Jid,
+        message: &Element,
     ) -> Result<(), Condition> {
-        let mut resources = self.registry.available(account);
-        resources.retain(|resource| !self.are_parted(from.jid(), resource.jid()));
-        let best = resources.iter().filter_map(|resource| resource.priority()).max();
-        // A negative priority says: nothing that is not addressed to this very resource.
-        let least = match kind {
-            Type::Headline => 0,
-            Type::Normal | Type::Chat => best.unwrap_or_default().max(0),
-            Type::Groupchat => return Err(Condition::ServiceUnavailable),
-            Type::Error => return Ok(()),
+        let bytes = serialise_within_limit(message)?;
+        let addressed = match to.try_as_full() {
+            Ok(full) => {
+                let found = self.registry.find(full).filter(|_| !self.are_parted(from.jid(), to));
+                if found.is_some_and(|resource| resource.post(bytes.clone())) {
+                    return Ok(());
+                }
+                Addressed::MissingResource
+            }
+            Err(_) => Addressed::Account,
         };
-        resources.retain(|resource| resource.priority() >= Some(least));
-        let delivered = resources.iter().filter(|resource| resource.post(message.clone())).count();
-        match kind {
-            Type::Headline => Ok(()),
-            _ if delivered > 0 => Ok(()),
-            _ => Err(Condition::ServiceUnavailable),
+        let account = to.to_bare();
+        let mut takers = self.registry.taking_messages(&account);
+        takers.retain(|taker| !self.are_parted(from.jid(), taker.jid()));
+        match rule(kind, addressed) {
+            Rule::Best => self.message_to_best(from, &account, takers, message, &bytes).await,
+            Rule::All => {
+                post_all(&takers, &bytes);
+                Ok(())
+            }
+            Rule::Refuse => Err(Condition::ServiceUnavailable),
+            Rule::Drop => Ok(()),
         }
     }
 
-    /// Section 8.5.3. A resource need not be available for what is addressed to it.
-    fn message_to_resource(
+    async fn message_to_best(
         &self,
         from: &ConnectedResource,
-        kind: Type,
-        to: &FullJid,
-        message: &Bytes,
+        account: &BareJid,
+        mut takers: Vec<Arc<ConnectedResource>>,
+        message: &Element,
+        bytes: &Bytes,
     ) -> Result<(), Condition> {
-        let found = self.registry.find(to).filter(|_| !self.are_parted(from.jid(), to));
-        match kind {
-            _ if found.is_some_and(|resource| resource.post(message.clone())) => Ok(()),
-            Type::Chat => self.message_to_account(from, kind, &Jid::from(to.clone()).into_bare(), message),
-            Type::Normal | Type::Groupchat => Err(Condition::ServiceUnavailable),
-            Type::Headline | Type::Error => Ok(()),
+        let highest = takers.iter().filter_map(|taker| taker.priority()).max();
+        takers.retain(|taker| taker.priority() >= highest);
+        let may_wait = may_wait(message)
+            && self.store.account_exists(account.as_str())
+            && !self.are_parted(from.jid(), &Jid::from(account.clone()));
+        // What waited comes first.
+        let has_to_wait = may_wait && self.hand_outs.has(account);
+        if !has_to_wait && post_all(&takers, bytes) {
+            return Ok(());
+        }
+        if !may_wait {
+            return Err(Condition::ServiceUnavailable);
+        }
+        match self.keep(account, message).await {
+            // Better early than never.
+            Err(_) if has_to_wait && post_all(&takers, bytes) => Ok(()),
+            outcome => outcome,
         }
     }
+}
+
+/// Sends a message to all of these. `false`: none of them will get it.
+fn post_all(takers: &[Arc<ConnectedResource>], message: &Bytes) -> bool {
+    takers.iter().filter(|taker| taker.post(message.clone())).count() > 0
 }
 
 impl Type {

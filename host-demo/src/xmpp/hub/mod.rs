@@ -4,7 +4,7 @@
 //! # Layout
 //! A stream that has authenticated a user binds a resource and receives a [`Session`]. It hands every stanza it reads to
 //! [`Session::receive`]; what is sent back, and what others send, arrives in the session's outbox. [`stanza`] parses and
-//! answers, then [`presence`], [`message`] or [`iq`] takes over; [`roster`] and [`handshake`] change rosters, by the
+//! answers, then [`presence`], [`message`] or [`iq`] takes over; [`offline`] keeps what nobody is there for; [`roster`] and [`handshake`] change rosters, by the
 //! tables of [`subscription`]. [`audience`] says who sees a presence, [`blocking`] whom a user keeps away. [`registry`] knows who is connected, [`locks`] keeps changes of one roster in order.
 //!
 //! Assumed: all users are of one domain. Other domains are answered with `<remote-server-not-found/>`: there are no
@@ -20,6 +20,7 @@ mod handshake;
 mod iq;
 mod locks;
 mod message;
+mod offline;
 mod presence;
 mod registry;
 mod roster;
@@ -40,6 +41,7 @@ use jid::{BareJid, DomainPart, FullJid, Jid, ResourceRef};
 pub use self::session::Session;
 use self::{
     locks::Locks,
+    offline::HandOuts,
     registry::{ConnectedResource, Registry},
     stanza::Condition,
 };
@@ -59,6 +61,7 @@ pub struct Hub {
     presence: Arc<Table>,
     registry: Registry,
     locks: Locks,
+    hand_outs: HandOuts,
     pushes: AtomicU64,
 }
 
@@ -80,6 +83,7 @@ impl Hub {
             presence,
             registry: Registry::default(),
             locks: Locks::default(),
+            hand_outs: HandOuts::default(),
             pushes: AtomicU64::new(0),
         })
     }
@@ -168,7 +172,7 @@ impl std::error::Error for BindError {}
 impl From<StoreError> for Condition {
     /// What a client is told of a failure of the store. Nothing of its request was kept.
     fn from(cause: StoreError) -> Condition {
-        log::error!("a roster could not be read or changed: {cause}");
+        log::error!("a client's request could not be carried out: {cause}");
         match cause {
             StoreError::Database(cause) if is_full(&cause) => Condition::ResourceConstraint,
             _ => Condition::InternalServerError,

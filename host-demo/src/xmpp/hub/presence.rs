@@ -65,6 +65,8 @@ impl Hub {
         if presence.ended {
             return Ok(());
         }
+        let takes_messages = availability.priority >= 0;
+        let took_messages = from.takes_messages();
         from.set_priority(Some(availability.priority));
         let audience = self.audience(from.user());
         let current = Broadcast { stanza: stanza.clone(), audience: audience.clone() };
@@ -80,6 +82,9 @@ impl Hub {
         drop(presence);
         if initial {
             from.gather(|| self.greet(from));
+        }
+        if takes_messages && !took_messages {
+            self.hand_out(from.user());
         }
         Ok(())
     }
@@ -102,6 +107,8 @@ impl Hub {
         if !mem::replace(&mut presence.ended, true) {
             let goodbye = unavailable(resource.jid());
             self.withdraw(resource, &mut presence, &goodbye);
+            drop(presence);
+            self.leave_hand_out(resource);
         }
     }
 

@@ -114,6 +114,11 @@ impl Registry {
         self.filtered(user, |resource| resource.priority().is_some())
     }
 
+    /// The resources of a user that take messages addressed to the user.
+    pub fn taking_messages(&self, user: &BareJid) -> Vec<Arc<ConnectedResource>> {
+        self.filtered(user, ConnectedResource::takes_messages)
+    }
+
     /// The resources of a user that asked for the roster (RFC 6121 section 2.2).
     pub fn interested(&self, user: &BareJid) -> Vec<Arc<ConnectedResource>> {
         self.filtered(user, |resource| resource.interested.load(SeqCst))
@@ -174,6 +179,11 @@ impl ConnectedResource {
     /// The priority of an available resource; `None` while it is only connected.
     pub fn priority(&self) -> Option<i8> {
         i8::try_from(self.reach.load(SeqCst)).ok()
+    }
+
+    /// Whether the resource takes messages that are addressed to its user (RFC 6121 section 8.5.2.1).
+    pub fn takes_messages(&self) -> bool {
+        self.priority() >= Some(0)
     }
 
     /// Makes the resource available with this priority, or unavailable.

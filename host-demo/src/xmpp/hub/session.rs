@@ -9,7 +9,7 @@ use super::{
     ConnectedResource, Hub,
     stanza::{Condition, Kind, Refusal, Stanza, error_reply},
 };
-use crate::xmpp::error::StreamError;
+use crate::{store::OfflineMessage, xmpp::error::StreamError};
 
 /// The stream's end of a session. Dropping it is a lost connection: the resource goes unavailable.
 pub struct Session {
@@ -45,6 +45,17 @@ impl Session {
         Ok(())
     }
 
+    /// The next of the messages that waited for the user, if it is for this session to hand them out. They wait on until
+    /// they are [handed over](Session::handed_over).
+    pub fn waiting_messages(&self) -> Vec<OfflineMessage> {
+        self.hub.waiting_messages(&self.resource)
+    }
+
+    /// Takes out messages that were written to the stream. The outbox asks for more, if more wait.
+    pub async fn handed_over(&self, messages: Vec<OfflineMessage>) {
+        self.hub.handed_over(&self.resource, messages).await;
+    }
+
     /// Ends the session in order.
     pub async fn close(self) {}
 
@@ -57,7 +68,7 @@ impl Session {
         let (hub, from) = (&self.hub, &self.resource);
         hub.refuse_blocked(from, stanza)?;
         match stanza.kind {
-            Kind::Message => hub.message(from, stanza).map(|()| None),
+            Kind::Message => hub.message(from, stanza).await.map(|()| None),
             Kind::Presence => hub.presence(from, stanza).await.map(|()| None),
             Kind::Iq => hub.iq(from, stanza).await,
         }

@@ -14,8 +14,10 @@ pub(super) mod ns {
     pub const BLOCKING: &str = "urn:xmpp:blocking";
     pub const BLOCKING_ERRORS: &str = "urn:xmpp:blocking:errors";
     pub const CLIENT: &str = "jabber:client";
+    pub const DELAY: &str = "urn:xmpp:delay";
     pub const DISCO_INFO: &str = "http://jabber.org/protocol/disco#info";
     pub const DISCO_ITEMS: &str = "http://jabber.org/protocol/disco#items";
+    pub const HINTS: &str = "urn:xmpp:hints";
     pub const PING: &str = "urn:xmpp:ping";
     pub const ROSTER: &str = "jabber:iq:roster";
     pub const SESSION: &str = "urn:ietf:params:xml:ns:xmpp-session";

@@ -6,6 +6,7 @@
 mod agreement;
 mod blocking;
 mod delivery;
+mod offline;
 mod presence;
 mod rosters;
 mod sessions;
@@ -13,6 +14,7 @@ mod subscriptions;
 
 use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll};
 
+use bytes::Bytes;
 use jid::{BareJid, DomainPart, ResourcePart};
 use minidom::Element;
 use tempfile::TempDir;
@@ -122,12 +124,26 @@ impl Client {
 
     async fn reads_xml(&mut self) -> Vec<Element> {
         let mut read = Vec::new();
-        while let Some(Next::Write(pieces)) = self.next_now().await {
+        while let Some(pieces) = self.pieces().await {
             let text: String = pieces.iter().map(|piece| std::str::from_utf8(piece).unwrap()).collect();
             let all: Element = format!("<all xmlns='all'>{text}</all>").parse().unwrap();
             read.extend(all.children().cloned());
         }
         read
+    }
+
+    /// What the stream would write next.
+    async fn pieces(&mut self) -> Option<Vec<Bytes>> {
+        match self.next_now().await? {
+            Next::Write(pieces) => Some(pieces),
+            Next::HandOut => {
+                let messages = self.session.waiting_messages();
+                let pieces = messages.iter().map(|message| message.stanza.clone()).collect();
+                self.session.handed_over(messages).await;
+                Some(pieces)
+            }
+            Next::Close(_) => None,
+        }
     }
 
     /// Why the stream is to be closed, if it is.

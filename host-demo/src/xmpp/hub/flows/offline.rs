@@ -1,0 +1,162 @@
+//! Messages that wait (XEP-0160), and how they are handed out.
+
+use super::*;
+
+/// The bodies of what a client reads, in order.
+async fn bodies(client: &mut Client) -> Vec<String> {
+    let read = client.reads_xml().await;
+    read.iter().filter_map(|stanza| stanza.get_child("body", ns::CLIENT)).map(Element::text).collect()
+}
+
+fn chat(to: &str, body: impl std::fmt::Display) -> String {
+    format!("<message type='chat' to='{to}'><body>{body}</body></message>")
+}
+
+#[tokio::test]
+async fn what_waited_comes_in_order_once_with_the_time_since_when_it_waits() {
+    let server = Server::start().await;
+    let mut bob = server.login("bob", "phone").await;
+    for body in ["one", "two", "three"] {
+        bob.sends(&chat("ann@here", body)).await;
+    }
+    assert_eq!(bob.reads().await, [""; 0], "nothing comes back");
+    let mut ann = server.connect("ann", "desk").await;
+    assert_eq!(ann.reads().await, [""; 0], "not before she is available");
+    ann.sends("<presence/>").await;
+    let read = ann.reads_xml().await;
+    assert_eq!(read.len(), 4);
+    assert_eq!(read[0].name(), "presence");
+    let delay = read[1].get_child("delay", ns::DELAY).unwrap();
+    assert_eq!(delay.attr("from"), Some("here"));
+    let stamp: jiff::Timestamp = delay.attr("stamp").unwrap().parse().unwrap();
+    assert!(jiff::Timestamp::now().duration_since(stamp).as_secs() < 60);
+    let bodies: Vec<_> = read[1..].iter().map(|stanza| stanza.get_child("body", ns::CLIENT).unwrap().text()).collect();
+    assert_eq!(bodies, ["one", "two", "three"]);
+    drop(ann);
+    assert_eq!(server.login("ann", "desk").await.reads().await, [""; 0], "once");
+}
+
+#[tokio::test]
+async fn a_negative_priority_takes_nothing_until_it_is_raised() {
+    let server = Server::start().await;
+    let (mut bob, mut ann) = (server.login("bob", "phone").await, server.connect("ann", "desk").await);
+    bob.sends(&chat("ann@here", "hi")).await;
+    ann.sends("<presence><priority>-1</priority></presence>").await;
+    bob.sends(&chat("ann@here", "again")).await;
+    assert_eq!(bodies(&mut ann).await, [""; 0]);
+    ann.sends("<presence/>").await;
+    assert_eq!(bodies(&mut ann).await, ["hi", "again"]);
+}
+
+#[tokio::test]
+async fn a_thousand_messages_do_not_overfill_a_session_and_one_more_comes_back() {
+    let server = Server::start().await;
+    let mut bob = server.login("bob", "phone").await;
+    let long = "x".repeat(1_500);
+    for number in 0..1_000 {
+        bob.sends(&chat("ann@here", format!("{number} {long}"))).await;
+    }
+    assert_eq!(bob.reads().await, [""; 0]);
+    bob.sends(&chat("ann@here", "one too many")).await;
+    assert_eq!(bob.reads().await, ["message:error service-unavailable"]);
+    let mut ann = server.connect("ann", "desk").await;
+    ann.sends("<presence/>").await;
+    let bodies = bodies(&mut ann).await;
+    assert_eq!(bodies.len(), 1_000);
+    assert!(bodies.iter().enumerate().all(|(number, body)| body.starts_with(&format!("{number} "))));
+    assert_eq!(ann.is_closed().await, None);
+}
+
+#[tokio::test]
+async fn the_bytes_that_wait_are_bounded() {
+    let server = Server::start().await;
+    let mut bob = server.login("bob", "phone").await;
+    let long = "x".repeat(255 << 10);
+    for _ in 0..16 {
+        bob.sends(&chat("ann@here", &long)).await;
+        assert_eq!(bob.reads().await, [""; 0]);
+    }
+    bob.sends(&chat("ann@here", &long)).await;
+    assert_eq!(bob.reads().await, ["message:error service-unavailable"]);
+}
+
+#[tokio::test]
+async fn what_is_sent_meanwhile_does_not_overtake() {
+    let server = Server::start().await;
+    let (mut bob, mut ann) = (server.login("bob", "phone").await, server.connect("ann", "desk").await);
+    bob.sends(&chat("ann@here", "early")).await;
+    ann.sends("<presence/>").await;
+    bob.sends(&chat("ann@here", "late")).await;
+    bob.sends("<message to='ann@here' type='headline'/>").await;
+    assert_eq!(bodies(&mut ann).await, ["early", "late"]);
+    bob.sends(&chat("ann@here", "live")).await;
+    let read = ann.reads_xml().await;
+    assert!(read.len() == 1 && !read[0].has_child("delay", ns::DELAY), "{read:?}");
+}
+
+#[tokio::test]
+async fn another_session_goes_on_where_one_ends() {
+    let server = Server::start().await;
+    let mut bob = server.login("bob", "phone").await;
+    bob.sends(&chat("ann@here", "hi")).await;
+    let (mut desk, mut phone) = (server.connect("ann", "desk").await, server.connect("ann", "phone").await);
+    desk.sends("<presence/>").await;
+    phone.sends("<presence/>").await;
+    assert_eq!(bodies(&mut phone).await, [""; 0], "it is for the desk to hand out");
+    // Its stream broke while it wrote them.
+    assert_eq!(desk.session.waiting_messages().len(), 1);
+    drop(desk);
+    assert_eq!(bodies(&mut phone).await, ["hi"]);
+}
+
+#[tokio::test]
+async fn a_session_that_goes_away_keeps_nothing_back() {
+    let server = Server::start().await;
+    let mut bob = server.login("bob", "phone").await;
+    bob.sends(&chat("ann@here", "hi")).await;
+    let (mut desk, mut phone) = (server.connect("ann", "desk").await, server.connect("ann", "phone").await);
+    desk.sends("<presence/>").await;
+    phone.sends("<presence/>").await;
+    desk.sends("<presence type='unavailable'/>").await;
+    assert_eq!(bodies(&mut desk).await, [""; 0]);
+    assert_eq!(bodies(&mut phone).await, ["hi"]);
+}
+
+#[tokio::test]
+async fn what_may_not_wait_comes_back() {
+    let server = Server::start().await;
+    let mut bob = server.login("bob", "phone").await;
+    for content in [
+        "<composing xmlns='http://jabber.org/protocol/chatstates'/>",
+        "",
+        "<body>secret</body><no-store xmlns='urn:xmpp:hints'/>",
+    ] {
+        bob.sends(&format!("<message type='chat' to='ann@here'>{content}</message>")).await;
+        assert_eq!(bob.reads().await, ["message:error service-unavailable"], "{content}");
+    }
+    bob.sends("<message to='ann@here'><seal xmlns='x'/><store xmlns='urn:xmpp:hints'/></message>").await;
+    assert_eq!(bob.reads().await, [""; 0]);
+    assert_eq!(server.store.offline_messages(&account("ann"), 1 << 20).unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn whom_a_user_blocks_finds_nobody_there() {
+    let server = Server::start().await;
+    let (mut ann, mut bob) = (server.login("ann", "desk").await, server.login("bob", "phone").await);
+    ann.sends("<iq type='set' id='b'><block xmlns='urn:xmpp:blocking'><item jid='bob@here'/></block></iq>").await;
+    drop(ann);
+    bob.sends(&chat("ann@here", "let me in")).await;
+    assert_eq!(bob.reads().await, ["message:error service-unavailable"]);
+    assert!(!server.store.has_offline_messages(&account("ann")));
+}
+
+#[tokio::test]
+async fn a_removed_account_takes_its_messages_with_it() {
+    let server = Server::start().await;
+    let mut bob = server.login("bob", "phone").await;
+    bob.sends(&chat("ann@here", "hi")).await;
+    server.hub.remove_account(&account("ann")).await.unwrap();
+    assert!(!server.store.has_offline_messages(&account("ann")));
+    server.add_account("ann").await;
+    assert_eq!(bodies(&mut server.login("ann", "desk").await).await, [""; 0]);
+}

@@ -1,0 +1,157 @@
+//! Offline messages (XEP-0160): what may wait, and how it is handed out.
+//!
+//! One session hands out what waited for its user, in step with what its client reads; whatever else is sent to the user
+//! meanwhile waits behind it, so that nothing overtakes (RFC 6120 section 10.1). If the session ends half-way, another one
+//! goes on, or the next to come.
+
+use std::{collections::HashMap, sync::Arc};
+
+use jid::BareJid;
+use minidom::Element;
+use parking_lot::Mutex;
+
+use super::{
+    ConnectedResource, Hub,
+    stanza::{Condition, element, ns, serialise},
+};
+use crate::store::{OfflineMessage, StoreError};
+
+/// How many bytes of messages are handed out at once, and then taken out of the store by one commit.
+const PORTION: usize = 64 << 10;
+
+/// Which session hands out what waited, by user.
+#[derive(Default)]
+pub(super) struct HandOuts(Mutex<HashMap<BareJid, Arc<ConnectedResource>>>);
+
+impl HandOuts {
+    /// Whether messages are being handed out to a user.
+    pub fn has(&self, user: &BareJid) -> bool {
+        self.0.lock().contains_key(user)
+    }
+
+    fn belongs_to(&self, resource: &Arc<ConnectedResource>) -> bool {
+        self.0.lock().get(resource.user()).is_some_and(|holder| Arc::ptr_eq(holder, resource))
+    }
+
+    fn leave(&self, resource: &Arc<ConnectedResource>) {
+        let mut under_way = self.0.lock();
+        if under_way.get(resource.user()).is_some_and(|holder| Arc::ptr_eq(holder, resource)) {
+            under_way.remove(resource.user());
+        }
+    }
+}
+
+impl Hub {
+    /// Keeps a message for a user to whom it can't be sent now. It is on the disk when this returns.
+    pub(super) async fn keep(&self, user: &BareJid, message: &Element) -> Result<(), Condition> {
+        let stamped = serialise(&self.stamp(message));
+        match self.store.store_offline_message(user, stamped).await {
+            // The user may have come meanwhile.
+            Ok(true) => self.hand_out(user),
+            // Section 2: the queue is full.
+            Ok(false) | Err(StoreError::UnknownAccount(_)) => return Err(Condition::ServiceUnavailable),
+            Err(cause) => return Err(cause.into()),
+        }
+        Ok(())
+    }
+
+    /// Notes on a message since when it waits (XEP-0203). Only we say so in our name.
+    fn stamp(&self, message: &Element) -> Element {
+        let mut stamped = message.clone();
+        let now = format!("{:.3}", jiff::Timestamp::now());
+        let delay = element("delay", ns::DELAY, [("from", self.domain.as_str()), ("stamp", &now)]);
+        stamped.append_child(delay);
+        stamped
+    }
+
+    /// Begins to hand out what waited for a user, unless that is under way or no session takes messages.
+    pub(super) fn hand_out(&self, user: &BareJid) {
+        if !self.store.has_offline_messages(user) {
+            return;
+        }
+        let mut under_way = self.hand_outs.0.lock();
+        if under_way.contains_key(user) {
+            return;
+        }
+        let takers = self.registry.taking_messages(user);
+        if let Some(best) = takers.into_iter().max_by_key(|resource| resource.priority()) {
+            best.outbox().hand_out();
+            under_way.insert(user.clone(), best);
+        }
+    }
+
+    /// A session that ends hands out nothing more; another one of the user goes on.
+    pub(super) fn leave_hand_out(&self, resource: &Arc<ConnectedResource>) {
+        self.hand_outs.leave(resource);
+        self.hand_out(resource.user());
+    }
+
+    /// The next messages for a session to hand out. None: all were, or it is not for this session to do.
+    pub(super) fn waiting_messages(&self, resource: &Arc<ConnectedResource>) -> Vec<OfflineMessage> {
+        if !self.goes_on(resource) {
+            return Vec::new();
+        }
+        let messages = self.store.offline_messages(resource.user(), PORTION).unwrap_or_else(|cause| {
+            log::error!("{}: the messages that wait can't be read: {cause}", resource.user());
+            Vec::new()
+        });
+        if messages.is_empty() {
+            self.hand_outs.leave(resource);
+        }
+        messages
+    }
+
+    /// Takes out messages that were handed over.
+    pub(super) async fn handed_over(&self, resource: &Arc<ConnectedResource>, messages: Vec<OfflineMessage>) {
+        let ids = messages.iter().map(|message| message.id).collect();
+        match self.store.remove_offline_messages(resource.user(), ids).await {
+            Ok(()) if self.hand_outs.belongs_to(resource) => resource.outbox().hand_out(),
+            Ok(()) => {}
+            // Read again, they would be the same ones: they come twice, at the next login.
+            Err(cause) => {
+                log::error!("{}: messages that were handed out can't be removed: {cause}", resource.user());
+                self.hand_outs.leave(resource);
+            }
+        }
+    }
+
+    /// Whether a session still has messages to hand out. If not, its turn ends; what was stored at this very moment begins
+    /// the next one.
+    fn goes_on(&self, resource: &Arc<ConnectedResource>) -> bool {
+        if !self.hand_outs.belongs_to(resource) {
+            return false;
+        }
+        let goes_on = resource.takes_messages() && self.store.has_offline_messages(resource.user());
+        if !goes_on {
+            self.leave_hand_out(resource);
+        }
+        goes_on
+    }
+}
+
+/// Whether a message may wait: one with something to read in it, or that asks for it, and that does not forbid it
+/// (XEP-0160 section 3, XEP-0334). A chat state alone is stale by then. What must not be stored for good
+/// (`<no-permanent-store/>`) may wait all the same: it is gone once it is delivered.
+pub(super) fn may_wait(message: &Element) -> bool {
+    let hint = |name| message.has_child(name, ns::HINTS);
+    (message.has_child("body", ns::CLIENT) || hint("store")) && !hint("no-store")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_worth_it_waits() {
+        let waits = |content: &str| {
+            may_wait(&format!("<message xmlns='jabber:client'>{content}</message>").parse::<Element>().unwrap())
+        };
+        let state = "<composing xmlns='http://jabber.org/protocol/chatstates'/>";
+        let hint = |name: &str| format!("<{name} xmlns='urn:xmpp:hints'/>");
+        assert!(waits("<body>hi</body>") && waits(&format!("<body>hi</body>{state}")));
+        assert!(waits(&format!("<encrypted xmlns='x'/>{}", hint("store"))));
+        assert!(!waits("") && !waits(state) && !waits("<subject>a room</subject>") && !waits("<body xmlns='x'/>"));
+        assert!(waits(&format!("<body>hi</body>{}", hint("no-permanent-store"))));
+        assert!(!waits(&format!("<body>hi</body>{}", hint("no-store"))));
+    }
+}
