@@ -1,17 +1,5 @@
-//! An XMPP server that loads native plugins from a folder while it runs.
-
-mod command;
-mod config;
-mod console;
-mod control;
-mod http;
-mod plugin;
-mod presence;
-mod serve;
-mod services;
-mod store;
-mod xmpp;
+//! The command `host-demo`. All there is to it is in the library, where the fuzz targets reach it too.
 
 fn main() -> std::process::ExitCode {
-    command::run()
+    host_demo::run()
 }

@@ -175,9 +175,16 @@ fn serve_xmpp(
 ) -> Result<(watch::Sender<bool>, JoinHandle<()>), Refusal> {
     let own = config.tls.as_ref().map(|Tls { certificate, key }| (certificate.as_path(), key.as_path()));
     let tls = xmpp::tls::acceptor(&config.state, config.domain.as_str(), own).map_err(failed("tls"))?;
-    let authenticator = xmpp::sasl::Authenticator::open(config.domain.clone(), host.store.clone(), &config.state)
-        .map_err(failed("sasl"))?;
-    let server = xmpp::connection::Server { domain: config.domain.clone(), hub: host.hub.clone(), authenticator, tls };
+    let (domain, store) = (config.domain.clone(), host.store.clone());
+    let authenticator =
+        xmpp::sasl::Authenticator::open(domain, store, &config.state, config.anonymous).map_err(failed("sasl"))?;
+    let server = xmpp::connection::Server {
+        domain: config.domain.clone(),
+        hub: host.hub.clone(),
+        authenticator,
+        tls,
+        patience: xmpp::connection::NEGOTIATION,
+    };
     let (stop, mut stopped) = watch::channel(false);
     let shutdown = async move {
         // Fails when this server is gone, which is an end too.

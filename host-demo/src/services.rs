@@ -2,9 +2,8 @@
 
 use std::{fs, io, os::unix::fs::DirBuilderExt, path::PathBuf, sync::Arc};
 
-use jid::BareJid;
-
 use crate::{
+    address,
     plugin::{
         services::{Relation, Services},
         settings::StoredSettings,
@@ -39,7 +38,7 @@ impl Services for Server {
             return Ok(Relation::default());
         }
         let roster = self.store.roster_of(user).map_err(|error| error.to_string())?;
-        let item = BareJid::new(viewer).ok().and_then(|viewer| roster.items.get(&viewer));
+        let item = address::bare_jid(viewer).ok().and_then(|viewer| roster.items.get(&viewer));
         let (from, to) = item.map_or((false, false), |item| (item.from, item.to));
         Ok(Relation { account: true, from, to, blocked: self.store.blocks(user, viewer) })
     }
@@ -65,6 +64,8 @@ impl Services for Server {
 
 #[cfg(test)]
 mod tests {
+    use jid::BareJid;
+
     use super::*;
     use crate::store::{BlocklistChange, Credentials, Keys};
 

@@ -32,6 +32,8 @@ pub struct Config {
     pub plugins: PathBuf,
     /// The administrator's own certificate; `None` for the self-signed one that the host makes.
     pub tls: Option<Tls>,
+    /// Let in clients without an account (SASL ANONYMOUS).
+    pub anonymous: bool,
     /// Take plugins whoever owns their files and whoever can write to them.
     pub trust_everybody: bool,
     /// The memory that one plugin should not pass, in MiB.
@@ -119,6 +121,7 @@ struct File {
     state: Option<PathBuf>,
     plugins: Option<PathBuf>,
     tls: Option<Tls>,
+    anonymous: bool,
     trust_everybody: bool,
     plugin_memory: Option<u32>,
     #[serde(deserialize_with = "duration")]
@@ -147,6 +150,7 @@ impl Config {
             state: state.or(file.state).unwrap_or_else(default_state),
             plugins: flags.plugins.or(file.plugins).unwrap_or_else(|| "plugins".into()),
             tls: file.tls,
+            anonymous: file.anonymous,
             trust_everybody: file.trust_everybody,
             plugin_memory: file.plugin_memory.map_or(DEFAULT_PLUGIN_MEMORY, u64::from),
             health_window: file.health_window.unwrap_or(DEFAULT_WINDOW),

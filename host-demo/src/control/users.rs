@@ -1,10 +1,10 @@
 //! Accounts: the domain they belong to is noted with the first one.
 
-use jid::{BareJid, Jid};
+use jid::BareJid;
 
 use super::{Answer, Executor, Refusal, Reply};
 use crate::{
-    config,
+    address, config,
     store::{Credentials, StoreError},
 };
 
@@ -62,7 +62,7 @@ impl Executor {
 
 fn bare_jid(text: &str) -> Result<BareJid, Refusal> {
     let expected = "expected a name, or name@domain";
-    let jid = Jid::new(text).map_err(|cause| Refusal::usage(format!("user: {text:?}: {cause}: {expected}")))?;
+    let jid = address::jid(text).map_err(|cause| Refusal::usage(format!("user: {text:?}: {cause}: {expected}")))?;
     match jid.try_into_full() {
         Err(bare) if bare.node().is_some() => Ok(bare),
         _ => Err(Refusal::usage(format!("user: {text:?} is no bare JID: {expected}"))),

@@ -180,7 +180,7 @@ extern "C" fn domain(host: HostContext, out: &mut RString) -> Status {
 
 extern "C" fn parse_jid(host: HostContext, text: RStr<'_>, out: &mut RString, parts: &mut JidParts) -> Status {
     answer(host, |context| {
-        let Ok(jid) = jid::Jid::new(&text) else { return Status::INVALID };
+        let Ok(jid) = crate::address::jid(&text) else { return Status::INVALID };
         let bare = jid.as_str().find('/').unwrap_or(jid.as_str().len());
         *parts = JidParts {
             domain: jid.node().map_or(0, |node| node.as_str().len() as u32 + 1),

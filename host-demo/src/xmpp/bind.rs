@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
-use jid::{BareJid, ResourcePart};
+use jid::BareJid;
 use minidom::Element;
 
 use super::{
     error::StreamError,
     hub::{BindError, Hub, Session},
     outbox::{Outbox, Outgoing, outbox},
+    sasl::Identity,
     stream::{End, Stream, Transport},
     xml::{CLIENT, Event, Limits, escape},
 };
+use crate::address;
 
 const NAMESPACE: &str = "urn:ietf:params:xml:ns:xmpp-bind";
 const STANZAS: &str = "urn:ietf:params:xml:ns:xmpp-stanzas";
@@ -28,9 +30,13 @@ pub struct Bound {
     pub lang: Option<String>,
 }
 
-/// Opens the stream of an authenticated user and waits until a resource is bound.
-pub async fn bind<T: Transport>(stream: &mut Stream<T>, hub: &Arc<Hub>, user: &BareJid) -> Result<Bound, End> {
-    let lang = stream.open(&features()).await?.lang;
+/// Opens the stream of a client that was let in and waits until a resource is bound.
+pub async fn bind<T: Transport>(stream: &mut Stream<T>, hub: &Arc<Hub>, identity: &Identity) -> Result<Bound, End> {
+    let user = match identity {
+        Identity::Account(user) => Some(user),
+        Identity::Anonymous => None,
+    };
+    let lang = stream.open(&features(), user).await?.lang;
     loop {
         let request = match stream.next().await? {
             Event::Stanza(stanza) => Request::parse(&stanza).ok_or(StreamError::NotAuthorized)?,
@@ -75,14 +81,19 @@ impl Request {
         })
     }
 
-    async fn bind(&self, hub: &Arc<Hub>, user: &BareJid, outbox: Outbox) -> Result<Session, Refusal> {
+    /// Binds for a user or, for `None`, for somebody without an account.
+    async fn bind(&self, hub: &Arc<Hub>, user: Option<&BareJid>, outbox: Outbox) -> Result<Session, Refusal> {
         let wanted = match self.wanted.as_str() {
             "" => None,
             wanted => {
-                Some(ResourcePart::new(wanted).map_err(|_| Refusal { kind: "modify", condition: "bad-request" })?)
+                Some(address::resourcepart(wanted).map_err(|_| Refusal { kind: "modify", condition: "bad-request" })?)
             }
         };
-        hub.bind(user, wanted.as_deref(), outbox).await.map_err(|error| match error {
+        let bound = match user {
+            Some(user) => hub.bind(user, wanted.as_deref(), outbox).await,
+            None => hub.bind_anonymous(wanted.as_deref(), outbox),
+        };
+        bound.map_err(|error| match error {
             BindError::TooManySessions => Refusal { kind: "wait", condition: "resource-constraint" },
             BindError::NoAccount => Refusal { kind: "cancel", condition: "not-allowed" },
         })

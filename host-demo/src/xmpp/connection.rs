@@ -22,8 +22,8 @@ use super::{
     tls,
 };
 
-/// How long a client has for all that comes before the session.
-const NEGOTIATION: Duration = Duration::from_secs(30);
+/// How long a client has for all that comes before the session, unless a test is in a hurry.
+pub const NEGOTIATION: Duration = Duration::from_secs(30);
 /// The type of a TLS record that begins a handshake (RFC 8446 section 5.1); no XML begins with it.
 const TLS_HANDSHAKE: u8 = 0x16;
 
@@ -37,6 +37,8 @@ pub struct Server {
     pub authenticator: Authenticator,
     /// How TLS is spoken.
     pub tls: TlsAcceptor,
+    /// How long a client has for all that comes before the session.
+    pub patience: Duration,
 }
 
 /// Serves one connection to its end.
@@ -44,7 +46,7 @@ pub async fn serve(socket: TcpStream, address: IpAddr, server: Arc<Server>, shut
     if let Err(error) = configure(&socket) {
         log::debug!("can't configure the connection from {address}: {error}");
     }
-    let deadline = Instant::now() + NEGOTIATION;
+    let deadline = Instant::now() + server.patience;
     let Some(socket) = secure(socket, &server, deadline, &shutdown).await else { return };
     // Boxed each: a connection that waits for TLS must not pay for the memory of a session, nor the other way round.
     let handshake = Box::pin(server.tls.accept(socket));
@@ -107,9 +109,9 @@ async fn converse(mut stream: Stream<TlsStream<TcpStream>>, address: IpAddr, ser
 
 async fn negotiate(stream: &mut Stream<TlsStream<TcpStream>>, address: IpAddr, server: &Server) -> Result<Bound, End> {
     let exporter = tls::exporter(stream.transport().get_ref().1);
-    let user = server.authenticator.authenticate(stream, address, exporter.as_ref().map(|data| &data[..])).await?;
+    let identity = server.authenticator.authenticate(stream, address, exporter.as_ref().map(|data| &data[..])).await?;
     stream.restart();
-    let bound = bind::bind(stream, &server.hub, &user).await?;
+    let bound = bind::bind(stream, &server.hub, &identity).await?;
     stream.negotiated();
     Ok(bound)
 }

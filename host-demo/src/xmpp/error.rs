@@ -11,6 +11,8 @@ pub enum StreamError {
     ConnectionTimeout,
     /// The stream is for a domain not served here.
     HostUnknown,
+    /// An address that is missing, or none.
+    ImproperAddressing,
     /// The server failed.
     InternalServerError,
     /// A `from` that is not the session's own JID.
@@ -45,6 +47,7 @@ impl StreamError {
             StreamError::Conflict => "conflict",
             StreamError::ConnectionTimeout => "connection-timeout",
             StreamError::HostUnknown => "host-unknown",
+            StreamError::ImproperAddressing => "improper-addressing",
             StreamError::InternalServerError => "internal-server-error",
             StreamError::InvalidFrom => "invalid-from",
             StreamError::InvalidNamespace => "invalid-namespace",

@@ -51,7 +51,7 @@ pub async fn run(listener: TcpListener, server: Arc<Server>, shutdown: impl Futu
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use std::{path::Path, time::Instant};
 
     use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
     use jid::{BareJid, DomainPart};
@@ -97,15 +97,21 @@ mod tests {
     }
 
     async fn start() -> Running {
+        start_with(Duration::from_secs(30)).await
+    }
+
+    /// A server that gives clients this long to log in.
+    async fn start_with(patience: Duration) -> Running {
         let state = tempfile::tempdir().unwrap();
         let domain: DomainPart = "localhost".parse().unwrap();
         let store = Store::open(state.path()).unwrap();
         store.add_account(&BareJid::new("ann@localhost").unwrap(), &derive("secret").unwrap()).await.unwrap();
         let server = Server {
             hub: Hub::new(domain.clone(), store.clone(), Arc::new(Table::default())),
-            authenticator: Authenticator::open(domain.clone(), store, state.path()).unwrap(),
+            authenticator: Authenticator::open(domain.clone(), store, state.path(), false).unwrap(),
             tls: tls::acceptor(state.path(), "localhost", None).unwrap(),
             domain,
+            patience,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -229,7 +235,10 @@ mod tests {
         let with = |from: &str, to: &str| OPEN.replace(from, to);
         for (said, condition) in [
             (with("'localhost'", "'example.com'"), "host-unknown"),
-            (with("to='localhost'", ""), "host-unknown"),
+            (with("to='localhost'", "to='@'"), "improper-addressing"),
+            (with("version", "from='@' version"), "invalid-from"),
+            (with("version='1.0'", "version='0.9'"), "unsupported-version"),
+            (with("to='localhost'", ""), "improper-addressing"),
             (with("version='1.0'", ""), "unsupported-version"),
             (with("jabber:client", "jabber:server"), "invalid-namespace"),
             (with("http://etherx", "https://etherx"), "invalid-namespace"),
@@ -243,6 +252,78 @@ mod tests {
             client.say(&said).await.hear("<stream:stream").await;
             client.hear_error(condition).await;
         }
+    }
+
+    #[tokio::test]
+    async fn a_login_in_the_clear_is_refused_and_tls_may_follow() {
+        let server = start().await;
+        let mut client = server.connect().await;
+        client.say(OPEN).await.hear("</stream:features>").await;
+        client.say(&plain("\0ann\0secret")).await;
+        client.hear(&format!("<failure xmlns='{SASL}'><encryption-required/></failure>")).await;
+        client.say(STARTTLS).await.hear("<proceed").await;
+    }
+
+    #[tokio::test]
+    async fn a_user_who_has_authenticated_is_nobody_else() {
+        let server = start().await;
+        for (from, outcome) in [("Ann@localhost", "</stream:features>"), ("bob@localhost", "<invalid-from")] {
+            let mut client = server.connect_tls().await;
+            client.say(OPEN).await.hear("</stream:features>").await;
+            client.say(&plain("\0ann\0secret")).await.hear("<success").await;
+            client.say(&OPEN.replace("version", &format!("from='{from}' version"))).await.hear(outcome).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_client_that_tells_of_an_error_has_closed_its_stream() {
+        let server = start().await;
+        let mut client = server.connect().await;
+        client.say(OPEN).await.hear("</stream:features>").await;
+        let error = "<stream:error><reset xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>";
+        assert_eq!(client.say(error).await.hear("</stream:stream>").await, "</stream:stream>");
+    }
+
+    #[tokio::test]
+    async fn a_stream_without_a_default_namespace_is_one() {
+        let server = start().await;
+        let mut client = server.connect().await;
+        let open = "<stream xmlns='http://etherx.jabber.org/streams' to='localhost' version='1.0'>";
+        client.say(open).await.hear("</stream:features>").await;
+        client.say(STARTTLS).await.hear("<proceed").await;
+    }
+
+    #[tokio::test]
+    async fn whoever_does_not_log_in_is_shown_out_in_time_whatever_they_send() {
+        let patience = Duration::from_millis(700);
+        let server = start_with(patience).await;
+        let started = Instant::now();
+        let silent = server.connect().await;
+        let mut greeting = server.connect().await;
+        greeting.say(OPEN).await.hear("</stream:features>").await;
+        let mut proceeding = server.connect().await;
+        proceeding.say(OPEN).await.hear("</stream:features>").await;
+        proceeding.say(STARTTLS).await.hear("<proceed").await;
+        let mut encrypted = server.connect_tls().await;
+        encrypted.say(OPEN).await.hear("</stream:features>").await;
+        let (mut trickling, mut writing) = server.connect().await.transport.into_split();
+        let trickle = async {
+            while started.elapsed() < Duration::from_secs(20) && writing.write_all(b" ").await.is_ok() {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let told = async {
+            silent.hear_error("connection-timeout").await;
+            greeting.hear_error("connection-timeout").await;
+            encrypted.hear_error("connection-timeout").await;
+            // In the middle of a handshake nothing can be said.
+            assert_eq!(proceeding.transport.read(&mut [0]).await.unwrap_or(0), 0);
+            let mut all = Vec::new();
+            let _ = trickling.read_to_end(&mut all).await;
+            assert!(String::from_utf8(all).unwrap().contains("<connection-timeout"));
+        };
+        tokio::join!(trickle, told);
+        assert!(started.elapsed() >= patience, "nobody is shown out early");
     }
 
     #[tokio::test]

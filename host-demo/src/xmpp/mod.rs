@@ -8,6 +8,8 @@ mod allowance;
 mod bind;
 pub mod connection;
 pub mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 pub mod hub;
 pub mod listener;
 pub mod outbox;

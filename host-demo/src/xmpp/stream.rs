@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use jid::{DomainRef, Jid};
+use jid::{BareJid, DomainRef};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
     sync::watch,
@@ -23,6 +23,7 @@ use super::{
     random,
     xml::{CLIENT, Event, Header, Limits, Reader, STREAMS, escape},
 };
+use crate::address;
 
 /// The most bytes read at once. They pass through the stack, so that an idle stream holds no buffer.
 const CHUNK: usize = 4096;
@@ -118,12 +119,13 @@ impl<T: Transport> Stream<T> {
         self.transport
     }
 
-    /// Waits for the peer's header, answers with ours and the stream features (RFC 6120 sections 4.2 and 4.3).
-    pub async fn open(&mut self, features: &str) -> Result<Header, End> {
+    /// Waits for the peer's header, answers with ours and the stream features (RFC 6120 sections 4.2 and 4.3). `user` is who
+    /// the peer is, once that is known.
+    pub async fn open(&mut self, features: &str, user: Option<&BareJid>) -> Result<Header, End> {
         let Event::Header(header) = self.next().await? else { return Err(StreamError::BadFormat.into()) };
         let greeting = self.greeting(header.from.as_deref());
         self.opened = true;
-        if let Err(error) = header.check(&self.domain) {
+        if let Err(error) = header.check(&self.domain, user) {
             self.write(greeting.as_bytes()).await?;
             return Err(error.into());
         }
@@ -134,8 +136,11 @@ impl<T: Transport> Stream<T> {
     /// The next event. Cancel-safe.
     pub async fn next(&mut self) -> Result<Event, End> {
         loop {
-            if let Some(event) = self.reader.next()? {
-                return Ok(event);
+            match self.reader.next()? {
+                // Section 4.9.1.1: whoever is told of an error closes the stream.
+                Some(Event::Stanza(element)) if element.is("error", STREAMS) => return Err(End::Closed),
+                Some(event) => return Ok(event),
+                None => {}
             }
             let deadline = self.deadline;
             tokio::select! {
@@ -198,7 +203,7 @@ impl<T: Transport> Stream<T> {
     /// Our header (RFC 6120 section 4.7), to whom the peer says it is.
     fn greeting(&self, peer: Option<&str>) -> String {
         let to = peer
-            .and_then(|peer| Jid::new(peer).ok())
+            .and_then(|peer| address::jid(peer).ok())
             .map(|peer| format!(" to='{}'", escape(peer.into_bare().as_str())))
             .unwrap_or_default();
         let id = random::identifier();

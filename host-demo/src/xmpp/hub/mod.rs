@@ -4,18 +4,23 @@
 //! # Layout
 //! A stream that has authenticated a user binds a resource and receives a [`Session`]. It hands every stanza it reads to
 //! [`Session::receive`]; what is sent back, and what others send, arrives in the session's outbox. [`stanza`] parses and
-//! answers, then [`presence`], [`message`] or [`iq`] takes over; [`offline`] keeps what nobody is there for; [`roster`] and [`handshake`] change rosters, by the
-//! tables of [`subscription`]. [`audience`] says who sees a presence, [`blocking`] whom a user keeps away. [`registry`] knows who is connected, [`locks`] keeps changes of one roster in order.
+//! answers, then [`presence`], [`message`] or [`iq`] takes over; [`offline`] keeps what nobody is there for; [`roster`] and
+//! [`handshake`] change rosters, by the tables of [`subscription`]. [`audience`] says who sees a presence, [`blocking`] whom
+//! a user keeps away, [`anonymous`] what sessions without an account may do. [`registry`] knows who is connected, [`locks`]
+//! keeps changes of one roster in order.
 //!
 //! Assumed: all users are of one domain. Other domains are answered with `<remote-server-not-found/>`: there are no
 //! streams between servers yet.
 
+mod anonymous;
 mod audience;
 mod availability;
 mod blocking;
 mod disco;
 #[cfg(test)]
 mod flows;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod handshake;
 mod iq;
 mod locks;
@@ -68,7 +73,7 @@ pub struct Hub {
 /// Why a resource can't be bound (RFC 6120 section 7.7.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BindError {
-    /// The user has [`MAX_SESSIONS`] already: `<resource-constraint/>`.
+    /// The user has [`MAX_SESSIONS`] already, or there are too many anonymous ones: `<resource-constraint/>`.
     TooManySessions,
     /// The account was removed since the user authenticated: `<not-allowed/>`.
     NoAccount,
@@ -102,7 +107,7 @@ impl Hub {
         if !self.store.account_exists(user.as_str()) {
             return Err(BindError::NoAccount);
         }
-        let (resource, older) = self.registry.connect(user, resource, outbox)?;
+        let (resource, older) = self.registry.connect(user, resource, outbox, false)?;
         if let Some(older) = older {
             older.outbox().close(Some(StreamError::Conflict));
             self.end(&older);
@@ -161,7 +166,7 @@ impl Hub {
 impl fmt::Display for BindError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            BindError::TooManySessions => write!(f, "the user has {MAX_SESSIONS} sessions already"),
+            BindError::TooManySessions => f.write_str("there are as many sessions as there may be"),
             BindError::NoAccount => f.write_str("the account was removed"),
         }
     }

@@ -120,9 +120,7 @@ impl Hub {
         };
         if let Some(Broadcast { audience: last, .. }) = presence.current.take() {
             let now = self.audience(from.user());
-            let last_status = status(goodbye);
-            self.presence.clear(from.user().as_str(), from.jid().resource(), last_status.as_deref());
-            self.store.record_last_status(from.user(), last_status.as_deref());
+            self.unpublish(from, goodbye);
             for member in now.members().chain(last.members()).collect::<BTreeSet<_>>() {
                 tell(member, &|viewer| now.includes(viewer) || last.includes(viewer));
             }
@@ -221,8 +219,11 @@ impl Hub {
         Ok(())
     }
 
-    /// Writes a presence into the table that plugins read.
+    /// Writes a presence into the table that plugins read, unless nobody may know of it.
     fn publish(&self, from: &ConnectedResource, availability: Availability, initial: bool) {
+        if from.is_anonymous() {
+            return;
+        }
         let resource = Resource {
             name: from.jid().resource().as_str().into(),
             show: availability.show,
@@ -234,6 +235,16 @@ impl Hub {
         if initial {
             self.store.record_last_status(from.user(), None);
         }
+    }
+
+    /// Takes a presence out of the table; what its client said last stays.
+    fn unpublish(&self, from: &ConnectedResource, goodbye: &Element) {
+        if from.is_anonymous() {
+            return;
+        }
+        let last_status = status(goodbye);
+        self.presence.clear(from.user().as_str(), from.jid().resource(), last_status.as_deref());
+        self.store.record_last_status(from.user(), last_status.as_deref());
     }
 
     /// The roster of a user, empty if it can't be read. That of a user with an available resource has been read before

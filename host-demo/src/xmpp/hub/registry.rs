@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeSet, HashMap},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicI16, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicI16, AtomicUsize, Ordering::SeqCst},
     },
 };
 
@@ -13,7 +13,7 @@ use jid::{BareJid, FullJid, Jid, ResourcePart, ResourceRef};
 use minidom::Element;
 use parking_lot::{Mutex, RwLock};
 
-use super::{BindError, MAX_SESSIONS, audience::Audience, stanza::serialise};
+use super::{BindError, MAX_SESSIONS, anonymous::MAX_ANONYMOUS, audience::Audience, stanza::serialise};
 use crate::xmpp::outbox::Outbox;
 
 /// A greeting is posted in pieces of about this size.
@@ -25,6 +25,8 @@ const UNAVAILABLE: i16 = i16::MIN;
 #[derive(Default)]
 pub(super) struct Registry {
     users: RwLock<HashMap<BareJid, Vec<Arc<ConnectedResource>>>>,
+    /// How many of them have no account.
+    anonymous: AtomicUsize,
 }
 
 /// A resource bound to a session.
@@ -36,6 +38,7 @@ pub(super) struct ConnectedResource {
     jid: FullJid,
     user: BareJid,
     outbox: Outbox,
+    anonymous: bool,
     /// Stanzas gathered into one piece while a crowd of them is due.
     batch: Mutex<Option<BytesMut>>,
     /// The priority, or [`UNAVAILABLE`].
@@ -65,26 +68,32 @@ pub(super) struct Broadcast {
 }
 
 impl Registry {
-    /// Connects a resource; `None` asks for one chosen here. Also returns the older resource of that name, whose place
-    /// it took.
+    /// Connects a resource; `None` asks for one chosen here. `anonymous`: of a user without an account. Also returns the
+    /// older resource of that name, whose place it took.
     pub fn connect(
         &self,
         user: &BareJid,
         resource: Option<&ResourceRef>,
         outbox: Outbox,
+        anonymous: bool,
     ) -> Result<(Arc<ConnectedResource>, Option<Arc<ConnectedResource>>), BindError> {
         let jid = match resource {
             Some(resource) => user.with_resource(resource),
             None => user.with_resource(&generated()),
         };
         let mut users = self.users.write();
+        // Under the lock, so that it is exact.
+        if anonymous && self.anonymous.load(SeqCst) >= MAX_ANONYMOUS {
+            return Err(BindError::TooManySessions);
+        }
         let connected = users.entry(user.clone()).or_default();
         let older = connected.iter().position(|known| known.jid == jid).map(|at| connected.swap_remove(at));
         if connected.len() >= MAX_SESSIONS {
             return Err(BindError::TooManySessions);
         }
-        let resource = Arc::new(ConnectedResource::new(jid, user.clone(), outbox));
+        let resource = Arc::new(ConnectedResource::new(jid, user.clone(), outbox, anonymous));
         connected.push(resource.clone());
+        self.anonymous.fetch_add(anonymous.into(), SeqCst);
         Ok((resource, older))
     }
 
@@ -92,7 +101,11 @@ impl Registry {
     pub fn disconnect(&self, resource: &Arc<ConnectedResource>) {
         let mut users = self.users.write();
         if let Some(connected) = users.get_mut(&resource.user) {
+            let before = connected.len();
             connected.retain(|known| !Arc::ptr_eq(known, resource));
+            if resource.anonymous {
+                self.anonymous.fetch_sub(before - connected.len(), SeqCst);
+            }
             if connected.is_empty() {
                 users.remove(&resource.user);
             }
@@ -150,11 +163,12 @@ impl Registry {
 }
 
 impl ConnectedResource {
-    fn new(jid: FullJid, user: BareJid, outbox: Outbox) -> ConnectedResource {
+    fn new(jid: FullJid, user: BareJid, outbox: Outbox, anonymous: bool) -> ConnectedResource {
         ConnectedResource {
             jid,
             user,
             outbox,
+            anonymous,
             batch: Mutex::default(),
             reach: AtomicI16::new(UNAVAILABLE),
             interested: AtomicBool::new(false),
@@ -174,6 +188,11 @@ impl ConnectedResource {
 
     pub fn outbox(&self) -> &Outbox {
         &self.outbox
+    }
+
+    /// Whether its user has no account.
+    pub fn is_anonymous(&self) -> bool {
+        self.anonymous
     }
 
     /// The priority of an available resource; `None` while it is only connected.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use jid::{BareJid, Jid};
+use jid::BareJid;
 use minidom::Element;
 
 use super::{
@@ -11,7 +11,7 @@ use super::{
     stanza::{Condition, element, ns, result, set},
     subscription::Request,
 };
-use crate::store::roster::Item;
+use crate::{address, store::roster::Item};
 
 /// The most contacts that a user may list.
 pub(super) const MAX_ITEMS: usize = 1_000;
@@ -112,7 +112,7 @@ impl RosterSet {
         let mut items = query.children().filter(|child| child.is("item", ns::ROSTER));
         let (Some(item), None) = (items.next(), items.next()) else { return Err(Condition::BadRequest) };
         let jid = item.attr("jid").ok_or(Condition::BadRequest)?;
-        let contact = Jid::new(jid).map_err(|_| Condition::JidMalformed)?.into_bare();
+        let contact = address::jid(jid).map_err(|_| Condition::JidMalformed)?.into_bare();
         if item.attr("subscription") == Some("remove") {
             return Ok(RosterSet::Remove { contact });
         }

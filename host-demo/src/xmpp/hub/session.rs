@@ -66,6 +66,7 @@ impl Session {
 
     async fn handle(&self, stanza: &Stanza) -> Result<Option<Element>, Condition> {
         let (hub, from) = (&self.hub, &self.resource);
+        from.refuse_anonymous(stanza)?;
         hub.refuse_blocked(from, stanza)?;
         match stanza.kind {
             Kind::Message => hub.message(from, stanza).await.map(|()| None),

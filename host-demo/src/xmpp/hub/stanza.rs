@@ -7,7 +7,10 @@ use minidom::{
     rxml::{Namespace, NcName},
 };
 
-use crate::xmpp::{error::StreamError, xml::Limits};
+use crate::{
+    address,
+    xmpp::{error::StreamError, xml::Limits},
+};
 
 /// The namespaces that the hub itself understands.
 pub(super) mod ns {
@@ -74,7 +77,7 @@ impl Stanza {
             return Err(Refusal::Stream(StreamError::InvalidFrom));
         }
         set(&mut element, "from", sender.as_str());
-        match element.attr("to").map(Jid::new).transpose() {
+        match element.attr("to").map(address::jid).transpose() {
             Ok(to) => {
                 // The recipient sees the address in the form in which it was compared.
                 if let Some(to) = &to {
@@ -226,7 +229,7 @@ fn kind_of(element: &Element) -> Result<Kind, StreamError> {
 }
 
 fn is_own(from: &str, sender: &FullJid) -> bool {
-    Jid::new(from).is_ok_and(|from| match from.try_as_full() {
+    address::jid(from).is_ok_and(|from| match from.try_as_full() {
         Ok(full) => full == sender,
         Err(bare) => *bare == sender.to_bare(),
     })

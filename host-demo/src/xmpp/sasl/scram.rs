@@ -90,7 +90,7 @@ impl Exchange {
         Exchange::begin_with_nonce(hash, first, keys, exporter, &nonce)
     }
 
-    fn begin_with_nonce(
+    pub(super) fn begin_with_nonce(
         hash: Hash,
         first: ClientFirst,
         keys: Keys,

@@ -4,6 +4,8 @@
 //! and refuses, by the stream error of RFC 6120 section 4.9.3, what XMPP forbids and what passes a [`Limits`]. It counts
 //! events, never chunks: the outcome is the same however the network cut the bytes.
 
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod header;
 mod namespaces;
 mod reader;

@@ -264,37 +264,10 @@ fn condition(error: Error) -> StreamError {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::fuzz::read_any, *};
 
     const OPEN: &str = "<?xml version='1.0'?><stream:stream xmlns='jabber:client' to='x' version='1.0' \
                         xml:lang='en' xmlns:stream='http://etherx.jabber.org/streams'>";
-
-    type Outcome = (Vec<Event>, Option<StreamError>);
-
-    fn read(limits: Limits, bytes: &[u8], chunk: usize) -> Outcome {
-        let mut reader = Reader::new(limits);
-        let mut events = Vec::new();
-        for chunk in bytes.chunks(chunk) {
-            reader.push(chunk);
-            loop {
-                match reader.next() {
-                    Ok(Some(event)) => events.push(event),
-                    Ok(None) => break,
-                    Err(error) => return (events, Some(error)),
-                }
-            }
-        }
-        (events, None)
-    }
-
-    /// Reads in one piece, byte by byte and in odd pieces, and insists on one outcome.
-    fn read_any(limits: Limits, bytes: &[u8]) -> Outcome {
-        let whole = read(limits, bytes, usize::MAX);
-        for chunk in [1, 2, 3, 7, 61, 4096] {
-            assert_eq!(read(limits, bytes, chunk), whole, "chunks of {chunk}: {}", String::from_utf8_lossy(bytes));
-        }
-        whole
-    }
 
     fn error_after_header(limits: Limits, rest: impl AsRef<[u8]>) -> Option<StreamError> {
         read_any(limits, &[OPEN.as_bytes(), rest.as_ref()].concat()).1

@@ -4,6 +4,7 @@
 //! is complete: the hub posts everything before it returns from a stanza.
 
 mod agreement;
+mod anonymous;
 mod blocking;
 mod delivery;
 mod offline;

@@ -1,0 +1,5 @@
+//! Presence, as a contact and the web see it: see `host_demo::fuzz`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| host_demo::fuzz::presence(bytes));

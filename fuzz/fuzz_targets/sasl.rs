@@ -1,0 +1,5 @@
+//! A login: see `host_demo::fuzz`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| host_demo::fuzz::sasl(bytes));
