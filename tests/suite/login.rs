@@ -1,8 +1,10 @@
 //! Logging in and the first stanzas (RFC 6120 sections 4 to 8).
 
+use std::fs;
+
 use tests::{
     host::{DOMAIN, Host, password},
-    xmpp::{Connection, Error, Mechanism, Stream, ns, stanza_error},
+    xmpp::{Connection, Error, Mechanism, Session, Stream, ns, stanza_error},
 };
 
 /// A stream inside TLS, before authentication.
@@ -87,6 +89,60 @@ fn a_second_try_may_succeed() {
     stream.try_password(Mechanism::ScramSha256, "alice", "wrong").unwrap_err();
     let session = stream.authenticate(Mechanism::ScramSha1, "alice", &password("alice")).unwrap().bind(None).unwrap();
     assert_eq!(session.bare_jid(), "alice@localhost");
+}
+
+#[test]
+fn who_has_no_account_is_let_in_only_where_that_is_wanted() {
+    let mut host = Host::with_presence();
+    host.set("presence.visibility", "anyone");
+    let auth = format!("<auth xmlns='{}' mechanism='ANONYMOUS'/>", ns::SASL);
+    let mut refused = secured(&host);
+    assert!(!Mechanism::offered(refused.features()).contains(&"ANONYMOUS".to_owned()));
+    refused.send(&auth).unwrap();
+    assert!(refused.receive().unwrap().has_child("invalid-mechanism", ns::SASL));
+
+    let config = host.folder().join("host.toml");
+    fs::write(&config, "anonymous = true\n").unwrap();
+    host.flag("--config", &config);
+    host.crash_and_restart();
+    let mut guest = anonymous(&host);
+    guest.available("chat", "looking around").unwrap();
+    guest.settle().unwrap();
+    let shown = |jid: &str| host.http().get(&format!("/plugins/presence/status?type=xml&jid={jid}")).text().to_owned();
+    let (guests, nobodys) = (shown(guest.bare_jid()), shown("nobody@localhost"));
+    assert_eq!(guests.replace(guest.bare_jid(), "nobody@localhost"), nobodys, "the web knows nothing of it");
+    let mut alice = host.new_user("alice");
+    guest.message(alice.jid(), "Is anybody there?").unwrap();
+    let message = alice.expect(|stanza| stanza.name() == "message").unwrap();
+    assert_eq!(message.attr("from"), Some(guest.jid()));
+    assert_ne!(anonymous(&host).bare_jid(), guest.bare_jid());
+}
+
+/// Logs in without an account, with a trace that nobody keeps.
+fn anonymous(host: &Host) -> Session {
+    let mut stream = secured(host);
+    assert!(Mechanism::offered(stream.features()).contains(&"ANONYMOUS".to_owned()));
+    stream.send(&format!("<auth xmlns='{}' mechanism='ANONYMOUS'>c2lyaGM=</auth>", ns::SASL)).unwrap();
+    assert_eq!(stream.receive().unwrap().name(), "success");
+    stream.restart().unwrap().bind(None).unwrap()
+}
+
+#[test]
+fn registering_is_neither_offered_nor_possible() {
+    let host = Host::start();
+    let mut stream = secured(&host);
+    let features: Vec<_> = stream.features().children().map(minidom::Element::name).collect();
+    assert_eq!(features, ["mechanisms", "sasl-channel-binding"]); // [X26]
+    stream.send("<iq type='get' id='r1'><query xmlns='jabber:iq:register'/></iq>").unwrap();
+    assert!(matches!(stream.receive(), Err(Error::Stream(condition)) if condition == "not-authorized"));
+
+    let mut alice = host.new_user("alice");
+    let register = "<query xmlns='jabber:iq:register'><username>mallory</username><password>x</password></query>";
+    for to in [DOMAIN, ""] {
+        let answer = alice.request("set", to, register).unwrap();
+        assert_eq!(stanza_error(&answer).as_deref(), Some("service-unavailable"));
+    }
+    assert!(!host.command(&["user", "list"]).succeeds().contains("mallory"));
 }
 
 #[test]

@@ -56,6 +56,11 @@ impl Stream {
     /// Authenticates as the user with the localpart `user` and restarts the stream (RFC 6120 section 6.4).
     pub fn authenticate(mut self, mechanism: Mechanism, user: &str, password: &str) -> Result<Stream> {
         self.try_password(mechanism, user, password)?;
+        self.restart()
+    }
+
+    /// Restarts the stream of a client that has been let in (RFC 6120 section 6.4.6).
+    pub fn restart(mut self) -> Result<Stream> {
         self.connection.restart();
         Stream::begin(self.connection, &self.domain)
     }
