@@ -21,6 +21,14 @@ pub fn library(name: &str, macros: &[(&str, &str)], folder: &Path) -> PathBuf {
     library
 }
 
+/// Builds a library with this manifest, in `folder`, whose initialiser adds its process to the file `marks` and then does `fault`,
+/// a statement of C. It is a plugin by its manifest only.
+#[track_caller]
+pub fn marking(manifest: &str, fault: &str, marks: &Path, folder: &Path) -> PathBuf {
+    let (manifest, marks) = (quoted(manifest), quoted(&marks.display().to_string()));
+    library("constructor", &[("MANIFEST", &manifest), ("MARKS", &marks), ("FAULT", fault)], folder)
+}
+
 /// Text as a string of C.
 pub fn quoted(text: &str) -> String {
     let escaped = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");

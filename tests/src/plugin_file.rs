@@ -5,6 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use sha2::{Digest, Sha256};
+
 use crate::artefacts::artefacts;
 
 /// The name of the manifest note, as it stands in the file behind the note's three numbers.
@@ -87,6 +89,16 @@ impl PluginFile {
     /// The content.
     pub fn bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// Its SHA-256, as the host shows it.
+    pub fn sha256(&self) -> String {
+        Sha256::digest(&self.0).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// How the lines of the log that are about this content tell it from others.
+    pub fn about(&self) -> String {
+        format!(" sha256={:.12}.. ", self.sha256())
     }
 
     /// Writes the file into `folder` and returns its path.

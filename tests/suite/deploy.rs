@@ -169,27 +169,6 @@ fn a_panic_costs_one_request() {
     wait::until(PATIENCE, "the log tells of the panic", told);
 }
 
-/// Row P21.
-#[test]
-fn a_plugin_that_grows_is_named_in_the_log_and_on_the_console() {
-    let mut host = Host::prepare();
-    let config = host.folder().join("host.toml");
-    fs::write(&config, "plugin_memory = 8\n").unwrap();
-    host.flag("--config", &config);
-    host.drop_plugin(artefacts().fixture("leaks"), "leaks.so");
-    host.run();
-    for _ in 0..10 {
-        assert_eq!(host.http().get("/plugins/leaks/").status, 200);
-    }
-    let warning = "plugin leaks#1 has 10 MiB of memory, 8 MiB should do";
-    wait::until(PATIENCE, "the log warns", || host.process().log().contains(warning).then_some(()));
-    wait::until(PATIENCE, "the console warns", || host.console().get("/").text().contains(warning).then_some(()));
-    let metrics = host.console().get("/metrics");
-    let bytes =
-        metrics.text().lines().find_map(|line| line.strip_prefix("host_demo_plugin_memory_bytes{plugin=\"leaks\"} "));
-    assert!(bytes.is_some_and(|bytes| bytes.parse::<u64>().unwrap() > 10 << 20), "{}", metrics.text());
-}
-
 #[test]
 fn an_answer_may_come_later_from_another_thread() {
     let host = Host::start();

@@ -74,6 +74,17 @@ impl Host {
         self.manner.flags.extend([flag.to_owned(), value.as_ref().display().to_string()]);
     }
 
+    /// Writes the configuration for every run from now on. Where there is one already, this takes its place.
+    #[track_caller]
+    pub fn configure(&mut self, text: &str) {
+        let file = self.folder().join("host.toml");
+        let is_first = !file.exists();
+        fs::write(&file, text).expect("the folder can be written to");
+        if is_first {
+            self.flag("--config", file);
+        }
+    }
+
     /// Adds a variable to the environment of every run from now on.
     pub fn environment(&mut self, name: &str, value: impl AsRef<Path>) {
         self.manner.environment.push((name.to_owned(), value.as_ref().display().to_string()));

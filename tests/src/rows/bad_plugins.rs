@@ -1,7 +1,7 @@
-//! Plugins that load well and turn out bad: in their first seconds in service, or by taking the host down.
+//! Plugins that load well and turn out bad: by what they keep, in their first seconds in service, or by taking the host down.
 
 use std::{
-    fs,
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -16,6 +16,59 @@ use crate::{
     http::load::{Load, Tally},
     wait,
 };
+
+/// P21: what a plugin keeps of memory and threads is told of by its name, and open descriptors by their number, within ten
+/// seconds in the log and on the console.
+pub fn leaks(extent: Extent) -> Report {
+    let rounds = extent.of(1, 10);
+    let mut times = Times::default();
+    for _ in 0..rounds {
+        let mut host = Host::prepare();
+        host.configure("plugin_memory = 8\n");
+        host.drop_plugin(artefacts().fixture("leaks"), "memory.so");
+        host.drop_plugin(artefacts().fixture("leaks_threads"), "threads.so");
+        host.drop_plugin(artefacts().fixture("leaks_descriptors"), "descriptors.so");
+        host.run();
+        // Eighty percent of them are too many.
+        let limit = format!("--nofile={DESCRIPTORS}");
+        let limited = Command::new("prlimit").args(["--pid", &host.process().id().to_string(), &limit]).status();
+        assert!(limited.expect("prlimit starts").success());
+        let open = usize::try_from(host.process().census().descriptors).expect("a process has few");
+        let leaks = [("leaks", 10), ("leaks-threads", 70), ("leaks-descriptors", DESCRIPTORS * 85 / 100 - open)];
+        for (id, count) in leaks {
+            (0..count).for_each(|_| assert_eq!(host.http().get(&format!("/plugins/{id}/")).status, 200));
+        }
+        times.push(warned_of_all(&host));
+    }
+    let slowest = times.within(1.0);
+    assert!(!extent.is_long() || slowest <= Duration::from_secs(10), "{times}");
+    Report::new(format!(
+        "{rounds} times memory, threads and descriptors kept, each told of in the log and on the console"
+    ))
+    .note(format!("after {times}"))
+}
+
+/// How many descriptors the host of a plugin that leaks them may have.
+const DESCRIPTORS: usize = 200;
+
+/// Waits until the host has warned of everything that is kept, and returns how long that took.
+fn warned_of_all(host: &Host) -> Duration {
+    let kept = Instant::now();
+    let warnings = [
+        "plugin leaks#1 has 10 MiB of memory, 8 MiB should do",
+        "plugin leaks-threads#1 has ",
+        "of 200 descriptors are open: a plugin may not close what it opens",
+    ];
+    let of = |text: &str| warnings.iter().all(|warning| text.contains(warning)).then_some(());
+    wait::until(PATIENCE, "the log warns", || of(&host.process().log()));
+    wait::until(PATIENCE, "the console warns", || of(host.console().get("/").text()));
+    let took = kept.elapsed();
+    let metrics = host.console().get("/metrics");
+    let bytes =
+        metrics.text().lines().find_map(|line| line.strip_prefix("host_demo_plugin_memory_bytes{plugin=\"leaks\"} "));
+    assert!(bytes.is_some_and(|bytes| bytes.parse().is_ok_and(|bytes: u64| bytes > 10 << 20)), "{}", metrics.text());
+    took
+}
 
 /// P22: a new version fails requests. The one before is back within its first ten seconds and two more, and requests fail
 /// in between only.
@@ -117,9 +170,7 @@ fn restarted(host: &mut Host) -> Duration {
 /// A running host on which a new version has to prove itself for this long, with hello 1.0.0 in its drop folder.
 fn host_with_window(window: &str) -> Host {
     let mut host = Host::prepare();
-    let config = host.folder().join("host.toml");
-    fs::write(&config, format!("health_window = '{window}'\n")).expect("the configuration can be written");
-    host.flag("--config", &config);
+    host.configure(&format!("health_window = '{window}'\n"));
     host.drop_plugin(artefacts().fixture("hello"), "hello.so");
     host.run();
     host

@@ -126,9 +126,7 @@ fn without_inotify(extent: Extent) -> Option<Times> {
 
 /// Folders above belong to nobody in a namespace whose only user is not their owner.
 fn trust_everybody(host: &mut Host) {
-    let configuration = host.folder().join("host.toml");
-    fs::write(&configuration, "trust_everybody = true\n").expect("the folder can be written to");
-    host.flag("--config", configuration);
+    host.configure("trust_everybody = true\n");
 }
 
 /// P38: a full disk keeps a new version waiting, and nothing else.

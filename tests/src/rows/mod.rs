@@ -8,25 +8,31 @@
 //! watched      a host under load, counted before and after
 //! report       what a row says of itself
 //! writing      every way to write a file                     P1, P2, P4 to P6, P28, P30, P31
-//! bad_files    what must not be taken                        P7, P13, P32, P36
-//! bad_plugins  what turns out bad in service                 P18, P19, P22
-//! starts       plugins that start badly                      P15, P16, P40
-//! requests     what happens to requests                      P17, P20, P25, P26
-//! swaps        one version after the other                   P3, P41 to P43
-//! restarts     kills, and what serves afterwards             P23, P24
-//! folder       what happens to the folder and the disk       P27, P37, P38
+//! damaged      what was cut, never filled, or rots            P7 to P9
+//! misfits      what is whole and no plugin for this host      P10 to P12, P39
+//! entries      what else lies in the folder                   P32, P36
+//! trust        whose files are taken                          P33 to P35
+//! starts       plugins that start badly                       P13 to P16, P40
+//! bad_plugins  what turns out bad in service                  P18, P19, P21, P22
+//! requests     what happens to requests                       P17, P20, P25, P26
+//! swaps        one version after the other                    P3, P41 to P43
+//! settings     what an upgrade that fails leaves of settings  P29
+//! restarts     kills, and what serves afterwards              P23, P24
+//! folder       what happens to the folder and the disk        P27, P37, P38
 //! ```
-//!
-//! The rows that are missing have tests of their own in the suite.
 
-mod bad_files;
 mod bad_plugins;
+mod damaged;
+mod entries;
 mod folder;
+mod misfits;
 mod report;
 mod requests;
 mod restarts;
+mod settings;
 mod starts;
 mod swaps;
+mod trust;
 mod watched;
 mod writing;
 
@@ -81,14 +87,21 @@ pub const ROWS: &[Row] = &[
     Row { number: "P4", fault: "every style of copying", try_out: writing::every_style },
     Row { number: "P5", fault: "a slow copy", try_out: writing::slow_copy },
     Row { number: "P6", fault: "a copy in two parts", try_out: writing::two_parts },
-    Row { number: "P7", fault: "truncated files", try_out: bad_files::truncated },
-    Row { number: "P13", fault: "initialisers that take their process down", try_out: bad_files::constructors },
+    Row { number: "P7", fault: "truncated files", try_out: damaged::truncated },
+    Row { number: "P8", fault: "files that were never filled", try_out: damaged::never_filled },
+    Row { number: "P9", fault: "rotten files", try_out: damaged::rotten },
+    Row { number: "P10", fault: "files that are no plugins", try_out: misfits::no_plugins },
+    Row { number: "P11", fault: "plugins for another host", try_out: misfits::other_hosts },
+    Row { number: "P12", fault: "a symbol that nobody has", try_out: misfits::unresolved },
+    Row { number: "P13", fault: "initialisers that take their process down", try_out: starts::constructors },
+    Row { number: "P14", fault: "a start that fails", try_out: starts::fails },
     Row { number: "P15", fault: "a start that panics", try_out: starts::panics },
     Row { number: "P16", fault: "a start that hangs", try_out: starts::hangs },
     Row { number: "P17", fault: "handlers that panic", try_out: requests::panics },
     Row { number: "P18", fault: "a handler that takes the host down", try_out: bad_plugins::takes_down },
     Row { number: "P19", fault: "a crash loop", try_out: bad_plugins::crash_loop },
     Row { number: "P20", fault: "handlers that hang", try_out: requests::hangs },
+    Row { number: "P21", fault: "memory, threads and descriptors kept", try_out: bad_plugins::leaks },
     Row { number: "P22", fault: "a new version that fails requests", try_out: bad_plugins::misbehaves },
     Row { number: "P23", fault: "a restart with a bad file", try_out: restarts::bad_file },
     Row { number: "P24", fault: "a kill at every step", try_out: restarts::kills },
@@ -96,12 +109,17 @@ pub const ROWS: &[Row] = &[
     Row { number: "P26", fault: "long requests and streams at a swap", try_out: requests::drains },
     Row { number: "P27", fault: "a plugin removed and dropped again", try_out: folder::removed },
     Row { number: "P28", fault: "a file that changes between two looks", try_out: writing::restless },
+    Row { number: "P29", fault: "migrations that fail, and a downgrade", try_out: settings::migrations },
     Row { number: "P30", fault: "touch, and the same content again", try_out: writing::nothing_new },
-    Row { number: "P31", fault: "a time of change that goes back", try_out: writing::back_in_time },
-    Row { number: "P32", fault: "entries that are no plugin files", try_out: bad_files::odd_entries },
-    Row { number: "P36", fault: "two files with one plugin", try_out: bad_files::twins },
+    Row { number: "P31", fault: "time that goes back", try_out: writing::back_in_time },
+    Row { number: "P32", fault: "entries that are no plugin files", try_out: entries::odd_entries },
+    Row { number: "P33", fault: "what others can change", try_out: trust::loose },
+    Row { number: "P34", fault: "a file swapped while it is verified", try_out: trust::race },
+    Row { number: "P35", fault: "signatures that are missing, foreign, stale or old", try_out: trust::signatures },
+    Row { number: "P36", fault: "two files with one plugin", try_out: entries::twins },
     Row { number: "P37", fault: "a folder that is gone, and no inotify", try_out: folder::vanished },
     Row { number: "P38", fault: "a full disk", try_out: folder::disk_full },
+    Row { number: "P39", fault: "a huge file", try_out: misfits::huge },
     Row { number: "P40", fault: "many plugins at the start", try_out: starts::many },
     Row { number: "P41", fault: "files, commands and deletions at once", try_out: swaps::all_at_once },
     Row { number: "P42", fault: "calls after the stop", try_out: swaps::late_calls },

@@ -107,6 +107,21 @@ impl Watched {
         started.elapsed()
     }
 
+    /// Puts a bad file in the place of `hello`, and returns the line of the log that refuses it with these words.
+    #[track_caller]
+    pub fn refuses(&self, bad: &PluginFile, words: &str) -> String {
+        self.refuses_at(&self.target(), bad, words)
+    }
+
+    /// The same of another place in the drop folder.
+    #[track_caller]
+    pub fn refuses_at(&self, target: &Path, bad: &PluginFile, words: &str) -> String {
+        let (mark, about) = (self.host.process().log_mark(), bad.about());
+        DropStyle::Copy.drop(&bad.write(self.host.folder(), "bad.so"), target);
+        let refused = |line: &str| line.contains(&about) && line.contains(" -> REFUSED ") && line.contains(words);
+        self.host.process().until_logged(mark, PATIENCE, refused)
+    }
+
     /// How many versions of a plugin came into service so far, by the log.
     pub fn loads(&self, id: &str) -> usize {
         let (subject, active) = (format!(" plugin {id} "), " -> ACTIVE ");
@@ -129,8 +144,9 @@ impl Watched {
 
     /// As [`end`](Watched::end), with the host, which goes on.
     #[track_caller]
-    pub fn end_with_host(self) -> Host {
-        self.end_with_all("").2
+    pub fn end_and_go_on(self, done: impl Into<String>) -> (Report, Host) {
+        let (report, _, host) = self.end_with_all(done);
+        (report, host)
     }
 
     #[track_caller]

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::Write,
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
     thread,
     time::{Duration, Instant},
@@ -12,9 +12,13 @@ use std::{
 use super::{
     Extent,
     report::{Report, Times},
-    watched::{Watched, version},
+    watched::{HELLO, Watched, version},
 };
-use crate::{drop_style::DropStyle, host::PATIENCE, plugin_file::PluginFile};
+use crate::{
+    drop_style::DropStyle,
+    host::{Host, PATIENCE},
+    plugin_file::PluginFile,
+};
 
 /// What the new version may take from the last byte on, at the 99th percentile.
 const SERVING: Duration = Duration::from_secs(1);
@@ -192,7 +196,7 @@ pub fn nothing_new(extent: Extent) -> Report {
     watched.end(format!("{touches} times touched, {} times overwritten by the same", touches / 10))
 }
 
-/// P31: what is new is told by its content, not by its time.
+/// P31: what is new is told by its content, not by its time nor by the clock.
 pub fn back_in_time(extent: Extent) -> Report {
     let watched = Watched::with_hello();
     let rounds = extent.of(2, 50);
@@ -205,7 +209,53 @@ pub fn back_in_time(extent: Extent) -> Report {
         times.push(watched.until_build(number));
     }
     keep(extent, &times);
-    watched.end(format!("{rounds} overwrites dated back to 2001")).note(times.to_string())
+    let report = watched.end(format!("{rounds} overwrites dated back to 2001")).note(times.to_string());
+    match clock_goes_back(extent) {
+        Some(times) => report.note(format!("{rounds} with the clock 30 days back and forth: {times}")),
+        None => report.note("the clock not set back: no libfaketime here"),
+    }
+}
+
+/// How long new versions take to serve where the wall clock jumps by thirty days before each of them.
+fn clock_goes_back(extent: Extent) -> Option<Times> {
+    let library = libfaketime()?;
+    let mut host = Host::prepare();
+    let clock = host.folder().join("clock");
+    fs::write(&clock, "+0d").expect("the folder can be written to");
+    host.environment("LD_PRELOAD", library);
+    host.environment("FAKETIME_TIMESTAMP_FILE", &clock);
+    host.environment("FAKETIME_NO_CACHE", "1");
+    // The clock that the system sets, not the one that measures; nor the times of files, which no clock changes.
+    host.environment("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    host.environment("NO_FAKE_STAT", "1");
+    PluginFile::hello(&version(0)).write(&host.plugins(), "hello.so");
+    host.run();
+    let watched = Watched::new(host, HELLO);
+    let mut times = Times::default();
+    for number in 1..=extent.of(2, 50) {
+        let is_back = number % 2 == 1;
+        fs::write(&clock, if is_back { "-30d" } else { "+0d" }).expect("the folder can be written to");
+        let before = last_date(&watched);
+        times.push(watched.upgrade(number, DropStyle::Copy));
+        let after = last_date(&watched);
+        assert!(if is_back { after < before } else { before < after }, "the clock stood still: {before}, {after}");
+    }
+    keep(extent, &times);
+    watched.end("");
+    Some(times)
+}
+
+/// The date of the last line of the log in which a version came into service. Dates sort as text.
+fn last_date(watched: &Watched) -> String {
+    let log = watched.host.process().log();
+    let line = log.lines().rfind(|line| line.contains(" -> ACTIVE ")).expect("a version serves");
+    line[..line.find('T').expect("a line begins with its time")].to_owned()
+}
+
+/// Where Debian keeps the library that shows a process another time.
+fn libfaketime() -> Option<PathBuf> {
+    let folders = fs::read_dir("/usr/lib").ok()?.flatten().map(|entry| entry.path());
+    folders.map(|folder| folder.join("faketime/libfaketimeMT.so.1")).find(|library| library.exists())
 }
 
 /// The figure of the table: new version serving within a second.
