@@ -1,35 +1,21 @@
-//! What comes in from the drop folder, and what becomes of it: the registry's side of the watch and of journeys.
-
-use std::time::Duration;
+//! What comes in from the drop folder and sets out from there: the registry's side of the watch and of journeys.
 
 use jiff::Timestamp;
 
 use super::{
-    books::{File, Kept, Plugin, Refused, Serving, Travel},
-    desk::{Desk, Message},
-    digest::Digest,
+    books::{File, Plugin},
+    desk::Desk,
     folder::{FileName, Stamps},
-    journey::{Candidate, End, Journey, Origin},
+    journey::{Candidate, Journey, Origin},
+    last_good::Kept,
     refusal::{Fault, Refusal},
     registry::Registry,
     settle::Sighting,
     status::{Actor, State, Subject},
+    travel::{Refused, Travel},
     vouch::Voucher,
 };
-use crate::store::Quarantined;
-
-/// How long a file found at the start may go on changing before this server is ready without it.
-const START_PATIENCE: Duration = Duration::from_secs(3);
-/// How long after a failure of this host a file is tried again.
-const HOST_RETRY: Duration = Duration::from_secs(2);
-
 impl Registry {
-    pub(super) fn looked(&mut self, files: Vec<FileName>) {
-        self.first.looked = true;
-        self.first.awaited = files.into_iter().collect();
-        self.later(START_PATIENCE, Message::PatienceOver);
-    }
-
     pub(super) async fn sighted(&mut self, sighting: Sighting) {
         if self.ending.is_some() {
             return;
@@ -97,7 +83,7 @@ impl Registry {
         }
     }
 
-    fn depart(&mut self, name: FileName, stamps: Stamps) {
+    pub(super) fn depart(&mut self, name: FileName, stamps: Stamps) {
         let serves = self.books.served_from(&name).map(|(_, serving)| serving.staged.digest());
         let Some(file) = self.books.files.get_mut(&name) else { return };
         let actor = std::mem::replace(&mut file.actor, Actor::File);
@@ -112,14 +98,14 @@ impl Registry {
         else {
             return;
         };
-        let Some(kept) = plugin.kept.as_ref().filter(|kept| kept.refused.is_none()) else { return };
+        let Some(kept) = plugin.good.last.as_ref().filter(|kept| kept.refused.is_none()) else { return };
         if self.books.is_returning(id) || self.is_just_refused(id, kept) || self.ending.is_some() {
             return;
         }
         let actor = if *self.ready.borrow() { Actor::File } else { Actor::Start };
         let travel = Travel { kept: Some(id.to_owned()), ..Travel::new(kept.file.clone(), actor) };
         let origin = Origin::Kept { staged: kept.staged.clone(), mapped: kept.mapped };
-        if let Some(kept) = self.books.plugins.get_mut(id).and_then(|plugin| plugin.kept.as_mut()) {
+        if let Some(kept) = self.books.plugins.get_mut(id).and_then(|plugin| plugin.good.last.as_mut()) {
             kept.mapped = true;
         }
         self.set_out(origin, travel);
@@ -170,149 +156,6 @@ impl Registry {
         }
     }
 
-    pub(super) async fn ended(&mut self, journey: u64, result: Result<(), End>) {
-        let Some(travel) = self.books.travels.remove(&journey) else { return };
-        let id = travel.id().cloned();
-        if let Some(id) = &id {
-            self.books.plugins.entry(id.clone()).or_default().give_up_turn(journey);
-            if result.is_err() && matches!(travel.state, State::Loaded | State::Started) {
-                self.count_retired(id);
-            }
-        }
-        match (&travel.kept, result) {
-            (Some(id), Err(End::Refused(refusal))) => self.refuse_kept(id, &travel, refusal).await,
-            (Some(_), _) => {}
-            (None, result) => self.file_ended(journey, &travel, result).await,
-        }
-        if let Some(id) = id {
-            self.next_turn(&id);
-            self.note_new_name(&id).await;
-        }
-        self.take_out_orphans().await;
-    }
-
-    async fn file_ended(&mut self, journey: u64, travel: &Travel, result: Result<(), End>) {
-        let Some(file) = self.books.files.get_mut(&travel.file).filter(|file| file.journey == Some(journey)) else {
-            return;
-        };
-        file.journey = None;
-        let next = file.next.take();
-        let settles_anew = matches!(result, Err(End::Changed));
-        match result {
-            Ok(()) => self.accept(&travel.file).await,
-            Err(End::Same) => {
-                travel.subject().stays("the same content as in service, not loaded again");
-                self.accept(&travel.file).await;
-            }
-            Err(End::Changed) => travel.subject().stays("changed meanwhile, looked at again when it settles"),
-            Err(End::Unwanted) => travel.subject().stays("not wanted now: removed, replaced or switched off"),
-            Err(End::Refused(refusal)) => self.refuse(travel, refusal).await,
-        }
-        match next {
-            Some(stamps) if self.ending.is_none() => self.depart(travel.file.clone(), stamps),
-            // Whoever gave a command waits on; this server does not wait for ever to be ready.
-            None if settles_anew => {
-                if self.first.patience_over {
-                    self.first.awaited.remove(&travel.file);
-                }
-            }
-            _ => self.decided(&travel.file),
-        }
-    }
-
-    /// A file is active or refused, or gone: nobody needs to wait for it any more.
-    fn decided(&mut self, name: &FileName) {
-        self.first.awaited.remove(name);
-        for vigil in &mut self.vigils {
-            vigil.files.remove(name);
-        }
-    }
-
-    /// The file is what it should be; where it was not, the record said so.
-    async fn accept(&mut self, name: &FileName) {
-        let refused = self.books.files.get_mut(name).and_then(|file| file.refused.take());
-        let served = self.books.served_from(name).map(|(id, _)| id.clone());
-        if let (Some(_), Some(id)) = (refused, served) {
-            self.record(&id).await;
-        }
-    }
-
-    async fn refuse(&mut self, travel: &Travel, refusal: Refusal) {
-        let id = travel.id().or_else(|| self.books.claimed_by(&travel.file)).cloned();
-        let Some(file) = self.books.files.get_mut(&travel.file) else { return };
-        file.claims = id.clone();
-        let refused = travel.refused(refusal.clone());
-        let known = file.refused.replace(refused).is_some_and(|former| former.is_same(travel.digest, &refusal));
-        // Once per content, however often it is looked at.
-        if !known {
-            travel.subject().refused(travel.state, &refusal, travel.actor);
-            self.counters.count_refusal();
-        }
-        self.quarantine_content(travel, &refusal).await;
-        if refusal.passes_by_itself() {
-            self.later(HOST_RETRY, Message::TryAgain(travel.file.clone()));
-        }
-        if let Some(id) = id {
-            if !known {
-                self.record_refusal(&id, travel, &refusal).await;
-            }
-            self.revive(&id);
-        }
-    }
-
-    /// Notes the refusal beside the version that serves on, or in its place if there is none.
-    async fn record_refusal(&mut self, id: &str, travel: &Travel, refusal: &Refusal) {
-        let plugin = self.books.plugins.entry(id.to_owned()).or_default();
-        if plugin.serving.is_some() {
-            return self.record(id).await;
-        }
-        if plugin.kept.is_none()
-            && let Err(cause) = self.store.save_plugin(&travel.record(id, refusal)).await
-        {
-            log::error!("plugin {id}: its refusal is not recorded: {cause}");
-        }
-    }
-
-    async fn refuse_kept(&mut self, id: &str, travel: &Travel, refusal: Refusal) {
-        travel.subject().refused(travel.state, &refusal, travel.actor);
-        self.counters.count_refusal();
-        self.quarantine_content(travel, &refusal).await;
-        let Some(plugin) = self.books.plugins.get_mut(id) else { return };
-        let misconduct = plugin.serving.as_ref().and_then(Serving::verdict).filter(|_| refusal.passes_by_itself());
-        if let Some((number, misconduct)) = misconduct {
-            // What is in service is bad, and only this host is in the way of the better one.
-            let again = Message::Probation { id: id.to_owned(), number, result: Err(misconduct) };
-            return self.later(HOST_RETRY, again);
-        }
-        let passes = refusal.passes_by_itself();
-        if let Some(kept) = plugin.kept.as_mut() {
-            kept.refused = Some(travel.refused(refusal));
-        }
-        if passes {
-            return self.later(HOST_RETRY, Message::ReviveAgain(id.to_owned()));
-        }
-        if self.books.step_back(id) {
-            self.revive(id);
-        }
-    }
-
-    async fn quarantine_content(&mut self, travel: &Travel, refusal: &Refusal) {
-        if let Some(digest) = travel.digest.filter(|_| refusal.calls_for_quarantine()) {
-            self.quarantine(travel.id().map_or("", String::as_str), digest, refusal).await;
-        }
-    }
-
-    /// Has a content not tried again, across restarts too, until the administrator wants it.
-    pub(super) async fn quarantine(&mut self, plugin: &str, digest: Digest, refusal: &Refusal) {
-        let (plugin, reason) = (plugin.to_owned(), refusal.to_string());
-        self.books.quarantine.insert(digest, reason.clone());
-        let since = Timestamp::now().as_millisecond();
-        let entry = Quarantined { sha256: digest.to_string(), plugin, reason, since };
-        if let Err(cause) = self.store.quarantine(&entry).await {
-            log::error!("plugin {}: its quarantine ends with this run: {cause}", entry.plugin);
-        }
-    }
-
     async fn removed(&mut self, name: &FileName) {
         self.decided(name);
         let id = self.books.claimed_by(name).cloned();
@@ -344,7 +187,7 @@ impl Registry {
     }
 
     /// Ends plugins whose file was removed and whose heirs, if any, failed.
-    async fn take_out_orphans(&mut self) {
+    pub(super) async fn take_out_orphans(&mut self) {
         // The file may have been renamed, and is then among them.
         if self.books.travels.values().any(Travel::may_be_anything) {
             return;
@@ -368,71 +211,12 @@ impl Registry {
     }
 
     /// What is in service goes on under the name that its file has now.
-    async fn note_new_name(&mut self, id: &str) {
+    pub(super) async fn note_new_name(&mut self, id: &str) {
         let Some(plugin) = self.books.plugins.get(id) else { return };
-        if let (Some(serving), Some(Kept { file, .. })) = (&plugin.serving, &plugin.kept)
+        if let (Some(serving), Some(Kept { file, .. })) = (&plugin.serving, &plugin.good.last)
             && serving.file != *file
         {
             self.record(id).await;
         }
-    }
-
-    pub(super) fn try_again(&mut self, name: FileName) {
-        let refused = self.books.files.get(&name).and_then(|file| file.refused.as_ref());
-        if refused.is_some_and(|refused| refused.refusal.passes_by_itself()) {
-            self.watch.look_again(name);
-        }
-    }
-
-    /// What kept the last good version from coming back was this host's.
-    pub(super) fn revive_again(&mut self, id: &str) {
-        let kept = self.books.plugins.get_mut(id).and_then(|plugin| plugin.kept.as_mut());
-        let Some(kept) = kept else { return };
-        if kept.refused.take_if(|refused| refused.refusal.passes_by_itself()).is_some() {
-            self.revive(id);
-        }
-    }
-
-    pub(super) fn lose_patience(&mut self) {
-        self.first.patience_over = true;
-        let files = &self.books.files;
-        self.first.awaited.retain(|name| files.get(name).is_some_and(|file| file.journey.is_some()));
-    }
-
-    /// Once all that was found at the start is decided, what is not in service is looked for among the last good versions.
-    pub(super) async fn advance_first_scan(&mut self) {
-        if self.first.revived || !self.first.looked || !self.first.awaited.is_empty() {
-            return;
-        }
-        self.first.revived = true;
-        for id in self.books.plugins.keys().cloned().collect::<Vec<_>>() {
-            match self.removed_while_down(&id) {
-                true => self.forget(&id).await,
-                false => self.revive(&id),
-            }
-        }
-    }
-
-    /// This server is ready when the last good versions are decided too.
-    pub(super) fn tell_if_ready(&self) {
-        let decided = || self.books.travels.values().all(|travel| travel.actor != Actor::Start);
-        if self.first.revived && !*self.ready.borrow() && decided() {
-            self.ready.send_replace(true);
-        }
-    }
-
-    fn removed_while_down(&self, id: &str) -> bool {
-        let Some(plugin) = self.books.plugins.get(id).filter(|plugin| plugin.serving.is_none()) else { return false };
-        let is_there = plugin.kept.as_ref().is_some_and(|kept| self.books.files.contains_key(&kept.file));
-        self.folder_is_open && !is_there && self.books.files_of(id).is_empty()
-    }
-
-    fn later(&self, pause: Duration, message: Message) {
-        let messages = self.messages.clone();
-        tokio::spawn(async move {
-            tokio::time::sleep(pause).await;
-            // A server that ends does not care.
-            let _ = messages.send(message).await;
-        });
     }
 }

@@ -3,24 +3,23 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
-    ffi::OsStr,
     path::Path,
     sync::Arc,
 };
 
 use jiff::Timestamp;
-use plugin_api::manifest::Manifest;
 use tokio::sync::oneshot;
 
 use super::{
     desk::Turn,
     digest::Digest,
     folder::{FileName, Stamps},
-    journey::{Candidate, End},
+    journey::End,
+    last_good::{Kept, LastGood},
     probation::{Misconduct, Observation},
-    refusal::Refusal,
     stage::StagedFile,
     status::{Actor, State, Subject},
+    travel::{Refused, Travel},
 };
 use crate::{
     plugin::generation::Generation,
@@ -47,12 +46,8 @@ pub struct Books {
 pub struct Plugin {
     /// The version in service.
     pub serving: Option<Serving>,
-    /// The last good version.
-    pub kept: Option<Kept>,
-    /// The good version before that, for when the last one turns out to take this server down.
-    pub former: Option<Kept>,
-    /// Copies that are of no use any more, and on record until the next version is.
-    pub stale: Vec<StagedFile>,
+    /// Its good versions.
+    pub good: LastGood,
     /// Switched off by the administrator.
     pub disabled: bool,
     /// The journey that may run its code.
@@ -85,20 +80,6 @@ pub struct Serving {
     pub misconduct: Option<Misconduct>,
     /// Its first seconds, while they last.
     pub observation: Option<Observation>,
-}
-
-/// The last good version, as it is recorded.
-pub struct Kept {
-    /// The record.
-    pub record: PluginRecord,
-    /// The file in the drop folder that it came from.
-    pub file: FileName,
-    /// The copy.
-    pub staged: StagedFile,
-    /// The dynamic loader may have seen the copy since this server was started.
-    pub mapped: bool,
-    /// Why it can't be served, once that was tried.
-    pub refused: Option<Refused>,
 }
 
 /// A version on its way out.
@@ -137,48 +118,16 @@ pub struct File {
     pub actor: Actor,
 }
 
-/// A content that was not taken.
-#[derive(Clone, Debug)]
-pub struct Refused {
-    /// Why.
-    pub refusal: Refusal,
-    /// Its version, if it got as far.
-    pub version: Option<String>,
-    /// Its hash, if it got as far.
-    pub digest: Option<Digest>,
-    /// Since when.
-    pub since: Timestamp,
-}
-
-/// A content on its way.
-pub struct Travel {
-    /// The file that it came from.
-    pub file: FileName,
-    /// The plugin, if it is its last good version that is brought back.
-    pub kept: Option<String>,
-    /// What it is, once that is known.
-    pub candidate: Option<Candidate>,
-    /// Its hash, once that is known.
-    pub digest: Option<Digest>,
-    /// How far it is.
-    pub state: State,
-    /// Since when.
-    pub since: Timestamp,
-    /// Who set it on its way.
-    pub actor: Actor,
-}
-
 impl Books {
     /// The books as an earlier run left them. `state` is the state folder.
     pub fn restore(records: Vec<PluginRecord>, quarantined: Vec<Quarantined>, state: &Path) -> Books {
         let known = |entry: Quarantined| Some((Digest::parse(&entry.sha256)?, entry.reason));
         let mut books = Books { quarantine: quarantined.into_iter().filter_map(known).collect(), ..Books::default() };
-        for mut record in records {
+        for record in records {
             let id = record.id.clone();
             let plugin = books.plugins.entry(id.clone()).or_default();
             plugin.disabled = record.disabled;
-            plugin.former = record.previous.take().and_then(|former| Kept::restore(*former, state));
-            plugin.kept = Kept::restore(record, state);
+            plugin.good = LastGood::restore(record, state);
             books.step_back(&id);
         }
         books
@@ -191,45 +140,28 @@ impl Books {
 
     /// The last good version, if there is nothing against it: what can be gone back to.
     pub fn fallback(&self, id: &str) -> Option<&Kept> {
-        let kept = self.plugins.get(id)?.kept.as_ref()?;
+        let kept = self.plugins.get(id)?.good.last.as_ref()?;
         (kept.refused.is_none() && !self.quarantine.contains_key(&kept.staged.digest())).then_some(kept)
-    }
-
-    /// The record of the good version before the last, once the content with this hash is the last.
-    pub fn previous(&self, id: &str, last: Digest) -> Option<Box<PluginRecord>> {
-        let plugin = self.plugins.get(id)?;
-        let other = |kept: &&Kept| {
-            let digest = kept.staged.digest();
-            digest != last && !self.quarantine.contains_key(&digest)
-        };
-        let former = [&plugin.kept, &plugin.former].into_iter().flatten().find(other)?;
-        Some(Box::new(PluginRecord { previous: None, ..former.record.clone() }))
     }
 
     /// The plugins that are known and out of service: by the administrator's word, or because their only good version is
     /// not to be tried again.
     pub fn disabled(&self) -> BTreeSet<String> {
         let quarantined = |kept: &Kept| self.quarantine.contains_key(&kept.staged.digest());
-        let is_out = |plugin: &Plugin| plugin.disabled || plugin.kept.as_ref().is_some_and(quarantined);
+        let is_out = |plugin: &Plugin| plugin.disabled || plugin.good.last.as_ref().is_some_and(quarantined);
         let out = self.plugins.iter().filter(|(_, plugin)| plugin.serving.is_none() && is_out(plugin));
         out.map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Puts the good version before the last into its place, if the last one is not to be tried again. Answers whether.
+    pub fn step_back(&mut self, id: &str) -> bool {
+        let is_bad = |content| self.quarantine.contains_key(&content);
+        self.plugins.get_mut(id).is_some_and(|plugin| plugin.good.step_back(is_bad))
     }
 
     /// Whether the last good version is on its way into service.
     pub fn is_returning(&self, id: &str) -> bool {
         self.travels.values().any(|travel| travel.kept.as_deref() == Some(id))
-    }
-
-    /// Puts the good version before the last into its place, if the last one is not to be tried again. Answers whether.
-    pub fn step_back(&mut self, id: &str) -> bool {
-        let Some(plugin) = self.plugins.get_mut(id) else { return false };
-        let is_good = |kept: &Kept| !self.quarantine.contains_key(&kept.staged.digest());
-        if plugin.kept.as_ref().is_none_or(is_good) || !plugin.former.as_ref().is_some_and(is_good) {
-            return false;
-        }
-        let dropped = std::mem::replace(&mut plugin.kept, plugin.former.take());
-        plugin.stale.extend(dropped.map(|kept| kept.staged));
-        true
     }
 
     /// The plugin that is served from this file.
@@ -244,7 +176,7 @@ impl Books {
     pub fn claimed_by(&self, file: &FileName) -> Option<&String> {
         let claims = self.files.get(file).and_then(|file| file.claims.as_ref());
         claims.or_else(|| self.served_from(file).map(|(id, _)| id)).or_else(|| {
-            let kept = |plugin: &Plugin| plugin.kept.as_ref().is_some_and(|kept| kept.file == *file);
+            let kept = |plugin: &Plugin| plugin.good.last.as_ref().is_some_and(|kept| kept.file == *file);
             self.plugins.iter().find(|(_, plugin)| kept(plugin)).map(|(id, _)| id)
         })
     }
@@ -257,7 +189,7 @@ impl Books {
 
     /// The last good version of a plugin, even if it was removed since.
     pub fn last_version(&self, id: &str) -> Option<&str> {
-        let kept = self.plugins.get(id).and_then(|plugin| plugin.kept.as_ref());
+        let kept = self.plugins.get(id).and_then(|plugin| plugin.good.last.as_ref());
         kept.map(|kept| &kept.record.version).or_else(|| self.last_versions.get(id)).map(String::as_str)
     }
 
@@ -270,42 +202,18 @@ impl Books {
 impl Plugin {
     /// Whether this copy is needed: to serve it again, or because it is being ended.
     pub fn needs(&self, copy: &StagedFile) -> bool {
-        let kept = self.kept.iter().chain(&self.former).any(|kept| kept.staged == *copy);
-        kept || self.leaving.iter().any(|leaving| leaving.staged == *copy)
+        self.good.needs(copy) || self.leaving.iter().any(|leaving| leaving.staged == *copy)
     }
 
     /// Deletes the copies that are of no use and no longer on record. One that is being ended is deleted after its end.
     pub fn delete_stale(&mut self) {
-        let stale = std::mem::take(&mut self.stale);
+        let stale = self.good.take_stale();
         stale.iter().filter(|copy| !self.needs(copy)).for_each(StagedFile::delete);
-    }
-
-    /// Whether this content is one of its good versions.
-    pub fn is_good(&self, content: Digest) -> bool {
-        self.kept.iter().chain(&self.former).any(|kept| kept.staged.digest() == content)
     }
 
     /// Lets go of the turn, if this journey has it.
     pub fn give_up_turn(&mut self, journey: u64) {
         self.turn = self.turn.filter(|holder| *holder != journey);
-    }
-}
-
-impl Kept {
-    /// The version in service, once its record has been saved.
-    pub fn of(serving: &Serving, record: PluginRecord) -> Kept {
-        let (file, staged) = (serving.file.clone(), serving.staged.clone());
-        Kept { record, file, staged, mapped: true, refused: None }
-    }
-
-    fn restore(record: PluginRecord, state: &Path) -> Option<Kept> {
-        let file = FileName::parse(OsStr::new(&record.file)).ok()?;
-        let digest = Digest::parse(&record.sha256)?;
-        if record.staged.is_empty() {
-            return None;
-        }
-        let staged = StagedFile::recorded(state, &record.staged, digest);
-        Some(Kept { record, file, staged, mapped: false, refused: None })
     }
 }
 
@@ -372,87 +280,10 @@ impl File {
     }
 }
 
-impl Refused {
-    /// What is to be said of a version that came into service and is refused there.
-    pub fn served(serving: &Serving, refusal: Refusal) -> Refused {
-        let version = Some(serving.generation.manifest().version.clone());
-        Refused { refusal, version, digest: Some(serving.staged.digest()), since: Timestamp::now() }
-    }
-
-    /// Whether this is the same trouble with the same content, whatever words it is told in: what a crash leaves on
-    /// standard error need not be the same twice, and the second time it is a quarantine.
-    pub fn is_same(&self, digest: Option<Digest>, refusal: &Refusal) -> bool {
-        let same_kind = std::mem::discriminant(&self.refusal) == std::mem::discriminant(refusal);
-        let follows = matches!(refusal, Refusal::Quarantined { .. });
-        match (self.digest, digest) {
-            (Some(former), Some(digest)) => former == digest && (same_kind || follows),
-            (None, None) => self.refusal == *refusal,
-            _ => false,
-        }
-    }
-}
-
-impl Travel {
-    /// A content that has just settled.
-    pub fn new(file: FileName, actor: Actor) -> Travel {
-        let (kept, candidate, digest) = (None, None, None);
-        Travel { file, kept, candidate, digest, state: State::Settled, since: Timestamp::now(), actor }
-    }
-
-    /// Notes a step, and logs it.
-    pub fn reach(&mut self, state: State) {
-        self.subject().step(self.state, state, self.actor);
-        self.state = state;
-        self.since = Timestamp::now();
-    }
-
-    /// The plugin, once it is known.
-    pub fn id(&self) -> Option<&String> {
-        self.candidate.as_ref().map(|candidate| &candidate.manifest.id).or(self.kept.as_ref())
-    }
-
-    /// Whether it comes from the folder and nobody has read yet what it is.
-    pub fn may_be_anything(&self) -> bool {
-        self.kept.is_none() && self.candidate.is_none()
-    }
-
-    /// How the log calls it.
-    pub fn subject(&self) -> Subject {
-        match &self.candidate {
-            Some(candidate) => candidate.subject(),
-            None => Subject { sha256: self.digest, ..Subject::file(&self.file) },
-        }
-    }
-
-    /// What is kept across a restart of a plugin whose only version was refused.
-    pub fn record(&self, id: &str, refusal: &Refusal) -> PluginRecord {
-        let manifest = self.candidate.as_ref().map(|candidate| &candidate.manifest);
-        let text = |of: fn(&Manifest) -> &String| manifest.map(|manifest| of(manifest).clone()).unwrap_or_default();
-        PluginRecord {
-            id: id.to_owned(),
-            version: text(|manifest| &manifest.version),
-            file: self.file.to_string(),
-            sha256: self.digest.map(|digest| digest.to_string()).unwrap_or_default(),
-            since: Timestamp::now().as_millisecond(),
-            state: "refused".into(),
-            reason: Some(refusal.to_string()),
-            name: text(|manifest| &manifest.name),
-            description: text(|manifest| &manifest.description),
-            author: text(|manifest| &manifest.authors),
-            licence: text(|manifest| &manifest.license),
-            ..PluginRecord::default()
-        }
-    }
-
-    /// What is to be said of its refusal.
-    pub fn refused(&self, refusal: Refusal) -> Refused {
-        let version = self.candidate.as_ref().map(|candidate| candidate.manifest.version.clone());
-        Refused { refusal, version, digest: self.digest, since: Timestamp::now() }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+
     use super::*;
 
     fn name(text: &str) -> FileName {
@@ -463,10 +294,6 @@ mod tests {
         let sha256 = Digest::of(id.as_bytes()).to_string();
         let staged = format!("staging/{id}.so");
         PluginRecord { id: id.into(), file: file.into(), sha256, staged, ..PluginRecord::default() }
-    }
-
-    fn refused(refusal: Refusal, content: &[u8]) -> Refused {
-        Refused { refusal, version: None, digest: Some(Digest::of(content)), since: Timestamp::UNIX_EPOCH }
     }
 
     #[test]
@@ -481,36 +308,11 @@ mod tests {
         };
         let records = vec![record("a", "a.so"), disabled, never_served];
         let books = Books::restore(records, vec![quarantined], Path::new("/state"));
-        let kept = books.plugins["a"].kept.as_ref().unwrap();
+        let kept = books.plugins["a"].good.last.as_ref().unwrap();
         assert_eq!((kept.staged.path(), &kept.file), (Path::new("/state/staging/a.so"), &name("a.so")));
         assert!(books.plugins["b"].disabled);
-        assert!(books.plugins["c"].kept.is_none());
+        assert!(books.plugins["c"].good.last.is_none());
         assert_eq!(books.quarantine[&Digest::of(b"bad")], "crashed");
-    }
-
-    #[test]
-    fn a_last_good_version_in_quarantine_gives_way_to_the_one_before() {
-        let quarantined = |id: &str| Quarantined {
-            sha256: Digest::of(id.as_bytes()).to_string(),
-            plugin: id.into(),
-            reason: "crashed this server".into(),
-            since: 0,
-        };
-        let with_former = PluginRecord { previous: Some(Box::new(record("former", "a.so"))), ..record("a", "a.so") };
-        let restored = |bad: &[&str]| {
-            let quarantine = bad.iter().map(|id| quarantined(id)).collect();
-            Books::restore(vec![with_former.clone()], quarantine, Path::new("/state"))
-        };
-        let kept = |books: &Books| books.plugins["a"].kept.as_ref().unwrap().record.id.clone();
-        assert_eq!(kept(&restored(&[])), "a");
-        assert_eq!(kept(&restored(&["a"])), "former");
-        assert_eq!(restored(&["a"]).plugins["a"].stale[0].relative(), "staging/a.so");
-        assert_eq!(kept(&restored(&["a", "former"])), "a");
-        assert!(restored(&["a", "former"]).fallback("a").is_none());
-        // Nor does a bad one become the one before the next.
-        let next = Digest::of(b"next");
-        assert_eq!(restored(&[]).previous("a", next).unwrap().id, "a");
-        assert_eq!(restored(&["a", "former"]).previous("a", next), None);
     }
 
     #[test]
@@ -522,17 +324,6 @@ mod tests {
         assert_eq!(books.claimed_by(&name("x.so")), Some(&"b".to_owned()));
         assert_eq!(books.files_of("b"), [name("x.so")]);
         assert_eq!(books.claimed_by(&name("y.so")), None);
-    }
-
-    #[test]
-    fn the_same_trouble_is_told_once() {
-        let crash = |last: &str| Refusal::Crashed { how: "signal 6".into(), last_words: Some(last.into()) };
-        let former = refused(crash("at 0x1"), b"content");
-        let same = Some(Digest::of(b"content"));
-        assert!(former.is_same(same, &crash("at 0x2")));
-        assert!(former.is_same(same, &Refusal::Quarantined { reason: "crashed".into(), retry: "a".into() }));
-        assert!(!former.is_same(same, &Refusal::NoManifest));
-        assert!(!former.is_same(Some(Digest::of(b"other")), &crash("at 0x1")));
     }
 
     #[test]

@@ -59,7 +59,7 @@ impl Registry {
     fn retry(&mut self, id: &str, reply: Reply) {
         let files = self.books.files_of(id);
         let refused = files.iter().filter_map(|file| self.books.files.get(file)?.refused.as_ref()?.digest);
-        let kept = self.books.plugins.get(id).and_then(|plugin| plugin.kept.as_ref());
+        let kept = self.books.plugins.get(id).and_then(|plugin| plugin.good.last.as_ref());
         for digest in refused.chain(kept.map(|kept| kept.staged.digest())).collect::<Vec<_>>() {
             self.books.quarantine.remove(&digest);
         }
@@ -72,12 +72,13 @@ impl Registry {
     /// Whether there is anything of a plugin here. One that was removed leaves no more than a number.
     fn is_known(&self, id: &str) -> bool {
         let plugin = self.books.plugins.get(id);
-        let is_kept = plugin.is_some_and(|plugin| plugin.serving.is_some() || plugin.kept.is_some() || plugin.disabled);
+        let is_kept =
+            plugin.is_some_and(|plugin| plugin.serving.is_some() || plugin.good.last.is_some() || plugin.disabled);
         is_kept || !self.books.files_of(id).is_empty()
     }
 
     fn try_once_more(&mut self, id: &str, reply: Reply) {
-        if let Some(kept) = self.books.plugins.get_mut(id).and_then(|plugin| plugin.kept.as_mut()) {
+        if let Some(kept) = self.books.plugins.get_mut(id).and_then(|plugin| plugin.good.last.as_mut()) {
             kept.refused = None;
         }
         // With the folder gone, the last good version is all there is.

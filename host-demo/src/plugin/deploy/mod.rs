@@ -4,7 +4,8 @@
 //! [`watch`] looks at the [`folder`] and lets files [`settle`]; a [`journey`] takes each content the whole way, through
 //! [`stage`], [`check`] (with [`elf`]), [`vouch`], [`probe`] and [`budget`], or ends in a [`refusal`]. The [`registry`] decides about all
 //! plugins by its [`books`], publishes them, has them pass their [`probation`], and sends them into [`retire`]; what comes to it
-//! through the [`desk`] it handles in [`arrivals`] and [`commands`]. [`deployer`] is the handle on all of it, [`status`] what
+//! through the [`desk`] it handles in [`first_scan`], [`arrivals`], [`turns`], [`outcomes`] and [`commands`], and what was good it keeps in
+//! [`last_good`]. [`deployer`] is the handle on all of it, [`status`] what
 //! the administrator sees of it, [`notice`] what who has only the folder does, [`cost`] what ended versions keep. [`culprit`]
 //! is what comes before all of it: who took the last run down.
 
@@ -19,9 +20,12 @@ pub mod deployer;
 mod desk;
 pub mod digest;
 mod elf;
+mod first_scan;
 mod folder;
 mod journey;
+mod last_good;
 mod notice;
+mod outcomes;
 pub mod probation;
 mod probe;
 pub mod refusal;
@@ -33,7 +37,9 @@ mod stage;
 pub mod status;
 #[allow(unsafe_code, reason = "calls of the C library that no safe crate offers")]
 mod sys;
+mod travel;
 mod trust;
+mod turns;
 pub mod verdict;
 mod version;
 pub mod vouch;

@@ -24,10 +24,11 @@ use rustix::{
 use tokio::sync::watch;
 
 use super::{
-    books::{Books, File as Dropped, Refused},
+    books::{Books, File as Dropped},
     digest::Digest,
     folder::{DropFolder, FileName, Identity, NOTE_IN_THE_MAKING, NOTE_SUFFIX},
     refusal::{Fault, Refusal},
+    travel::Refused,
 };
 use crate::plugin::shown;
 

@@ -14,12 +14,13 @@ use std::{
 use tokio::{sync::mpsc, task::AbortHandle};
 
 use super::{
-    books::{Refused, Serving, Travel},
+    books::Serving,
     desk::Message,
     journey::Origin,
     refusal::Refusal,
     registry::Registry,
     status::{Actor, State},
+    travel::{Refused, Travel},
     within::{Overdue, within},
 };
 use crate::plugin::{calls::Tally, generation::Generation};
@@ -164,7 +165,7 @@ impl Registry {
         }
         let good = self.books.fallback(id).map(|kept| kept.staged.digest());
         let Some(plugin) = self.books.plugins.get_mut(id) else { return };
-        let (Some(serving), Some(kept)) = (&plugin.serving, &mut plugin.kept) else { return };
+        let (Some(serving), Some(kept)) = (&plugin.serving, &mut plugin.good.last) else { return };
         if good.is_none_or(|good| good == serving.staged.digest()) {
             return log::warn!("{}: serves on, there is no earlier version to go back to", serving.subject());
         }

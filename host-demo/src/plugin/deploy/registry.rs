@@ -1,18 +1,19 @@
 //! The task that owns all plugins. It alone changes what is in service, one message after the other; whatever may take
 //! long is a journey or a retirement of its own and reports here.
 //!
-//! What comes in from the folder is in [`arrivals`](super::arrivals), what the administrator wants in
-//! [`commands`](super::commands); here are the loop and the changes of service.
+//! What comes in from the folder is in [`arrivals`](super::arrivals), how it ends in [`outcomes`](super::outcomes), what the
+//! administrator wants in [`commands`](super::commands); here are the loop and the changes of service.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 
 use super::{
-    books::{Books, Kept, Leaving, Serving, Travel},
+    books::{Books, Leaving, Serving},
     commands::{Reply, Vigil, tell_of_settings},
-    desk::{Message, Retirement, Turn},
+    desk::{Message, Retirement},
+    first_scan::FirstScan,
     folder::FileName,
     journey::{Candidate, End, Workshop},
     notice::Notices,
@@ -26,7 +27,7 @@ use crate::{
         generation::Generation,
         route::{RouteTable, Routes},
     },
-    store::{PluginRecord, Store, StoreError},
+    store::Store,
 };
 
 /// From here on every further mapped version is worth a warning.
@@ -66,19 +67,6 @@ pub struct Registry {
     pub notices: watch::Sender<Notices>,
     /// Whether what was found at the start is active or refused.
     pub ready: watch::Sender<bool>,
-}
-
-/// How far the plugins found at the start are.
-#[derive(Default)]
-pub struct FirstScan {
-    /// The folder has been looked at.
-    pub looked: bool,
-    /// The files found in it that are neither active nor refused.
-    pub awaited: BTreeSet<FileName>,
-    /// Files that still change are no longer waited for.
-    pub patience_over: bool,
-    /// What no file brought into service was looked for among the last good versions.
-    pub revived: bool,
 }
 
 impl Registry {
@@ -145,77 +133,6 @@ impl Registry {
         self.ending.is_some() && self.books.travels.is_empty() && at_rest()
     }
 
-    fn asked_for_turn(&mut self, journey: u64, reply: oneshot::Sender<Result<Turn, End>>) {
-        let Some(id) = self.books.travels.get(&journey).and_then(|travel| travel.id()).cloned() else { return };
-        self.books.plugins.entry(id.clone()).or_default().waiting.push_back((journey, reply));
-        self.next_turn(&id);
-    }
-
-    /// Lets the next version of a plugin run its code, if none does.
-    pub fn next_turn(&mut self, id: &str) {
-        while let Some(plugin) = self.books.plugins.get_mut(id).filter(|plugin| plugin.turn.is_none()) {
-            let Some((journey, reply)) = plugin.waiting.pop_front() else { return };
-            let turn = self.judge_turn(id, journey);
-            let granted = turn.is_ok();
-            if reply.send(turn).is_ok() && granted {
-                self.books.plugins.entry(id.to_owned()).or_default().turn = Some(journey);
-            }
-        }
-    }
-
-    /// Whether the code of a content is to be run.
-    fn judge_turn(&mut self, id: &str, journey: u64) -> Result<Turn, End> {
-        if !self.is_wanted(id, journey) {
-            return Err(End::Unwanted);
-        }
-        let Some(travel) = self.books.travels.get(&journey) else { return Err(End::Unwanted) };
-        // The last good version is no twin of the one that it is to replace.
-        let serving =
-            self.books.plugins.get(id).and_then(|plugin| plugin.serving.as_ref()).filter(|_| travel.kept.is_none());
-        let owner = serving.map(|serving| &serving.file);
-        if let Some(owner) = owner.filter(|owner| **owner != travel.file && self.books.is_here(owner)) {
-            let (stays, refused) = (owner.to_string(), travel.file.to_string());
-            return Err(Refusal::SameId { id: id.to_owned(), stays, refused }.into());
-        }
-        if let Some(reason) = travel.digest.and_then(|digest| self.books.quarantine.get(&digest)) {
-            return Err(Refusal::Quarantined { reason: reason.clone(), retry: id.to_owned() }.into());
-        }
-        self.check_progress(id, travel)?;
-        let (file, digest) = (travel.file.clone(), travel.digest);
-        let plugin = self.books.plugins.entry(id.to_owned()).or_default();
-        if let Some(serving) = plugin.serving.as_mut().filter(|serving| Some(serving.staged.digest()) == digest) {
-            // Renamed: what is in service goes on under its new name.
-            serving.file = file;
-            serving.orphan = false;
-            return Err(End::Same);
-        }
-        plugin.numbers += 1;
-        Ok(Turn { number: plugin.numbers, is_good: digest.is_some_and(|digest| plugin.is_good(digest)) })
-    }
-
-    /// The kept version is this server's own, and may be older than what failed after it.
-    fn check_progress(&self, id: &str, travel: &Travel) -> Result<(), Refusal> {
-        let from_folder = travel.candidate.as_ref().filter(|_| travel.kept.is_none());
-        from_folder.map_or(Ok(()), |Candidate { manifest, staged }| {
-            let last = self.books.last_version(id);
-            self.workshop.vouching.check_progress(id, &manifest.version, staged.digest(), last)
-        })
-    }
-
-    /// Whether what a journey carries should still come into service.
-    fn is_wanted(&self, id: &str, journey: u64) -> bool {
-        let (Some(travel), Some(plugin)) = (self.books.travels.get(&journey), self.books.plugins.get(id)) else {
-            return false;
-        };
-        let in_place = match travel.kept {
-            Some(_) => {
-                plugin.kept.is_some() && plugin.serving.as_ref().is_none_or(|serving| serving.misconduct.is_some())
-            }
-            None => self.books.files.get(&travel.file).is_some_and(|file| file.journey == Some(journey)),
-        };
-        in_place && !plugin.disabled && self.ending.is_none()
-    }
-
     /// Puts a started plugin into service in the place of its earlier version, by one swap of the route table.
     async fn publish(&mut self, journey: u64, generation: Arc<Generation>) -> Result<(), End> {
         let id = generation.manifest().id.clone();
@@ -280,7 +197,8 @@ impl Registry {
     /// A file that held one plugin and now holds another: the former plugin's file is gone.
     async fn take_out_former_tenants(&mut self, id: &str, file: &FileName) {
         let tenants = self.books.plugins.iter().filter(|(other, plugin)| {
-            let last = plugin.kept.as_ref().filter(|_| self.books.files_of(other).is_empty()).map(|kept| &kept.file);
+            let last =
+                plugin.good.last.as_ref().filter(|_| self.books.files_of(other).is_empty()).map(|kept| &kept.file);
             *other != id && plugin.serving.as_ref().map_or(last, |serving| Some(&serving.file)) == Some(file)
         });
         for other in tenants.map(|(other, _)| other.clone()).collect::<Vec<_>>() {
@@ -341,72 +259,6 @@ impl Registry {
         let all = self.counters.count_retired();
         if all >= MANY_RETIRED {
             log::warn!("{all} ended versions of plugins are mapped until this server is restarted");
-        }
-    }
-
-    /// Records the version in service as the last good one, if it is proven.
-    pub async fn record(&mut self, id: &str) {
-        let Some(plugin) = self.books.plugins.get(id) else { return };
-        let Some(serving) = &plugin.serving else { return };
-        if !serving.is_proven {
-            return self.note_file_of_unproven(id).await;
-        }
-        let previous = self.books.previous(id, serving.staged.digest());
-        let reason = self.books.trouble_with_file(serving);
-        let record = PluginRecord { previous, ..serving.record(plugin.retired, reason) };
-        let kept = Kept::of(serving, record);
-        match self.store.save_plugin(&kept.record).await {
-            Ok(()) => self.keep(id, kept),
-            Err(cause) => log::error!("plugin {id}: not recorded, a restart will not know of it: {cause}"),
-        }
-    }
-
-    /// The last good version belongs to the file of the one on probation: if that is renamed, both are.
-    async fn note_file_of_unproven(&mut self, id: &str) {
-        let Some(plugin) = self.books.plugins.get_mut(id) else { return };
-        let (Some(serving), Some(kept)) = (&plugin.serving, &plugin.kept) else { return };
-        if kept.file == serving.file {
-            return;
-        }
-        let (file, last) = (serving.file.clone(), kept.staged.digest());
-        for good in plugin.kept.iter_mut().chain(&mut plugin.former) {
-            good.record.file = file.to_string();
-            good.file = file.clone();
-        }
-        let previous = self.books.previous(id, last);
-        let Some(kept) = self.books.plugins.get_mut(id).and_then(|plugin| plugin.kept.as_mut()) else { return };
-        kept.record.previous = previous;
-        if let Err(cause) = self.store.save_plugin(&kept.record).await {
-            log::error!("plugin {id}: the new name of its file is not recorded: {cause}");
-        }
-    }
-
-    /// Keeps a version as the last good one, and the one before it.
-    fn keep(&mut self, id: &str, kept: Kept) {
-        let digest = kept.staged.digest();
-        let Some(plugin) = self.books.plugins.get_mut(id) else { return };
-        let mut dropped = plugin.kept.replace(kept);
-        let replaced = dropped.as_ref().map(|former| former.staged.digest());
-        if replaced.is_some_and(|former| former != digest && !self.books.quarantine.contains_key(&former)) {
-            dropped = std::mem::replace(&mut plugin.former, dropped);
-        }
-        plugin.stale.extend(dropped.map(|dropped| dropped.staged));
-        plugin.delete_stale();
-    }
-
-    /// Forgets the last good version of a plugin and that it was switched off.
-    pub async fn forget(&mut self, id: &str) {
-        let Some(plugin) = self.books.plugins.get_mut(id) else { return };
-        plugin.disabled = false;
-        if let Some(kept) = &plugin.kept {
-            self.books.last_versions.insert(id.to_owned(), kept.record.version.clone());
-        }
-        let kept = [plugin.kept.take(), plugin.former.take()].into_iter().flatten();
-        plugin.stale.extend(kept.map(|kept| kept.staged));
-        plugin.delete_stale();
-        match self.store.remove_plugin(id).await {
-            Ok(()) | Err(StoreError::UnknownPlugin(_)) => {}
-            Err(cause) => log::error!("plugin {id}: still on record: {cause}"),
         }
     }
 }

@@ -4,9 +4,11 @@
 use jiff::Timestamp;
 
 use super::{
-    books::{Books, File, Kept, Leaving, Plugin, Refused, Serving, Travel},
+    books::{Books, File, Leaving, Plugin, Serving},
     folder::FileName,
+    last_good::Kept,
     status::{PluginStatus, State},
+    travel::{Refused, Travel},
 };
 
 impl Books {
@@ -23,7 +25,7 @@ impl Books {
     }
 
     fn rows_of_plugin(&self, id: &str, plugin: &Plugin) -> Vec<PluginStatus> {
-        let first = match (&plugin.serving, &plugin.kept) {
+        let first = match (&plugin.serving, &plugin.good.last) {
             (Some(serving), _) => Some(self.row_of_serving(serving)),
             (None, _) if plugin.disabled => Some(self.row_of_disabled(id, plugin)),
             // Told with its file, where there is one.
@@ -44,7 +46,7 @@ impl Books {
     fn row_of_disabled(&self, id: &str, plugin: &Plugin) -> PluginStatus {
         let row = blank(Some(id), State::Disabled);
         let reason = Some("switched off by the administrator".into());
-        match &plugin.kept {
+        match &plugin.good.last {
             Some(Kept { record, file, staged, .. }) => PluginStatus {
                 version: Some(record.version.clone()),
                 file: Some(file.to_string()),
@@ -75,7 +77,8 @@ impl Books {
     fn trouble_with_serving(&self, serving: &Serving) -> Option<String> {
         let misconduct = serving.misconduct.as_ref()?;
         let id = &serving.generation.manifest().id;
-        let kept = self.plugins.get(id)?.kept.as_ref().filter(|kept| kept.staged.digest() != serving.staged.digest());
+        let kept =
+            self.plugins.get(id)?.good.last.as_ref().filter(|kept| kept.staged.digest() != serving.staged.digest());
         Some(match kept {
             Some(Kept { refused: Some(refused), record, .. }) => {
                 format!("{misconduct}; serves on, {} can't be brought back: {}", record.version, refused.refusal)
