@@ -56,7 +56,8 @@ pub async fn serve(socket: TcpStream, address: IpAddr, server: Arc<Server>, shut
     };
     match encrypted {
         Ok(Ok(socket)) => {
-            let stream = Stream::new(socket, &server.domain, deadline, shutdown);
+            // Boxed as well: a future keeps room for each place that a value was moved from.
+            let stream = Box::new(Stream::new(socket, &server.domain, deadline, shutdown));
             Box::pin(converse(stream, address, &server)).await;
         }
         Ok(Err(error)) => log::debug!("no TLS with {address}: {error}"),
@@ -74,7 +75,7 @@ async fn secure(socket: TcpStream, server: &Server, deadline: Instant, shutdown:
     if matches!(peeked, Ok(Ok(1))) && first == [TLS_HANDSHAKE] {
         return Some(socket);
     }
-    let mut stream = Stream::new(socket, &server.domain, deadline, shutdown.clone());
+    let mut stream = Box::new(Stream::new(socket, &server.domain, deadline, shutdown.clone()));
     match starttls::negotiate(&mut stream).await {
         Ok(()) => Some(stream.into_transport()),
         Err(end) => {
@@ -90,7 +91,7 @@ async fn is_down(mut shutdown: Shutdown) {
 }
 
 /// All that is said inside of TLS.
-async fn converse(mut stream: Stream<TlsStream<TcpStream>>, address: IpAddr, server: &Server) {
+async fn converse(mut stream: Box<Stream<TlsStream<TcpStream>>>, address: IpAddr, server: &Server) {
     let end = match negotiate(&mut stream, address, server).await {
         Ok(bound) => {
             let jid = bound.session.jid().clone();

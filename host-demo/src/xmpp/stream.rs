@@ -180,7 +180,7 @@ impl<T: Transport> Stream<T> {
     }
 
     /// Says why, if it can be said, and closes the stream and the connection.
-    pub async fn end(mut self, end: End) {
+    pub async fn end(mut self: Box<Self>, end: End) {
         let farewell = match end {
             End::Lost => return,
             End::Closed => "</stream:stream>".to_owned(),
