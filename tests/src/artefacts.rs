@@ -11,6 +11,8 @@ pub struct Artefacts {
     pub host: PathBuf,
     /// The presence service, a plugin.
     pub presence: PathBuf,
+    /// A program that measures the server's presence table and prints what it found.
+    pub presence_table: PathBuf,
     fixtures: BTreeMap<String, PathBuf>,
 }
 
@@ -58,8 +60,10 @@ fn build() -> Artefacts {
         file.unwrap_or_else(|| panic!("cargo built no {kind} {name}"))
     };
     let (host, presence) = (take("bin", "host-demo"), take("cdylib", "presence_plugin"));
+    let presence_table = take("example", "presence_table");
     let fixtures = built.into_iter().filter(|((kind, _), _)| kind == "example");
-    Artefacts { host, presence, fixtures: fixtures.map(|((_, name), file)| (name, file)).collect() }
+    let fixtures = fixtures.map(|((_, name), file)| (name, file)).collect();
+    Artefacts { host, presence, presence_table, fixtures }
 }
 
 /// The kind, name and file of a message of cargo's, if it reports a finished artefact.

@@ -3,15 +3,21 @@
 //!
 //! # Layout
 //! [`routes`] sets a plugin's routes against the same bodies from a [`native`] actix-web server, asked by the [`drive`]r; [`boundary`]
-//! times a read of presence from inside a plugin; [`swaps`] overwrites a plugin again and again.
+//! times a read of presence from inside a plugin; [`swaps`] overwrites a plugin again and again. [`sessions`] logs thousands of
+//! clients in, [`strangers`] connects and does not. The presence table is measured by `host-demo/examples/presence_table.rs`.
 
 mod boundary;
 mod drive;
 mod native;
 mod routes;
+mod sessions;
+mod strangers;
 mod swaps;
 
+use std::process::Command;
+
 use clap::{Parser, ValueEnum};
+use tests::artefacts::artefacts;
 
 /// Measures the server as it is built in release.
 #[derive(Parser)]
@@ -31,6 +37,12 @@ enum What {
     Boundary,
     /// From an overwritten file to the new version serving, and what that costs
     Swaps,
+    /// Logins, idle sessions, and a change of presence to many subscribers
+    Sessions,
+    /// Connections before a login
+    Strangers,
+    /// The presence table with a million users
+    Table,
 }
 
 fn main() -> std::io::Result<()> {
@@ -51,7 +63,22 @@ fn main() -> std::io::Result<()> {
     if wanted(What::Swaps) {
         swaps::measure();
     }
+    if wanted(What::Sessions) {
+        sessions::measure();
+    }
+    if wanted(What::Strangers) {
+        strangers::measure();
+    }
+    if wanted(What::Table) {
+        measure_table();
+    }
     Ok(())
+}
+
+/// The table has no door to the outside: a program of its package measures it.
+fn measure_table() {
+    let status = Command::new(&artefacts().presence_table).status();
+    assert!(status.is_ok_and(|status| status.success()), "the table is measured");
 }
 
 /// The median, the lowest and the highest of some figures.

@@ -1,0 +1,64 @@
+//! The presence table with a million users who are online: how much memory each takes, and how often it can be read. `make bench
+//! WHAT=table` runs this.
+
+#[expect(dead_code, reason = "only what a login and a request on the web do is measured")]
+#[path = "../src/presence.rs"]
+mod presence;
+
+use std::{
+    fs,
+    hint::black_box,
+    thread,
+    time::{Duration, Instant},
+};
+
+use presence::{Resource, Show, Source, Table};
+
+const USERS: usize = 1_000_000;
+/// How long each kind of reading lasts.
+const LENGTH: Duration = Duration::from_secs(2);
+/// The clock is looked at only after so many reads.
+const STRIDE: usize = 1_024;
+
+fn main() {
+    let users: Vec<_> = (0..USERS).map(|number| format!("user{number}@example.com")).collect();
+    let (table, before) = (Table::default(), anonymous_memory());
+    users.iter().for_each(|user| table.set(user, resource()));
+    let each = (anonymous_memory() - before) as f64 / USERS as f64;
+    println!("Presence table of {USERS} users with one resource: {each:.0} bytes each");
+    let any = reads(&table, |number| &users[scattered(number)]);
+    println!("  read at random on one core: {:.1} million a second", any / 1e6);
+    let hot = thread::scope(|scope| {
+        let readers = [(); 2].map(|()| scope.spawn(|| reads(&table, |_| &users[0])));
+        readers.map(|reader| reader.join().expect("a reader does not panic"))
+    });
+    println!("  one user read on two cores at once: {:.1} million a second on each", (hot[0] + hot[1]) / 2e6);
+}
+
+fn resource() -> Resource {
+    Resource { name: "phone".into(), show: Show::Away, priority: 5, status: "Lunch".into(), since: 0 }
+}
+
+/// Users in no order that a processor could guess: a full cycle modulo the power of two below the number of users.
+fn scattered(number: usize) -> usize {
+    number.wrapping_mul(0x9E37_79B1).wrapping_add(0x7F4A_7C15) & ((1 << USERS.ilog2()) - 1)
+}
+
+/// Reads a second, by this thread.
+fn reads<'a>(table: &Table, user: impl Fn(usize) -> &'a str) -> f64 {
+    let (started, mut count) = (Instant::now(), 0);
+    while started.elapsed() < LENGTH {
+        for number in count..count + STRIDE {
+            black_box(table.read(user(number)).expect("everybody is online"));
+        }
+        count += STRIDE;
+    }
+    count as f64 / started.elapsed().as_secs_f64()
+}
+
+/// Bytes of this process's memory that no file backs, proc_pid_smaps(5).
+fn anonymous_memory() -> u64 {
+    let rollup = fs::read_to_string("/proc/self/smaps_rollup").expect("the kernel tells of our memory");
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Anonymous:")).expect("a line of anonymous memory");
+    line.trim().trim_end_matches(" kB").parse::<u64>().expect("kilobytes") << 10
+}
