@@ -1,50 +1,59 @@
 //! The server: its parts built, tied together, and ended in order.
 
-use std::{fmt, net::SocketAddr, sync::Arc};
+mod host;
+mod logging;
+mod reload;
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use actix_web::dev::ServerHandle;
-use jid::BareJid;
-use parking_lot::Mutex;
+use arc_swap::ArcSwap;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
     sync::watch,
-    task::{AbortHandle, JoinHandle},
+    task::JoinHandle,
+    time::timeout,
 };
 
+use self::{host::Host, reload::Reload};
 use crate::{
-    config::{Config, Tls},
-    console::{self, Facts, Numbers},
-    control::{self, Acting, Executor, Refusal, Running},
+    config::{Config, ConfigError},
+    console,
+    control::{self, Executor, Refusal},
     http,
-    plugin::{
-        deploy::{
-            check::DEFAULT_LIMIT,
-            cost::Cost,
-            culprit::Breadcrumb,
-            deployer::{CommandError, DeployConfig, Deployer},
-            status::PluginStatus,
-        },
-        route::{RouteTable, Routes},
-    },
-    presence::Table,
-    services,
+    plugin::deploy::culprit::Breadcrumb,
     store::{Lock, Store},
-    xmpp::{self, hub::Hub},
+    xmpp,
 };
 
-/// Runs the server until SIGTERM or SIGINT. Returns when everything has ended in order.
+/// How long listeners, sessions and plugins have to end in order. Whatever is stuck then is left behind.
+const END_LIMIT: Duration = Duration::from_secs(7);
+/// How long a thread may go on that still works for somebody when everything else has ended.
+const LAST_MOMENT: Duration = Duration::from_millis(500);
+
+/// Runs the server until SIGTERM or SIGINT, on SIGHUP with what `read` says of the configuration by then. Returns when
+/// everything has ended in order, or is stuck for ten seconds.
 ///
 /// # Errors
 /// It can't start: the reason names the address, the folder or the file, and what to do.
-pub fn run(config: &Config) -> Result<(), Refusal> {
-    start_logging(config.log);
+pub fn run(config: &Config, read: &dyn Fn() -> Result<Config, ConfigError>) -> Result<(), Refusal> {
+    logging::set_level(config.log);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(failed("no runtime"))?;
-    runtime.block_on(serve(config))
+    let outcome = runtime.block_on(serve(config, read));
+    runtime.shutdown_timeout(LAST_MOMENT);
+    outcome
 }
 
-async fn serve(config: &Config) -> Result<(), Refusal> {
+async fn serve(config: &Config, read: &dyn Fn() -> Result<Config, ConfigError>) -> Result<(), Refusal> {
     let mut ends = Ends::listen()?;
+    // Listened to before anything else: without a listener this signal ends the process.
+    let mut hang_up = signal(SignalKind::hangup()).map_err(failed("signals"))?;
     let listeners = Listeners::bind(config).await?;
     let addresses = listeners.addresses().map_err(failed("listeners"))?;
     let _lock = Lock::take(&config.state).map_err(|error| Refusal::failed(error.to_string()))?;
@@ -59,9 +68,18 @@ async fn serve(config: &Config) -> Result<(), Refusal> {
         () = serving.host.plugins.first_scan_done() => announce(addresses),
         () = ends.told() => {}
     }
-    ends.told().await;
+    let mut reload = serving.reload(config, read);
+    loop {
+        tokio::select! {
+            () = ends.told() => break,
+            _ = hang_up.recv() => reload.again(),
+        }
+    }
+    drop(reload);
     log::info!("ending: no new connections, those that are open say goodbye");
-    serving.end().await;
+    if timeout(END_LIMIT, serving.end()).await.is_err() {
+        log::warn!("not everything ended within {END_LIMIT:?}: the rest is cut off");
+    }
     breadcrumb.take_up();
     store.close();
     log::info!("ended");
@@ -78,18 +96,6 @@ fn announce([xmpp, http, console]: [SocketAddr; 3]) {
         log::debug!("the ready line could not be written: {cause}");
     }
     log::info!("{}", line.trim_end());
-}
-
-fn start_logging(level: log::LevelFilter) {
-    let mut logger = env_logger::Builder::new();
-    logger.filter_level(level);
-    // What the libraries below us say is for their authors, unless it is bad.
-    for library in ["actix_server", "rustls", "tokio_rustls"] {
-        logger.filter_module(library, level.min(log::LevelFilter::Warn));
-    }
-    // It calls every malformed request an error: any client could fill the log.
-    logger.filter_module("actix_http", log::LevelFilter::Off);
-    logger.format_timestamp_millis().init();
 }
 
 /// The three sockets, bound before anything else is touched: a port in use costs nothing and changes nothing.
@@ -125,13 +131,15 @@ struct Serving {
     http: (ServerHandle, JoinHandle<()>),
     console: (ServerHandle, JoinHandle<()>),
     xmpp: (watch::Sender<bool>, JoinHandle<()>),
+    streams: Arc<xmpp::connection::Server>,
     control: JoinHandle<()>,
 }
 
 impl Serving {
     fn start(config: &Config, store: Store, listeners: Listeners) -> Result<Serving, Refusal> {
         let host = Arc::new(Host::start(config, store.clone())?);
-        let xmpp = serve_xmpp(config, &host, listeners.xmpp)?;
+        let streams = streams(config, &host)?;
+        let xmpp = serve_xmpp(streams.clone(), listeners.xmpp);
         let metrics = Arc::new(http::Metrics::default());
         let front = front(config, &host, &listeners.http)?;
         let http = http::listen(listeners.http, host.routes.clone(), front, metrics.clone()).map_err(failed("http"))?;
@@ -144,12 +152,17 @@ impl Serving {
             http: spawn("http", http),
             console: spawn("console", console),
             xmpp,
+            streams,
             control: tokio::spawn(control.run(executor)),
             host,
         };
         let parts = [("xmpp", &serving.xmpp.1), ("http", &serving.http.1), ("the control socket", &serving.control)];
         *serving.host.parts.lock() = parts.map(|(name, part)| (name, part.abort_handle())).into();
         Ok(serving)
+    }
+
+    fn reload<'a>(&self, config: &Config, read: &'a dyn Fn() -> Result<Config, ConfigError>) -> Reload<'a> {
+        Reload { config: config.clone(), read, xmpp: self.streams.clone(), host: self.host.clone() }
     }
 
     /// Ends what brings work in before what does it: listeners, then sessions, then plugins.
@@ -168,29 +181,24 @@ impl Serving {
     }
 }
 
-fn serve_xmpp(
-    config: &Config,
-    host: &Arc<Host>,
-    listener: TcpListener,
-) -> Result<(watch::Sender<bool>, JoinHandle<()>), Refusal> {
-    let own = config.tls.as_ref().map(|Tls { certificate, key }| (certificate.as_path(), key.as_path()));
-    let tls = xmpp::tls::acceptor(&config.state, config.domain.as_str(), own).map_err(failed("tls"))?;
-    let (domain, store) = (config.domain.clone(), host.store.clone());
-    let authenticator =
-        xmpp::sasl::Authenticator::open(domain, store, &config.state, config.anonymous).map_err(failed("sasl"))?;
-    let server = xmpp::connection::Server {
+/// What all XMPP streams share.
+fn streams(config: &Config, host: &Arc<Host>) -> Result<Arc<xmpp::connection::Server>, Refusal> {
+    Ok(Arc::new(xmpp::connection::Server {
         domain: config.domain.clone(),
         hub: host.hub.clone(),
-        authenticator,
-        tls,
+        authenticator: host.authenticator.clone(),
+        tls: ArcSwap::from_pointee(reload::acceptor(config, config.tls.as_ref()).map_err(failed("tls"))?),
         patience: xmpp::connection::NEGOTIATION,
-    };
+    }))
+}
+
+fn serve_xmpp(streams: Arc<xmpp::connection::Server>, listener: TcpListener) -> (watch::Sender<bool>, JoinHandle<()>) {
     let (stop, mut stopped) = watch::channel(false);
     let shutdown = async move {
         // Fails when this server is gone, which is an end too.
         let _ = stopped.wait_for(|stopped| *stopped).await;
     };
-    Ok((stop, tokio::spawn(xmpp::listener::run(listener, Arc::new(server), shutdown))))
+    (stop, tokio::spawn(xmpp::listener::run(listener, streams, shutdown)))
 }
 
 fn spawn(part: &'static str, server: actix_web::dev::Server) -> (ServerHandle, JoinHandle<()>) {
@@ -208,12 +216,11 @@ fn front(config: &Config, host: &Arc<Host>, listener: &std::net::TcpListener) ->
         Some(url) => url.clone(),
         None => own_url(listener.local_addr().map_err(failed("http"))?, config.domain.as_str()),
     };
-    let (store, plugins) = (host.store.clone(), host.plugins.clone());
-    let shown = config.front_page_users;
+    let (shown, plugins) = (host.clone(), host.plugins.clone());
     Ok(http::Front {
         origin,
         users: Box::new(move || {
-            let users = if shown { store.accounts() } else { Vec::new() };
+            let users = if shown.front_page_users.load(Relaxed) { shown.store.accounts() } else { Vec::new() };
             users.iter().map(ToString::to_string).collect()
         }),
         since: Box::new(move |id| {
@@ -230,121 +237,6 @@ fn own_url(address: SocketAddr, domain: &str) -> String {
         format!("http://{domain}:{}", address.port())
     } else {
         format!("http://{address}")
-    }
-}
-
-/// The server as commands and the console see it.
-struct Host {
-    store: Store,
-    presence: Arc<Table>,
-    hub: Arc<Hub>,
-    plugins: Deployer,
-    routes: Arc<Routes>,
-    /// What must run for this server to be healthy.
-    parts: Mutex<Vec<(&'static str, AbortHandle)>>,
-}
-
-impl Host {
-    fn start(config: &Config, store: Store) -> Result<Host, Refusal> {
-        let presence = Arc::new(Table::default());
-        for (user, status) in store.last_statuses()? {
-            presence.restore(&user, &status);
-        }
-        let hub = Hub::new(config.domain.clone(), store.clone(), presence.clone());
-        let services = services::Server {
-            domain: config.domain.to_string(),
-            store: store.clone(),
-            presence: presence.clone(),
-            data: config.state.join("data"),
-        };
-        let routes = Arc::new(Routes::from_pointee(RouteTable::default()));
-        let deploy = DeployConfig {
-            folder: config.plugins.clone(),
-            state: config.state.clone(),
-            limit: DEFAULT_LIMIT,
-            memory: config.plugin_memory << 20,
-            trust_everybody: config.trust_everybody,
-            health_window: config.health_window,
-            vouching: config.vouching.clone(),
-        };
-        let plugins =
-            Deployer::start(deploy, store.clone(), Arc::new(services), routes.clone()).map_err(failed("plugins"))?;
-        Ok(Host { store, presence, hub, plugins, routes, parts: Mutex::default() })
-    }
-}
-
-impl Running for Host {
-    fn remove_account<'a>(&'a self, user: &'a BareJid) -> Acting<'a> {
-        Box::pin(async { self.hub.remove_account(user).await.map_err(|cause| cause.to_string()) })
-    }
-
-    fn plugins(&self) -> Arc<[PluginStatus]> {
-        self.plugins.list()
-    }
-
-    fn cost(&self) -> Cost {
-        let table = self.routes.load();
-        Cost::now(self.plugins.counters().retired(), table.generations().map(|generation| generation.library()))
-    }
-
-    fn disable<'a>(&'a self, id: &'a str) -> Acting<'a> {
-        Box::pin(async { self.plugins.disable(id).await.map_err(reason) })
-    }
-
-    fn enable<'a>(&'a self, id: &'a str) -> Acting<'a> {
-        Box::pin(async { self.plugins.enable(id).await.map_err(reason) })
-    }
-
-    fn retry<'a>(&'a self, id: &'a str) -> Acting<'a> {
-        Box::pin(async { self.plugins.retry(id).await.map_err(reason) })
-    }
-
-    fn setting_changed<'a>(&'a self, name: &'a str) -> Acting<'a> {
-        let plugin = name.split_once('.').map_or(name, |(plugin, _)| plugin);
-        Box::pin(async move {
-            match self.plugins.setting_changed(plugin).await {
-                // It reads the setting when it comes.
-                Ok(()) | Err(CommandError::UnknownPlugin(_)) => Ok(()),
-                Err(error) => Err(reason(error)),
-            }
-        })
-    }
-}
-
-fn reason(error: CommandError) -> String {
-    error.to_string()
-}
-
-impl Facts for Host {
-    fn plugins(&self) -> Arc<[PluginStatus]> {
-        self.plugins.list()
-    }
-
-    fn faults(&self) -> Vec<String> {
-        let parts = self.parts.lock();
-        let ended = parts.iter().filter(|(_, part)| part.is_finished()).map(|(name, _)| format!("{name} has ended"));
-        let deployer = self.plugins.has_ended().then(|| "the deployment of plugins has ended".into());
-        let store = self.store.trouble().map(|trouble| format!("the database does not take changes: {trouble}"));
-        ended.chain(deployer).chain(store).collect()
-    }
-
-    fn warnings(&self) -> Arc<Vec<String>> {
-        self.plugins.warnings()
-    }
-
-    fn numbers(&self) -> Numbers {
-        let counters = self.plugins.counters();
-        Numbers {
-            accounts: self.store.accounts().len() as u64,
-            sessions: self.hub.sessions().len() as u64,
-            users_online: self.presence.online() as u64,
-            loads: counters.loads(),
-            refusals: counters.refusals(),
-        }
-    }
-
-    fn stalls(&self) -> Vec<(String, u64)> {
-        self.plugins.stalls()
     }
 }
 

@@ -11,6 +11,7 @@
 //! plugin_file   variants of a plugin file
 //! drop_style    the ways in which people copy files
 //! foreign       libraries made from C
+//! faulty_disk   a disk that fails, or is slow
 //! flows         conversations of several clients as scripts, and who performs them
 //! xmpp          a blocking client on a raw socket
 //! http          a client, raw requests, and a load generator
@@ -24,6 +25,7 @@
 pub mod artefacts;
 pub mod author;
 pub mod drop_style;
+pub mod faulty_disk;
 pub mod flows;
 pub mod foreign;
 pub mod host;

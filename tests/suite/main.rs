@@ -4,6 +4,7 @@ mod abuse;
 mod command_line;
 mod console;
 mod crashes;
+mod data;
 mod deploy;
 mod evolution;
 mod flows;

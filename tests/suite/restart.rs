@@ -1,14 +1,20 @@
 //! What survives: a kill in the middle of everything, and an orderly end.
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt,
+    thread,
+    time::{Duration, Instant},
+};
 
+use rustix::process::Signal;
 use tests::{
     artefacts::artefacts,
     host::{Host, PATIENCE},
-    http::load::Load,
+    http::{self, load::Load},
     plugin_file::PluginFile,
     wait,
-    xmpp::{Error, befriend},
+    xmpp::{Error, Session, befriend},
 };
 
 #[test]
@@ -66,6 +72,102 @@ fn sigterm_ends_everything_in_order() {
     assert!(matches!(&end, Error::Stream(condition) if condition == "system-shutdown"), "{end}");
     host.run();
     host.login("alice");
+}
+
+/// A client that reads nothing, on a stream that is stuck in writing: each of its small requests has a large answer.
+fn deaf(host: &Host) -> Session {
+    let mut deaf = host.new_user("deaf");
+    let name = "n".repeat(1_000);
+    for contact in 0..16 {
+        let item = format!("<item jid='c{contact}@localhost' name='{name}'/>");
+        deaf.request("set", "", &format!("<query xmlns='jabber:iq:roster'>{item}</query>")).unwrap();
+    }
+    for _ in 0..600 {
+        deaf.send("<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>").unwrap();
+    }
+    deaf
+}
+
+/// Row R3, of those who are stuck.
+#[test]
+fn sigterm_ends_within_ten_seconds_whoever_is_stuck() {
+    let mut host = Host::prepare();
+    host.drop_plugin(artefacts().fixture("waits"), "waits.so");
+    host.run();
+    let (address, file) = (host.process().ready().http, host.folder().join("go"));
+    let ask = |query: &str| {
+        let target = format!("/plugins/waits/patient?{query}");
+        let mark = host.process().log_mark();
+        let answer = thread::spawn(move || http::Client::with_patience(address, PATIENCE).get(&target));
+        host.process().until_logged(mark, PATIENCE, |line| line.contains("a request waits"));
+        answer
+    };
+    let (good, _stuck) = (ask(file.to_str().unwrap()), ask("/nowhere"));
+    let _deaf = deaf(&host);
+    host.process().signal(Signal::TERM);
+    let told = Instant::now();
+    host.process().until_logged(0, PATIENCE, |line| line.contains("ending: no new connections"));
+    fs::write(&file, "").unwrap();
+    assert_eq!(host.await_end().code(), Some(0));
+    assert!(told.elapsed() <= Duration::from_secs(10), "{:?}", told.elapsed());
+    assert_eq!(good.join().expect("what was accepted is answered").status, 200);
+    assert!(!host.state().join("state.db-in-use").exists(), "the database was closed in order");
+}
+
+/// Row R4.
+#[test]
+fn sighup_reads_configuration_and_certificate_again_without_dropping_anybody() {
+    let mut host = Host::prepare();
+    host.drop_plugin(&artefacts().presence, "presence.so");
+    let file = host.folder().join("host.toml");
+    fs::write(&file, "log = 'info'\n").unwrap();
+    host.flag("--config", &file);
+    host.run();
+    let mut alice = host.new_user("alice");
+    let shown = |session: &mut Session| session.stream().connection().certificate().unwrap();
+    let old = shown(&mut alice);
+    let reload = |host: &Host, word: &str| {
+        let mark = host.process().log_mark();
+        host.process().signal(Signal::HUP);
+        host.process().until_logged(mark, PATIENCE, |line| line.contains(word))
+    };
+
+    // Without its files the host makes itself another certificate.
+    fs::remove_dir_all(host.state().join("tls")).unwrap();
+    fs::write(&file, "log = 'debug'\nfront_page_users = true\nplugin_memory = 100\nhttp = '127.0.0.1:1'\n").unwrap();
+    let told = reload(&host, "reloaded: ");
+    assert!(told.contains("front_page_users, log changed; plugin_memory changed too, which takes a restart"), "{told}");
+    let mark = host.process().log_mark();
+    let new = shown(&mut host.login("alice"));
+    assert_ne!(new, old);
+    host.process().until_logged(mark, PATIENCE, |line| line.contains("DEBUG"));
+    assert!(host.http().get("/").text().contains("alice@localhost"));
+
+    fs::write(&file, "log = 'info'\n\ncolour = 'red'\n").unwrap();
+    let told = reload(&host, "nothing is reloaded");
+    assert!(told.contains("host.toml: line 3") && told.contains("colour"), "{told}");
+    fs::write(&file, "[tls]\ncertificate = 'missing.pem'\nkey = 'missing.pem'\n").unwrap();
+    let told = reload(&host, "nothing is reloaded");
+    assert!(told.contains("missing.pem"), "{told}");
+    assert_eq!(shown(&mut host.login("alice")), new);
+    alice.settle().expect("the session goes on");
+}
+
+/// Row R4.
+#[test]
+fn a_pause_of_the_process_and_a_broken_pipe_drop_nobody() {
+    let host = Host::with_presence();
+    host.set("presence.visibility", "anyone");
+    let mut alice = host.new_user("alice");
+    alice.available("", "Here").unwrap();
+    host.process().signal(Signal::PIPE);
+    host.process().signal(Signal::STOP);
+    alice.send("<iq type='get' id='during' to='localhost'><ping xmlns='urn:xmpp:ping'/></iq>").unwrap();
+    // The pause itself.
+    thread::sleep(Duration::from_secs(3));
+    host.process().signal(Signal::CONT);
+    alice.expect(|stanza| stanza.attr("id") == Some("during")).expect("the session goes on");
+    assert_eq!(host.http().get("/plugins/presence/status?type=text&jid=alice@localhost").text(), "Here\n");
 }
 
 #[test]

@@ -66,6 +66,9 @@ rows! {
     p41_swaps_all_at_once "P41",
     p42_swaps_late_calls "P42",
     p43_swaps_budget "P43",
+    d1_data_kills "D1",
+    d9_data_backups "D9",
+    r3_data_terminations "R3",
 }
 
 /// What a plugin that has a fault does besides would hide it.

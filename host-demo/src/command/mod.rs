@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 the operation failed, 2 wrong usage or configuration.
 
 mod admin;
+mod backup;
 mod inspect;
 mod password;
 mod plugin;
@@ -35,6 +36,7 @@ Examples:
   cp presence.so plugins/                          deploys a plugin; overwrite upgrades, rm undeploys
   host-demo plugin list                            what is deployed, and why something is not
   host-demo setting set presence.visibility anyone
+  host-demo backup /var/backups/host-demo.db       while it runs or not
 
 Commands reach a running host through its state folder; without one they change the folder themselves.";
 
@@ -62,6 +64,11 @@ enum Command {
     /// See and change the settings of plugins
     #[command(subcommand)]
     Setting(setting::Setting),
+    /// Copy the database into a new file: accounts, rosters, waiting messages, settings; the server may run meanwhile
+    Backup {
+        /// The file, which must not be there yet
+        file: PathBuf,
+    },
     /// The administrator's console
     #[command(subcommand)]
     Admin(admin::Admin),
@@ -93,6 +100,7 @@ fn execute(state: Option<PathBuf>, command: Command) -> Result<(), Refusal> {
         Command::User(command) => user::run(&server, command),
         Command::Plugin(command) => plugin::run(&server, command),
         Command::Setting(command) => setting::run(&server, command),
+        Command::Backup { file } => backup::run(&server, &file),
         Command::Admin(command) => admin::run(&server, command),
         Command::Probe { file } => probe::run(&file),
     }

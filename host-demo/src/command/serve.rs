@@ -10,6 +10,7 @@ use crate::{
 
 /// Reads the configuration and runs the server until it is told to end.
 pub(super) fn run(flags: Flags, state: Option<PathBuf>) -> Result<(), Refusal> {
-    let config = Config::load(flags, state).map_err(|error| Refusal::usage(error.to_string()))?;
-    serve::run(&config)
+    let read = || Config::load(flags.clone(), state.clone());
+    let config = read().map_err(|error| Refusal::usage(error.to_string()))?;
+    serve::run(&config, &read)
 }

@@ -1,5 +1,6 @@
 //! What the host is told at its start: flags, then a TOML file, then defaults.
 
+mod reloading;
 mod vouching;
 
 use std::{
@@ -13,6 +14,7 @@ use jid::DomainPart;
 use log::LevelFilter;
 use serde::{Deserialize, Deserializer, de::Error};
 
+pub use self::reloading::Changes;
 use crate::plugin::deploy::{probation::DEFAULT_WINDOW, vouch::Vouching};
 
 /// How the host runs.

@@ -22,7 +22,7 @@ pub const WRITE_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a connection may be silent before the kernel asks whether the client is still there.
 pub const SILENCE: Duration = Duration::from_secs(60);
 /// How long requests may go on after the server was told to stop.
-pub const END_PATIENCE: Duration = Duration::from_secs(10);
+pub const END_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a client may take to close its side.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(2);
 

@@ -62,6 +62,15 @@ pub enum StoreError {
         /// What is wrong with it.
         detail: String,
     },
+    /// The log can't be emptied after a failure, because somebody reads it.
+    LogInUse(PathBuf),
+    /// A backup could not be made.
+    Backup {
+        /// The file that it should be in.
+        file: PathBuf,
+        /// Why not.
+        detail: String,
+    },
     /// The database failed: nothing of the request was kept.
     Database(Arc<rusqlite::Error>),
     /// The store was closed: the host is ending.
@@ -101,6 +110,10 @@ impl fmt::Display for StoreError {
             StoreError::UnknownAccount(user) => write!(f, "account {user}: not on this server"),
             StoreError::UnknownPlugin(id) => write!(f, "plugin {id}: not known here"),
             StoreError::Unreadable { row, detail } => write!(f, "state: {row}: unreadable: {detail}"),
+            StoreError::LogInUse(path) => {
+                write!(f, "state: {}: the log can't be emptied while it is read: nothing was changed", path.display())
+            }
+            StoreError::Backup { file, detail } => write!(f, "backup: {}: {detail}", file.display()),
             StoreError::Database(cause) => write!(f, "state: the database failed, nothing was changed: {cause}"),
             StoreError::Closed => f.write_str("state: the store is closed, the host is ending"),
         }
@@ -137,6 +150,12 @@ impl StoreError {
             cause.sqlite_error_code(),
             Some(DatabaseCorrupt | DiskFull | NotADatabase | OutOfMemory | ReadOnly | SystemIoFailure)
         )
+    }
+
+    /// Whether something was not written that the system may take for written from now on.
+    pub(super) fn is_of_writing(&self) -> bool {
+        let StoreError::Database(cause) = self else { return false };
+        cause.sqlite_error_code() == Some(rusqlite::ErrorCode::SystemIoFailure)
     }
 
     pub(super) fn unreadable(row: impl Into<String>, detail: impl fmt::Display) -> StoreError {

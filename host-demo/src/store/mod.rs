@@ -9,6 +9,7 @@
 
 mod about;
 mod accounts;
+mod backup;
 mod blocking;
 mod crashes;
 mod error;
@@ -28,6 +29,7 @@ use std::{path::Path, sync::Arc};
 pub use self::{
     about::PasswordHash,
     accounts::{Credentials, Keys},
+    backup::backup,
     blocking::{Blocklist, BlocklistChange},
     crashes::Crash,
     error::StoreError,

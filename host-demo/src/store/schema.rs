@@ -164,6 +164,12 @@ pub(super) fn reading(path: &Path) -> rusqlite::Result<Connection> {
     connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
 }
 
+/// Opens the database, whoever uses it, to be copied.
+pub(super) fn source(path: &Path) -> Result<Connection, StoreError> {
+    check_file(path, File::open(path).map_err(StoreError::folder(path))?)?;
+    reading(path).map_err(|cause| refused(path, cause))
+}
+
 /// Ends the use of the database: empties the log into it, drops the marker, and only then lets the engine remove the
 /// log. Killed or failing on the way, it leaves the log or a file that needs none.
 ///
@@ -233,7 +239,8 @@ fn create(path: &Path) -> Result<(), StoreError> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(StoreError::folder(folder))
 }
 
-fn check(path: &Path, db: &Connection) -> Result<(), StoreError> {
+/// Whether this is a sound database of a schema that is known here. `path` is what an error names.
+pub(super) fn check(path: &Path, db: &Connection) -> Result<(), StoreError> {
     let found = version(db).map_err(|cause| refused(path, cause))?;
     let known = STEPS.len() as i32;
     if found > known {

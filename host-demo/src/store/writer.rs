@@ -90,8 +90,16 @@ impl Writer {
     /// Starts the thread on an open connection.
     pub(super) fn start(path: PathBuf, db: Connection, memory: Arc<Memory>) -> std::io::Result<Writer> {
         let (messages, inbox) = mpsc::channel();
-        let writing =
-            Writing { path, db: Some(db), memory, inbox, status_due: None, to_empty_log: Vec::new(), closing: false };
+        let writing = Writing {
+            path,
+            db: Some(db),
+            memory,
+            inbox,
+            status_due: None,
+            is_unsynced: false,
+            to_empty_log: Vec::new(),
+            closing: false,
+        };
         let thread = thread::Builder::new().name("store-writer".into()).spawn(move || writing.run())?;
         Ok(Writer { messages, thread: Mutex::new(Some(thread)) })
     }
@@ -144,6 +152,8 @@ struct Writing {
     inbox: Receiver<Message>,
     /// When the waiting last statuses must be written, if any wait.
     status_due: Option<Instant>,
+    /// Whether a write failed, so that what the system holds of the log may not be what is on the disk.
+    is_unsynced: bool,
     /// Who waits for the log to be emptied.
     to_empty_log: Vec<oneshot::Sender<()>>,
     closing: bool,
@@ -221,6 +231,7 @@ impl Writing {
         if let Err(cause) = &outcome {
             log::error!("{cause}");
             self.db = None;
+            self.is_unsynced |= cause.is_of_writing();
             if self.memory.statuses.put_back(statuses) {
                 self.status_due = Some(Instant::now() + RETRY_DELAY);
             }
@@ -231,6 +242,12 @@ impl Writing {
     fn connected(&mut self) -> Result<&Connection, StoreError> {
         if self.db.is_none() {
             let db = schema::writing(&self.path)?;
+            // A disk that failed to write something once does not try it again, and says that all is well: what is committed
+            // must not stand behind that in the log.
+            if self.is_unsynced && !schema::empty_log(&db)? {
+                return Err(StoreError::LogInUse(self.path.clone()));
+            }
+            self.is_unsynced = false;
             self.memory.load(&db)?;
             log::warn!("state: {}: opened again after a failure", self.path.display());
             self.db = Some(db);

@@ -5,6 +5,7 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use jid::DomainPart;
 use rustix::net::sockopt;
 use tokio::{
@@ -34,9 +35,9 @@ pub struct Server {
     /// Where sessions live.
     pub hub: Arc<Hub>,
     /// Who users are.
-    pub authenticator: Authenticator,
-    /// How TLS is spoken.
-    pub tls: TlsAcceptor,
+    pub authenticator: Arc<Authenticator>,
+    /// How TLS is spoken with those who come now.
+    pub tls: ArcSwap<TlsAcceptor>,
     /// How long a client has for all that comes before the session.
     pub patience: Duration,
 }
@@ -49,7 +50,7 @@ pub async fn serve(socket: TcpStream, address: IpAddr, server: Arc<Server>, shut
     let deadline = Instant::now() + server.patience;
     let Some(socket) = secure(socket, &server, deadline, &shutdown).await else { return };
     // Boxed each: a connection that waits for TLS must not pay for the memory of a session, nor the other way round.
-    let handshake = Box::pin(server.tls.accept(socket));
+    let handshake = Box::pin(server.tls.load().accept(socket));
     let encrypted = tokio::select! {
         encrypted = timeout_at(deadline, handshake) => encrypted,
         () = is_down(shutdown.clone()) => return,

@@ -53,6 +53,7 @@ pub async fn run(listener: TcpListener, server: Arc<Server>, shutdown: impl Futu
 mod tests {
     use std::{path::Path, time::Instant};
 
+    use arc_swap::ArcSwap;
     use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
     use jid::{BareJid, DomainPart};
     use tempfile::TempDir;
@@ -108,8 +109,8 @@ mod tests {
         store.add_account(&BareJid::new("ann@localhost").unwrap(), &derive("secret").unwrap()).await.unwrap();
         let server = Server {
             hub: Hub::new(domain.clone(), store.clone(), Arc::new(Table::default())),
-            authenticator: Authenticator::open(domain.clone(), store, state.path(), false).unwrap(),
-            tls: tls::acceptor(state.path(), "localhost", None).unwrap(),
+            authenticator: Arc::new(Authenticator::open(domain.clone(), store, state.path(), false).unwrap()),
+            tls: ArcSwap::from_pointee(tls::acceptor(state.path(), "localhost", None).unwrap()),
             domain,
             patience,
         };

@@ -98,6 +98,11 @@ impl Host {
         self.manner.through = through.map(str::to_owned).to_vec();
     }
 
+    /// Has every run from now on started by a program that becomes the host.
+    pub(crate) fn through(&mut self, program: &[&str]) {
+        self.manner.through = program.iter().map(|word| (*word).to_owned()).collect();
+    }
+
     /// Whether this machine lets its users have [namespaces](Host::in_namespace).
     pub fn has_namespaces() -> bool {
         let arguments = ["--user", "--map-root-user", "--mount", "true"];
@@ -132,8 +137,14 @@ impl Host {
     /// Kills the process as a power cut would, and starts it again on the same folder.
     #[track_caller]
     pub fn crash_and_restart(&mut self) {
-        self.take_process().kill();
+        self.crash();
         self.run();
+    }
+
+    /// Kills the process as a power cut would.
+    #[track_caller]
+    pub fn crash(&mut self) {
+        self.take_process().kill();
     }
 
     /// Ends the process by SIGTERM and returns its exit code.

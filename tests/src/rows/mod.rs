@@ -1,4 +1,4 @@
-//! The rows P1 to P43 of the table of faults: what goes wrong with plugins and their files, and that it harms nobody.
+//! The rows of the table of faults: what goes wrong with plugins, their files, and what is stored, and that it harms nobody.
 //!
 //! # Layout
 //! A row is one function with two extents: a short one of a few seconds, run by the suite, and a long one, run by
@@ -19,10 +19,12 @@
 //! settings     what an upgrade that fails leaves of settings  P29
 //! restarts     kills, and what serves afterwards              P23, P24
 //! folder       what happens to the folder and the disk        P27, P37, P38
+//! data         what was acknowledged                          D1, D9, R3
 //! ```
 
 mod bad_plugins;
 mod damaged;
+mod data;
 mod entries;
 mod folder;
 mod misfits;
@@ -124,6 +126,9 @@ pub const ROWS: &[Row] = &[
     Row { number: "P41", fault: "files, commands and deletions at once", try_out: swaps::all_at_once },
     Row { number: "P42", fault: "calls after the stop", try_out: swaps::late_calls },
     Row { number: "P43", fault: "thread keys and mappings run out", try_out: swaps::budget },
+    Row { number: "D1", fault: "kills under writers", try_out: data::kills },
+    Row { number: "D9", fault: "backups under a writer", try_out: data::backups },
+    Row { number: "R3", fault: "SIGTERM under load", try_out: data::terminations },
 ];
 
 /// The row of this number.

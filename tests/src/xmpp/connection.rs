@@ -54,6 +54,12 @@ impl Connection {
         Ok(Connection { transport: Transport::Tls(Box::new(stream)), reader: StreamReader::default() })
     }
 
+    /// The certificate that the server showed, in DER form; `None` before TLS.
+    pub fn certificate(&self) -> Option<Vec<u8>> {
+        let Transport::Tls(stream) = &self.transport else { return None };
+        stream.conn.peer_certificates()?.first().map(|certificate| certificate.to_vec())
+    }
+
     /// Sends bytes as they are.
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> Result<()> {
         let writer: &mut dyn Write = match &mut self.transport {

@@ -104,6 +104,11 @@ impl Authenticator {
         })
     }
 
+    /// Forgets what is remembered of a user whose account is gone.
+    pub fn forget(&self, user: &BareJid) {
+        self.throttle.forget(user.as_str());
+    }
+
     /// Runs the negotiation on a stream that TLS protects, up to the `<success/>`. `exporter` is the channel binding
     /// data of the connection. The JID comes from the verified name and nothing else.
     pub async fn authenticate<T: Transport>(

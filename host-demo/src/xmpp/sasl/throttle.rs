@@ -63,6 +63,11 @@ impl Throttle {
         self.failures.lock().remove(pair);
     }
 
+    /// Forgets all failures for an account that is gone.
+    pub fn forget(&self, account: &str) {
+        self.failures.lock().retain(|pair, _| *pair.account != *account);
+    }
+
     fn is_exhausted_at(&self, pair: &Pair, now: Instant) -> bool {
         self.failures.lock().get(pair).is_some_and(|failures| failures.in_force(now) && failures.count >= FAILURES)
     }
