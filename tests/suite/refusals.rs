@@ -65,3 +65,12 @@ fn a_good_file_replaced_by_a_pipe_goes_on_serving() {
     assert_eq!(refused.text("state"), "active", "{refused:?}");
     still_serves(&host);
 }
+
+/// Else it would take the host down when it is replaced.
+#[test]
+fn a_plugin_that_dies_of_its_replacement_does_so_in_its_trial() {
+    let host = host_with_hello();
+    host.drop_plugin(artefacts().fixture("aborts_when_drained"), "hello.so");
+    host.until_refused("hello.so", "SIGABRT");
+    still_serves(&host);
+}

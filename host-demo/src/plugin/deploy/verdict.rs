@@ -16,7 +16,7 @@ use crate::plugin::{context::Hold, generation::Loaded, services::Nobody, shown};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// Loaded, started and stopped.
+    /// Loaded, started, drained and stopped.
     Good {
         /// The full patterns of its routes.
         routes: Vec<String>,
@@ -50,6 +50,9 @@ fn try_out(staged: &Path) -> Result<Vec<String>, Refusal> {
     let manifest = check::manifest(&bytes)?;
     let generation = Loaded::open(staged, manifest, 0, Nobody::new(data_folder(staged)))?.start(&Hold::default())?;
     let routes = generation.routes().iter().map(|route| route.pattern().to_owned()).collect();
+    // Called by this host of itself, in any case: what takes it down had better do so here.
+    generation.memory();
+    generation.drain();
     generation.stop();
     Ok(routes)
 }
