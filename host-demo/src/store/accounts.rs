@@ -6,7 +6,7 @@ use jid::BareJid;
 use rusqlite::{Connection, ErrorCode, OptionalExtension};
 use serde::{Deserialize, Serialize};
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, roster};
 
 /// What the server keeps of a password.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,7 +113,7 @@ impl Store {
             memory.accounts.pin().remove(published.as_str());
             memory.blocklists.pin().remove(published.as_str());
             memory.waiting.pin().remove(published.as_str());
-            memory.statuses.forget(published.as_str());
+            memory.goodbyes.forget(published.as_str());
             memory.rosters.forget(owners.iter().chain([&published]));
         });
         let owners = removal.await?;
@@ -183,9 +183,12 @@ fn forget_contact(db: &Connection, contact: &BareJid) -> Result<Vec<BareJid>, St
         owners.push(parse("roster_items", &owner?)?);
     }
     db.execute("DELETE FROM roster_items WHERE contact = ?1 AND NOT listed", [contact.as_str()])?;
-    db.execute(
-        "UPDATE roster_items SET sub_to = 0, sub_from = 0, ask = 0, approved = 0, request = NULL WHERE contact = ?1",
-        [contact.as_str()],
+    let mut part = db.prepare_cached(
+        "UPDATE roster_items SET sub_to = 0, sub_from = 0, ask = 0, approved = 0, request = NULL, version = ?3
+         WHERE user = ?1 AND contact = ?2",
     )?;
+    for owner in &owners {
+        part.execute((owner.as_str(), contact.as_str(), roster::next_version(db, owner.as_str(), false)?))?;
+    }
     Ok(owners)
 }

@@ -16,7 +16,7 @@ use super::{
     offline,
     roster::{Roster, RosterChange},
     settings::{self, Settings},
-    status::Statuses,
+    status::Goodbyes,
 };
 
 /// The part of the database that is needed faster than a disk can answer.
@@ -32,8 +32,8 @@ pub(super) struct Memory {
     pub(super) rosters: Rosters,
     /// All settings and what plugins declared about them.
     pub(super) settings: ArcSwap<Settings>,
-    /// The last statuses that wait to be written.
-    pub(super) statuses: Statuses,
+    /// The goodbyes that wait to be written.
+    pub(super) goodbyes: Goodbyes,
     /// Why the last commit failed, if it did.
     pub(super) trouble: Mutex<Option<String>>,
 }
@@ -97,13 +97,13 @@ impl Rosters {
     }
 
     /// Replaces the rosters that are here by changed ones.
-    pub(super) fn publish(&self, changes: &[RosterChange]) {
+    pub(super) fn publish(&self, changes: &[RosterChange], versions: &[i64]) {
         self.correct(|rosters| {
-            for change in changes {
+            for (change, version) in changes.iter().zip(versions) {
                 let rosters = rosters.pin();
                 if let Some(old) = rosters.get(change.user.as_str()) {
                     let mut new = Roster::clone(old);
-                    change.apply(&mut new);
+                    change.apply(&mut new, *version);
                     rosters.insert(change.user.as_str().into(), Arc::new(new));
                 }
             }
@@ -137,20 +137,21 @@ mod tests {
 
     fn bob_added() -> RosterChange {
         let jid = |text: &str| BareJid::new(text).unwrap();
-        RosterChange { user: jid("ann@x"), contact: jid("bob@x"), item: Some(Item { from: true, ..Item::default() }) }
+        let item = Some(Item { from: true, ..Item::default() });
+        RosterChange { user: jid("ann@x"), contact: jid("bob@x"), item, seen: false }
     }
 
     #[test]
     fn a_reader_overtaken_by_a_commit_does_not_keep_what_it_read() {
         let rosters = Rosters::default();
         let late = rosters.of("ann@x", || {
-            rosters.publish(&[bob_added()]);
+            rosters.publish(&[bob_added()], &[0]);
             Ok(Roster::default())
         });
         assert!(late.unwrap().items.is_empty());
         let now = rosters.of("ann@x", || {
             let mut roster = Roster::default();
-            bob_added().apply(&mut roster);
+            bob_added().apply(&mut roster, 0);
             Ok(roster)
         });
         assert_eq!(now.unwrap().items.len(), 1);
@@ -160,7 +161,7 @@ mod tests {
     fn a_publication_changes_the_roster_that_is_here() {
         let rosters = Rosters::default();
         rosters.of("ann@x", || Ok(Roster::default())).unwrap();
-        rosters.publish(&[bob_added()]);
+        rosters.publish(&[bob_added()], &[0]);
         let roster = rosters.of("ann@x", || panic!("it is here")).unwrap();
         assert!(roster.items[&bob_added().contact].from);
     }

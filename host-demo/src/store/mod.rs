@@ -38,6 +38,7 @@ pub use self::{
     plugins::{PluginRecord, Quarantined},
     roster::RosterChange,
     settings::{PluginSettings, SettingKind, SettingSchema, Settings, SettingsChange},
+    status::Goodbye,
 };
 use self::{memory::Memory, readers::Readers, writer::Writer};
 

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use jid::BareJid;
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::{Connection, ErrorCode, OptionalExtension};
 
 use super::{Store, StoreError, accounts};
 
@@ -12,6 +12,10 @@ use super::{Store, StoreError, accounts};
 pub struct Roster {
     /// The contacts, with those only known by a pending request.
     pub items: BTreeMap<BareJid, Item>,
+    /// The version (RFC 6121 section 2.6): it grows with each change that the user sees. 0: none was made yet.
+    pub version: i64,
+    /// Who knows an older version than this gets the whole roster: since then a contact was removed, or the roster begun.
+    pub whole_before: i64,
 }
 
 /// What a user keeps about one contact.
@@ -33,6 +37,8 @@ pub struct Item {
     pub request: Option<String>,
     /// Whether the user sees the contact: `false` for one known only by its pending request or a pre-approval.
     pub listed: bool,
+    /// The version of the roster since which the user sees the item as it is.
+    pub version: i64,
 }
 
 /// One item of one roster, set or removed.
@@ -44,15 +50,31 @@ pub struct RosterChange {
     pub contact: BareJid,
     /// The item from now on; `None` removes it.
     pub item: Option<Item>,
+    /// Whether the user sees the change, so that the roster gets a new version.
+    pub seen: bool,
 }
 
 impl RosterChange {
-    /// Makes this change.
-    pub(super) fn apply(&self, roster: &mut Roster) {
+    /// Makes this change, with which the roster got this version.
+    pub(super) fn apply(&self, roster: &mut Roster, version: i64) {
         match &self.item {
-            Some(item) => roster.items.insert(self.contact.clone(), item.clone()),
+            Some(item) => {
+                let version = if self.seen { version } else { item.version };
+                roster.items.insert(self.contact.clone(), Item { version, ..item.clone() })
+            }
             None => roster.items.remove(&self.contact),
         };
+        if self.seen {
+            if self.removes() || roster.version == 0 {
+                roster.whole_before = version;
+            }
+            roster.version = version;
+        }
+    }
+
+    /// Whether the user does not see the contact any more.
+    fn removes(&self) -> bool {
+        !self.item.as_ref().is_some_and(|item| item.listed)
     }
 }
 
@@ -78,26 +100,31 @@ impl Store {
     }
 
     /// Makes these changes in one transaction, in order: all or none. Durable and visible to [`Store::roster`] when it
-    /// returns.
+    /// returns the version that the roster got with each; that and the one below it were not given to any other change.
     ///
     /// # Errors
     /// [`StoreError::UnknownAccount`] where a roster's owner has no account, or the database failed.
-    pub async fn change_rosters(&self, changes: Vec<RosterChange>) -> Result<(), StoreError> {
+    pub async fn change_rosters(&self, changes: Vec<RosterChange>) -> Result<Vec<i64>, StoreError> {
         let work = move |db: &Connection| {
-            changes.iter().try_for_each(|change| write(db, change))?;
-            Ok(changes)
+            let versions = changes.iter().map(|change| write(db, change)).collect::<Result<Vec<_>, _>>()?;
+            Ok((changes, versions))
         };
-        self.inner.writer.change(work, |memory, changes| memory.rosters.publish(changes)).await.map(drop)
+        let made =
+            self.inner.writer.change(work, |memory, (changes, versions)| memory.rosters.publish(changes, versions));
+        made.await.map(|(_, versions)| versions)
     }
 }
 
 fn read(db: &Connection, user: &str) -> Result<Roster, StoreError> {
     let mut query = db.prepare_cached(
-        "SELECT contact, name, group_names, sub_to, sub_from, ask, approved, request, listed
+        "SELECT contact, name, group_names, sub_to, sub_from, ask, approved, request, listed, version
          FROM roster_items WHERE user = ?1",
     )?;
     let mut rows = query.query([user])?;
     let mut roster = Roster::default();
+    let mut versions = db.prepare_cached("SELECT version, whole_before FROM roster_versions WHERE user = ?1")?;
+    let found = versions.query_row([user], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+    (roster.version, roster.whole_before) = found.unwrap_or_default();
     while let Some(row) = rows.next()? {
         let contact: String = row.get(0)?;
         let groups = serde_json::from_str(&row.get::<_, String>(2)?)
@@ -111,22 +138,26 @@ fn read(db: &Connection, user: &str) -> Result<Roster, StoreError> {
             approved: row.get(6)?,
             request: row.get(7)?,
             listed: row.get(8)?,
+            version: row.get(9)?,
         };
         roster.items.insert(accounts::parse("roster_items", &contact)?, item);
     }
     Ok(roster)
 }
 
-fn write(db: &Connection, change: &RosterChange) -> Result<(), StoreError> {
+/// Makes a change and returns the roster's new version, or that of an item that the user sees no change of.
+fn write(db: &Connection, change: &RosterChange) -> Result<i64, StoreError> {
     let (user, contact) = (change.user.as_str(), change.contact.as_str());
+    let unchanged = change.item.as_ref().map_or(0, |item| item.version);
+    let version = if change.seen { next_version(db, user, change.removes())? } else { unchanged };
     let Some(item) = &change.item else {
         db.prepare_cached("DELETE FROM roster_items WHERE user = ?1 AND contact = ?2")?.execute([user, contact])?;
-        return Ok(());
+        return Ok(version);
     };
     let mut insert = db.prepare_cached(
         "INSERT OR REPLACE INTO roster_items
-         (user, contact, name, group_names, sub_to, sub_from, ask, approved, request, listed)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+         (user, contact, name, group_names, sub_to, sub_from, ask, approved, request, listed, version)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
     )?;
     let groups = serde_json::json!(item.groups).to_string();
     let outcome = insert.execute((
@@ -140,13 +171,28 @@ fn write(db: &Connection, change: &RosterChange) -> Result<(), StoreError> {
         item.approved,
         &item.request,
         item.listed,
+        version,
     ));
-    match outcome {
-        Ok(_) => Ok(()),
-        // The one constraint that a well-typed item can break: its owner has no account.
-        Err(cause) if cause.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) => {
-            Err(StoreError::UnknownAccount(user.into()))
-        }
-        Err(cause) => Err(cause.into()),
+    outcome.map(|_| version).map_err(|cause| of_no_account(user, cause))
+}
+
+/// Gives a roster a new version, which no roster of an earlier account of that name had: it is at least the time in
+/// milliseconds. The number below it is left out, for whoever is told of a change in two steps.
+pub(super) fn next_version(db: &Connection, user: &str, removes: bool) -> Result<i64, StoreError> {
+    let mut next = db.prepare_cached(
+        "INSERT INTO roster_versions (user, version, whole_before) VALUES (?1, ?2, ?2)
+         ON CONFLICT (user) DO UPDATE SET
+             version = max(version + 2, ?2), whole_before = iif(?3, max(version + 2, ?2), whole_before)
+         RETURNING version",
+    )?;
+    let now = jiff::Timestamp::now().as_millisecond();
+    next.query_row((user, now, removes), |row| row.get(0)).map_err(|cause| of_no_account(user, cause))
+}
+
+/// The one constraint that a well-typed item can break: its owner has no account.
+fn of_no_account(user: &str, cause: rusqlite::Error) -> StoreError {
+    match cause.sqlite_error_code() {
+        Some(ErrorCode::ConstraintViolation) => StoreError::UnknownAccount(user.into()),
+        _ => cause.into(),
     }
 }

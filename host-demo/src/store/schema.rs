@@ -21,7 +21,7 @@ const APPLICATION_ID: i32 = 0x6864_7072;
 
 /// What takes the schema from one version to the next; its number is the count of the steps taken. Steps that were
 /// released never change: a change of the schema is a new step.
-const STEPS: [&str; 5] = [
+const STEPS: [&str; 6] = [
     "
     CREATE TABLE about (
         name TEXT PRIMARY KEY,
@@ -111,6 +111,17 @@ const STEPS: [&str; 5] = [
         stanza BLOB NOT NULL
     ) STRICT;
     CREATE INDEX offline_messages_by_user ON offline_messages (user);
+",
+    // The whole of the last unavailable stanza, with its time in milliseconds; and the versions of rosters.
+    "
+    ALTER TABLE last_statuses ADD COLUMN stanza TEXT;
+    ALTER TABLE last_statuses ADD COLUMN at INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE roster_items ADD COLUMN version INTEGER NOT NULL DEFAULT 0;
+    CREATE TABLE roster_versions (
+        user TEXT PRIMARY KEY REFERENCES accounts ON DELETE CASCADE,
+        version INTEGER NOT NULL,
+        whole_before INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
 ",
 ];
 

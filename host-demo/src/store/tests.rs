@@ -22,8 +22,12 @@ fn credentials(seed: u8) -> Credentials {
     Credentials { scram_sha_1: keys(20), scram_sha_256: keys(32) }
 }
 
+fn goodbye(status: &str) -> Goodbye {
+    Goodbye { status: Some(status.into()), stanza: format!("<presence>{status}</presence>"), at: 7 }
+}
+
 fn change(user: &str, contact: &str, item: Item) -> RosterChange {
-    RosterChange { user: jid(user), contact: jid(contact), item: Some(item) }
+    RosterChange { user: jid(user), contact: jid(contact), item: Some(item), seen: false }
 }
 
 fn both() -> Item {
@@ -59,7 +63,7 @@ async fn everything_is_there_after_a_clean_end() {
     let item = Item { name: Some("Bob".into()), groups: vec!["a".into(), "b \"c\"".into()], ..both() };
     store.change_rosters(vec![change("ann@x", "bob@x", item.clone())]).await.unwrap();
     store.change_blocklist(&jid("ann@x"), block(&["eve@x/phone", "y"])).await.unwrap();
-    store.record_last_status(&jid("ann@x"), Some("gone"));
+    store.record_goodbye(&jid("ann@x"), Some(goodbye("gone")));
     store.set_setting("presence.visibility", "anyone").await.unwrap();
     store.claim_domain("x").await.unwrap();
     let record =
@@ -95,15 +99,53 @@ async fn what_was_acknowledged_survives_a_kill() {
 async fn a_last_status_is_on_the_disk_within_a_second() {
     let folder = tempfile::tempdir().unwrap();
     let store = with_users(folder.path(), &["ann@x"]).await;
-    store.record_last_status(&jid("ann@x"), Some("lunch"));
+    store.record_goodbye(&jid("ann@x"), Some(goodbye("lunch")));
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(1);
     while store.last_statuses().unwrap().is_empty() {
         assert!(std::time::Instant::now() < deadline, "not written in time");
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
-    store.record_last_status(&jid("ann@x"), None);
+    store.record_goodbye(&jid("ann@x"), None);
     store.claim_domain("x").await.unwrap();
     assert_eq!(store.last_statuses().unwrap(), [], "it travels with the next commit");
+}
+
+#[tokio::test]
+async fn a_goodbye_is_known_before_and_after_it_is_on_the_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = with_users(folder.path(), &["ann@x", "bob@x"]).await;
+    let (ann, bob) = (jid("ann@x"), jid("bob@x"));
+    let silent = Goodbye { status: None, ..goodbye("") };
+    store.record_goodbye(&ann, Some(goodbye("lunch")));
+    store.record_goodbye(&bob, Some(silent.clone()));
+    for _ in 0..2 {
+        assert_eq!(store.goodbyes(&[&ann, &bob]).unwrap(), [goodbye("lunch"), silent.clone()]);
+        store.claim_domain("x").await.unwrap();
+    }
+    assert_eq!(store.last_statuses().unwrap().len(), 1, "a goodbye without words is no status");
+    store.record_goodbye(&ann, None);
+    assert_eq!(store.goodbyes(&[&ann]).unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_roster_has_a_new_version_with_each_change_that_is_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = with_users(folder.path(), &["ann@x"]).await;
+    let seen = |contact: &str, item| RosterChange { item, seen: true, ..change("ann@x", contact, both()) };
+    let roster = || store.roster_of("ann@x").unwrap();
+    assert_eq!((roster().version, roster().whole_before), (0, 0));
+
+    let first = store.change_rosters(vec![seen("bob@x", Some(both())), seen("eve@x", Some(both()))]).await.unwrap();
+    assert!(first[0] > 0 && first[1] > first[0] + 1);
+    assert_eq!((roster().version, roster().whole_before), (first[1], first[0]));
+    assert_eq!(store.change_rosters(vec![change("ann@x", "bob@x", both())]).await.unwrap(), [0]);
+    assert_eq!(roster().version, first[1]);
+
+    let last = store.change_rosters(vec![seen("eve@x", None)]).await.unwrap();
+    assert_eq!((roster().version, roster().whole_before), (last[0], last[0]));
+    let in_memory = roster();
+    drop(store);
+    assert_eq!(Store::open(folder.path()).unwrap().roster_of("ann@x").unwrap(), in_memory);
 }
 
 #[tokio::test]
@@ -183,13 +225,14 @@ async fn a_removed_account_leaves_no_subscription_behind() {
         .await
         .unwrap();
     store.roster_of("bob@x").unwrap();
-    store.record_last_status(&jid("ann@x"), Some("bye"));
+    store.record_goodbye(&jid("ann@x"), Some(goodbye("bye")));
 
     assert_eq!(store.remove_account(&jid("ann@x")).await.unwrap(), [jid("bob@x"), jid("eve@x")]);
     assert!(!store.account_exists("ann@x"));
     let bobs = store.roster_of("bob@x").unwrap();
-    let left = Item { name: Some("Ann".into()), listed: true, ..Item::default() };
+    let left = Item { name: Some("Ann".into()), listed: true, version: bobs.version, ..Item::default() };
     assert_eq!(bobs.items[&jid("ann@x")], left);
+    assert!(bobs.version > 0, "the owner has to be told");
     assert!(store.roster_of("eve@x").unwrap().items.is_empty());
     store.add_account(&jid("ann@x"), &credentials(2)).await.unwrap();
     assert!(store.roster_of("ann@x").unwrap().items.is_empty());
@@ -259,7 +302,7 @@ async fn of_a_removed_account_no_byte_stays_on_the_disk() {
     let (ann, zoe) = (jid("ann@x"), jid("zoe.quaint@x"));
     store.change_rosters(vec![change("zoe.quaint@x", "ann@x", both())]).await.unwrap();
     store.change_blocklist(&zoe, block(&["bob@x"])).await.unwrap();
-    store.record_last_status(&zoe, Some("off to the zoe.quaint show"));
+    store.record_goodbye(&zoe, Some(goodbye("off to the zoe.quaint show")));
     for _ in 0..100 {
         let message = "<message to='zoe.quaint@x'><body>for zoe.quaint alone</body></message>";
         store.store_offline_message(&zoe, message.into()).await.unwrap();
@@ -357,7 +400,7 @@ fn a_file_that_is_not_ours_is_refused() {
 #[test]
 fn a_newer_schema_is_refused() {
     let newer = |path: &Path| Connection::open(path).unwrap().pragma_update(None, "user_version", 99).unwrap();
-    assert!(matches!(refused(newer), StoreError::Newer { found: 99, known: 5, .. }));
+    assert!(matches!(refused(newer), StoreError::Newer { found: 99, known: 6, .. }));
 }
 
 #[tokio::test]
@@ -365,15 +408,26 @@ async fn the_first_schema_is_upgraded_with_what_it_holds() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path()).unwrap();
     store.set_setting_schemas("lamp", 7, Vec::new()).await.unwrap();
+    store.add_account(&jid("ann@x"), &credentials(1)).await.unwrap();
+    store.change_rosters(vec![change("ann@x", "bob@x", both())]).await.unwrap();
+    store.record_goodbye(&jid("ann@x"), Some(goodbye("lunch")));
     store.close();
     let first = "ALTER TABLE setting_schemas DROP COLUMN version;
                  ALTER TABLE setting_schemas DROP COLUMN before;
                  DROP TABLE last_versions;
                  DROP TABLE crashes;
                  DROP TABLE offline_messages;
+                 DROP TABLE roster_versions;
+                 ALTER TABLE roster_items DROP COLUMN version;
+                 ALTER TABLE last_statuses DROP COLUMN stanza;
+                 ALTER TABLE last_statuses DROP COLUMN at;
                  PRAGMA user_version = 1";
     Connection::open(schema::path(folder.path())).unwrap().execute_batch(first).unwrap();
-    let settings = Store::open(folder.path()).unwrap().settings();
+    let store = Store::open(folder.path()).unwrap();
+    assert_eq!(store.last_statuses().unwrap(), [("ann@x".into(), "lunch".into())]);
+    assert_eq!(store.goodbyes(&[&jid("ann@x")]).unwrap(), []);
+    assert_eq!(store.roster_of("ann@x").unwrap().items[&jid("bob@x")], both());
+    let settings = store.settings();
     assert_eq!((settings.versions["lamp"], settings.before.get("lamp")), (1, None));
 }
 

@@ -225,16 +225,18 @@ impl Writing {
             return Ok(());
         }
         self.status_due = None;
-        let statuses = self.memory.statuses.take();
+        let statuses = self.memory.goodbyes.take();
         let outcome = self.connected().and_then(|db| transaction(db, &statuses, jobs));
         *self.memory.trouble.lock() = outcome.as_ref().err().map(ToString::to_string);
         if let Err(cause) = &outcome {
             log::error!("{cause}");
             self.db = None;
             self.is_unsynced |= cause.is_of_writing();
-            if self.memory.statuses.put_back(statuses) {
+            if self.memory.goodbyes.put_back() {
                 self.status_due = Some(Instant::now() + RETRY_DELAY);
             }
+        } else {
+            self.memory.goodbyes.written();
         }
         outcome
     }

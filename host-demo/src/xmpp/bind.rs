@@ -55,11 +55,11 @@ pub async fn bind<T: Transport>(stream: &mut Stream<T>, hub: &Arc<Hub>, identity
 }
 
 /// The stream features of a user: binding; the session that old clients establish (RFC 3921 section 3); pre-approval
-/// (RFC 6121 section 3.4); the size of a stanza (XEP-0478).
+/// (RFC 6121 section 3.4); versions of the roster (section 2.6); the size of a stanza (XEP-0478).
 fn features() -> String {
     format!(
         "<bind xmlns='{NAMESPACE}'/><session xmlns='urn:ietf:params:xml:ns:xmpp-session'><optional/></session>\
-         <sub xmlns='urn:xmpp:features:pre-approval'/>\
+         <sub xmlns='urn:xmpp:features:pre-approval'/><ver xmlns='urn:xmpp:features:rosterver'/>\
          <limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>{}</max-bytes></limits>",
         Limits::SESSION.bytes
     )

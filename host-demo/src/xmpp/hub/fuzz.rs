@@ -108,6 +108,7 @@ impl Server {
                 user: user.clone(),
                 contact: contact.clone(),
                 item: Some(item.clone()),
+                seen: true,
             };
             store.change_rosters(vec![change(&ann, &bob), change(&bob, &ann)]).await.expect("a roster can be changed");
         });

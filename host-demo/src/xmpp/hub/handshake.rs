@@ -3,7 +3,7 @@
 //!
 //! A [`Draft`] collects what a stanza does to rosters and whom it is told to. Nothing leaves before it is committed.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use jid::BareJid;
 use minidom::Element;
@@ -57,6 +57,9 @@ impl Hub {
         if contact == user {
             return Err(Condition::NotAllowed);
         }
+        if request == Request::Subscribe && !self.requests.admit(user, Instant::now()) {
+            return Err(Condition::TooOften);
+        }
         let mut stanza = stanza.clone();
         set(&mut stanza, "from", user.as_str());
         set(&mut stanza, "to", contact.as_str());
@@ -66,9 +69,13 @@ impl Hub {
         draft.commit().await
     }
 
-    fn deliver(&self, delivery: Delivery) {
+    /// `versions` are those of the rosters after the change.
+    fn deliver(&self, delivery: Delivery, versions: &mut Versions) {
         match delivery {
-            Delivery::Push { owner, contact, item } => self.push(&owner, &contact, item.as_ref()),
+            Delivery::Push { owner, contact, item } => {
+                let version = versions.of_push(&owner, &contact);
+                self.push(&owner, &contact, item.as_ref(), version);
+            }
             Delivery::Request { to, stanza } => send_all(&self.registry.available(&to), &stanza),
             Delivery::News { to, stanza } => send_all(&self.registry.interested(&to), &stanza),
             Delivery::Show { of, to } => self.show_presence(&of, &to),
@@ -202,17 +209,52 @@ impl<'a> Draft<'a> {
 
     /// Makes the change durable, then sends what it leads to. If it can't be stored nothing is changed or sent.
     pub async fn commit(self) -> Result<(), Condition> {
+        let mut versions = Versions::of(&self.deliveries);
         if !self.items.is_empty() {
             let changes = self.items.into_iter().map(|((user, contact), item)| {
+                let seen = versions.0.contains_key(&(user.clone(), contact.clone()));
                 let item = (item != Item::default()).then_some(item);
-                RosterChange { user, contact, item }
+                RosterChange { user, contact, item, seen }
             });
-            self.hub.store.change_rosters(changes.collect()).await?;
+            let changes: Vec<_> = changes.collect();
+            let made = self.hub.store.change_rosters(changes.clone()).await?;
+            versions.set(&changes, &made);
         }
         for delivery in self.deliveries {
-            self.hub.deliver(delivery);
+            self.hub.deliver(delivery, &mut versions);
         }
         Ok(())
+    }
+}
+
+/// Of each item that is pushed, the pushes that are left and the version after the last of them.
+struct Versions(BTreeMap<(BareJid, BareJid), (i64, i64)>);
+
+impl Versions {
+    fn of(deliveries: &[Delivery]) -> Versions {
+        let mut versions = BTreeMap::new();
+        for delivery in deliveries {
+            if let Delivery::Push { owner, contact, .. } = delivery {
+                versions.entry((owner.clone(), contact.clone())).or_insert((0, 0)).0 += 1;
+            }
+        }
+        Versions(versions)
+    }
+
+    fn set(&mut self, changes: &[RosterChange], made: &[i64]) {
+        for (change, version) in changes.iter().zip(made) {
+            if let Some(entry) = self.0.get_mut(&(change.user.clone(), change.contact.clone())) {
+                entry.1 = *version;
+            }
+        }
+    }
+
+    /// The version of the next push of an item. Only the last one has that of the roster: who misses it asks again. A push
+    /// before it has the number below, which the store leaves out.
+    fn of_push(&mut self, owner: &BareJid, contact: &BareJid) -> i64 {
+        let Some((left, version)) = self.0.get_mut(&(owner.clone(), contact.clone())) else { return 0 };
+        *left -= 1;
+        if *left > 0 { *version - 1 } else { *version }
     }
 }
 

@@ -62,7 +62,7 @@ impl Hub {
         let payload = request.payload;
         match (request.is_set, payload.name(), payload.ns().as_str()) {
             (false, "query", ns::ROSTER) => {
-                self.roster_get(from, request.stanza).await?;
+                self.roster_get(from, request.stanza, payload).await?;
                 Ok(None)
             }
             (true, "query", ns::ROSTER) => {

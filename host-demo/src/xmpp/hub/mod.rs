@@ -28,6 +28,7 @@ mod message;
 mod offline;
 mod presence;
 mod registry;
+mod requests;
 mod roster;
 mod session;
 mod stanza;
@@ -48,6 +49,7 @@ use self::{
     locks::Locks,
     offline::HandOuts,
     registry::{ConnectedResource, Registry},
+    requests::Requests,
     stanza::Condition,
 };
 use crate::{
@@ -67,6 +69,7 @@ pub struct Hub {
     registry: Registry,
     locks: Locks,
     hand_outs: HandOuts,
+    requests: Requests,
     pushes: AtomicU64,
 }
 
@@ -89,6 +92,7 @@ impl Hub {
             registry: Registry::default(),
             locks: Locks::default(),
             hand_outs: HandOuts::default(),
+            requests: Requests::default(),
             pushes: AtomicU64::new(0),
         })
     }

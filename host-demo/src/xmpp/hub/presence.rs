@@ -13,7 +13,10 @@ use super::{
     stanza::{Condition, Stanza, element, ns, serialise, serialise_to},
     subscription::Request,
 };
-use crate::{presence::Resource, store::roster::Roster};
+use crate::{
+    presence::Resource,
+    store::{Goodbye, roster::Roster},
+};
 
 /// The largest presence stanza that is kept or sent to others. What a client says of itself is small; whatever is large
 /// here would be multiplied by the contacts of the user and by their logins.
@@ -168,11 +171,17 @@ impl Hub {
             self.show(other, newcomer);
         }
         let roster = self.known_roster(newcomer.user());
+        let mut absent = Vec::new();
         for (contact, _) in roster.items.iter().filter(|(_, item)| item.to) {
-            for resource in self.registry.available(contact) {
+            let resources = self.registry.available(contact);
+            if resources.is_empty() && !self.are_parted(newcomer.jid(), contact) {
+                absent.push(contact);
+            }
+            for resource in resources {
                 self.show(&resource, newcomer);
             }
         }
+        self.show_goodbyes(&absent, newcomer);
         for (contact, item) in &roster.items {
             if let Some(request) = item.request.clone().filter(|_| !self.are_parted(newcomer.user(), contact)) {
                 newcomer.post(request.into());
@@ -193,12 +202,30 @@ impl Hub {
             return Ok(());
         }
         let mut resources = self.registry.available(&contact);
+        if resources.is_empty() && to.is_bare() && self.show_goodbyes(&[&contact], from) {
+            return Ok(());
+        }
         resources.retain(|resource| to.is_bare() || *resource.jid() == *to);
         if resources.is_empty() {
             from.post(serialise_to(&unavailable(to), from.jid()));
         }
         resources.iter().for_each(|resource| self.show(resource, from));
         Ok(())
+    }
+
+    /// Shows how contacts left who are not there, and when (section 4.3.2, XEP-0203). `false`: of none it is known.
+    fn show_goodbyes(&self, contacts: &[&BareJid], to: &ConnectedResource) -> bool {
+        let goodbyes = self.store.goodbyes(contacts).unwrap_or_else(|cause| {
+            log::error!("{} is not told how contacts left: {cause}", to.user());
+            Vec::new()
+        });
+        for Goodbye { stanza, at, .. } in &goodbyes {
+            let Ok(mut stanza) = stanza.parse::<Element>() else { continue };
+            let at = format!("{:.3}", jiff::Timestamp::from_millisecond(*at).unwrap_or_default());
+            stanza.append_child(element("delay", ns::DELAY, [("from", self.domain.as_str()), ("stamp", &at)]));
+            to.post(serialise_to(&stanza, to.jid()));
+        }
+        !goodbyes.is_empty()
     }
 
     /// Directed presence (section 4.6).
@@ -229,11 +256,11 @@ impl Hub {
             show: availability.show,
             priority: availability.priority,
             status: availability.status.into(),
-            since: now(),
+            since: now_in_milliseconds().try_into().unwrap_or_default(),
         };
         self.presence.set(from.user().as_str(), resource);
         if initial {
-            self.store.record_last_status(from.user(), None);
+            self.store.record_goodbye(from.user(), None);
         }
     }
 
@@ -242,9 +269,10 @@ impl Hub {
         if from.is_anonymous() {
             return;
         }
-        let last_status = status(goodbye);
-        self.presence.clear(from.user().as_str(), from.jid().resource(), last_status.as_deref());
-        self.store.record_last_status(from.user(), last_status.as_deref());
+        let status = status(goodbye);
+        self.presence.clear(from.user().as_str(), from.jid().resource(), status.as_deref());
+        let goodbye = Goodbye { status, stanza: String::from(goodbye), at: now_in_milliseconds() };
+        self.store.record_goodbye(from.user(), Some(goodbye));
     }
 
     /// The roster of a user, empty if it can't be read. That of a user with an available resource has been read before
@@ -271,7 +299,7 @@ fn within_limit(presence: &Element) -> Result<(), Condition> {
     if serialise(presence).len() <= MAX_PRESENCE { Ok(()) } else { Err(Condition::PolicyViolation) }
 }
 
-/// Milliseconds since the Unix epoch.
-fn now() -> u64 {
-    jiff::Timestamp::now().as_millisecond().try_into().unwrap_or_default()
+/// Since the Unix epoch.
+fn now_in_milliseconds() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
 }

@@ -11,7 +11,10 @@ use super::{
     stanza::{Condition, element, ns, result, set},
     subscription::Request,
 };
-use crate::{address, store::roster::Item};
+use crate::{
+    address,
+    store::roster::{Item, Roster},
+};
 
 /// The most contacts that a user may list.
 pub(super) const MAX_ITEMS: usize = 1_000;
@@ -28,18 +31,36 @@ enum RosterSet {
 }
 
 impl Hub {
-    /// Answers a roster get; from now on the resource is interested in pushes (section 2.2).
-    pub(super) async fn roster_get(&self, from: &ConnectedResource, request: &Element) -> Result<(), Condition> {
+    /// Answers a roster get; from now on the resource is interested in pushes (section 2.2). `query` may name the version
+    /// that the client has (section 2.6.2).
+    pub(super) async fn roster_get(
+        &self,
+        from: &ConnectedResource,
+        request: &Element,
+        query: &Element,
+    ) -> Result<(), Condition> {
         // Under the lock: a push that is not in this answer comes after it.
         let _held = self.locks.hold([from.user()]).await;
         let roster = self.store.roster(from.user())?;
-        let mut query = Element::bare("query", ns::ROSTER);
-        for (contact, item) in roster.items.iter().filter(|(_, item)| item.listed) {
-            query.append_child(describe(contact, Some(item)));
-        }
         from.become_interested();
-        from.send(&result(request, Some(query)));
+        match query.attr("ver").and_then(|version| known_version(&roster, version)) {
+            Some(version) => {
+                from.send(&result(request, None));
+                from.gather(|| self.push_since(from, &roster, version));
+            }
+            None => drop(from.send(&result(request, Some(whole(&roster, query.attr("ver").is_some()))))),
+        }
         Ok(())
+    }
+
+    /// Sends what has changed since a version, as the pushes that the client has missed (section 2.6.3).
+    fn push_since(&self, to: &ConnectedResource, roster: &Roster, version: i64) {
+        let mut changed: Vec<_> =
+            roster.items.iter().filter(|(_, item)| item.listed && item.version > version).collect();
+        changed.sort_by_key(|(_, item)| item.version);
+        for (contact, item) in changed {
+            to.send(&self.push_stanza(contact, Some(item), item.version, to));
+        }
     }
 
     /// Makes the change that a roster set asks for (sections 2.3 to 2.5).
@@ -62,15 +83,19 @@ impl Hub {
     }
 
     /// Sends a roster push to the interested resources of `owner` (section 2.1.6). `None`: the item is gone.
-    pub(super) fn push(&self, owner: &BareJid, contact: &BareJid, item: Option<&Item>) {
-        let mut query = Element::bare("query", ns::ROSTER);
-        query.append_child(describe(contact, item));
-        let mut push = element("iq", ns::CLIENT, [("type", "set"), ("id", &self.next_push())]);
-        push.append_child(query);
+    pub(super) fn push(&self, owner: &BareJid, contact: &BareJid, item: Option<&Item>, version: i64) {
         for resource in self.registry.interested(owner) {
-            set(&mut push, "to", resource.jid().as_str());
-            resource.send(&push);
+            resource.send(&self.push_stanza(contact, item, version, &resource));
         }
+    }
+
+    fn push_stanza(&self, contact: &BareJid, item: Option<&Item>, version: i64, to: &ConnectedResource) -> Element {
+        let mut query = element("query", ns::ROSTER, [("ver", &version.to_string())]);
+        query.append_child(describe(contact, item));
+        let attributes = [("type", "set"), ("id", &self.next_push()), ("to", to.jid().as_str())];
+        let mut push = element("iq", ns::CLIENT, attributes);
+        push.append_child(query);
+        push
     }
 
     /// Pushes an item that was changed elsewhere, as it is stored now.
@@ -79,12 +104,30 @@ impl Hub {
         match self.store.roster(owner) {
             Ok(roster) => {
                 if let Some(item) = roster.items.get(contact).filter(|item| item.listed) {
-                    self.push(owner, contact, Some(item));
+                    self.push(owner, contact, Some(item), item.version);
                 }
             }
             Err(cause) => log::error!("{owner} is not told that {contact} was removed: {cause}"),
         }
     }
+}
+
+/// A version that the client may name: one since which nothing was removed.
+fn known_version(roster: &Roster, version: &str) -> Option<i64> {
+    let version = version.parse().ok()?;
+    (roster.whole_before..=roster.version).contains(&version).then_some(version)
+}
+
+/// All that the user sees, with the version for a client that knows of versions.
+fn whole(roster: &Roster, with_version: bool) -> Element {
+    let mut query = Element::bare("query", ns::ROSTER);
+    if with_version {
+        set(&mut query, "ver", &roster.version.to_string());
+    }
+    for (contact, item) in roster.items.iter().filter(|(_, item)| item.listed) {
+        query.append_child(describe(contact, Some(item)));
+    }
+    query
 }
 
 /// Section 2.5: with the item go the subscriptions, in both directions.
@@ -203,6 +246,14 @@ mod tests {
         assert_eq!(with_groups([String::new()].into_iter()), Err(Condition::NotAcceptable));
         assert_eq!(with_groups(["x".repeat(1_024)].into_iter()), Err(Condition::NotAcceptable));
         assert_eq!(with_groups(["a", "a"].map(String::from).into_iter()), Err(Condition::BadRequest));
+    }
+
+    #[test]
+    fn a_version_is_known_back_to_the_last_removal() {
+        let roster = Roster { version: 9, whole_before: 5, ..Roster::default() };
+        for (version, known) in [("5", Some(5)), ("9", Some(9)), ("4", None), ("10", None), ("", None), ("x", None)] {
+            assert_eq!(known_version(&roster, version), known, "{version:?}");
+        }
     }
 
     #[test]

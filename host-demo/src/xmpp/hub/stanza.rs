@@ -67,6 +67,8 @@ pub(super) enum Condition {
     RemoteServerNotFound,
     ResourceConstraint,
     ServiceUnavailable,
+    /// `<policy-violation/>` to who may try the same again later.
+    TooOften,
 }
 
 impl Stanza {
@@ -109,7 +111,7 @@ impl Condition {
             Condition::JidMalformed => "jid-malformed",
             Condition::NotAcceptable | Condition::Blocked => "not-acceptable",
             Condition::NotAllowed => "not-allowed",
-            Condition::PolicyViolation => "policy-violation",
+            Condition::PolicyViolation | Condition::TooOften => "policy-violation",
             Condition::RemoteServerNotFound => "remote-server-not-found",
             Condition::ResourceConstraint => "resource-constraint",
             Condition::ServiceUnavailable => "service-unavailable",
@@ -123,7 +125,7 @@ impl Condition {
                 "modify"
             }
             Condition::Forbidden => "auth",
-            Condition::ResourceConstraint => "wait",
+            Condition::ResourceConstraint | Condition::TooOften => "wait",
             Condition::Blocked
             | Condition::InternalServerError
             | Condition::ItemNotFound

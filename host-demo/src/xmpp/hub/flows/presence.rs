@@ -45,7 +45,7 @@ async fn whoever_saw_a_presence_sees_its_end_even_if_the_subscription_ends_at_th
         server.befriend(&mut ann, &mut bob).await;
         // Bob takes the subscription back: that moment is between the commit and its deliveries.
         let item = Item { to: true, listed: true, ..Item::default() };
-        let change = RosterChange { user: account("bob"), contact: account("ann"), item: Some(item) };
+        let change = RosterChange { user: account("bob"), contact: account("ann"), item: Some(item), seen: true };
         server.store.change_rosters(vec![change]).await.unwrap();
 
         bob.sends(next).await;
@@ -109,6 +109,7 @@ async fn a_login_with_hundreds_of_presences_to_learn_survives_it() {
             user: user.clone(),
             contact: contact.clone(),
             item,
+            seen: true,
         };
         server
             .store

@@ -30,6 +30,7 @@ async fn a_roster_holds_a_thousand_contacts() {
         user: account("ann"),
         contact: account(&format!("u{number}")),
         item: Some(Item { listed: true, ..Item::default() }),
+        seen: true,
     };
     server.store.change_rosters((0..1_000).map(contact).collect()).await.unwrap();
     ann.sends("<iq type='set' id='1'><query xmlns='jabber:iq:roster'><item jid='more@here'/></query></iq>").await;

@@ -1,6 +1,6 @@
 //! Subscriptions (RFC 6121 section 3).
 
-use super::*;
+use super::{super::requests::BURST, *};
 
 #[tokio::test]
 async fn a_handshake_in_both_directions_ends_in_both() {
@@ -143,6 +143,23 @@ async fn requests_that_make_no_sense_change_nothing() {
         ]
     );
     assert!(server.store.roster(&account("ann")).unwrap().items.is_empty());
+}
+
+#[tokio::test]
+async fn a_user_asks_for_at_most_twenty_subscriptions_at_once() {
+    let server = Server::start().await;
+    let (mut ann, mut bob) = (server.login("ann", "desk").await, server.login("bob", "phone").await);
+    for _ in 0..BURST {
+        ann.sends("<presence type='subscribe' to='cat@here'/>").await;
+    }
+    ann.reads().await;
+    ann.sends("<presence type='subscribe' to='bob@here'/>").await;
+    ann.sends("<presence type='unsubscribe' to='cat@here'/>").await;
+    assert_eq!(ann.reads().await, ["presence:error policy-violation", "push cat@here none"]);
+    assert_eq!(bob.reads().await, [""; 0]);
+    assert!(!server.store.roster(&account("ann")).unwrap().items.contains_key(&account("bob")));
+    bob.sends("<presence type='subscribe' to='cat@here'/>").await;
+    assert_eq!(bob.reads().await, ["push cat@here none subscribe"]);
 }
 
 #[tokio::test]
