@@ -20,6 +20,8 @@ pub enum Name {
     User(String),
     /// `{alice/desk}`
     Client(Client),
+    /// `{$version}`: what stood there when it was first expected.
+    Noted(String),
 }
 
 /// The addresses of one performance.
@@ -29,6 +31,7 @@ pub struct Cast {
     domain: String,
     number: usize,
     bound: BTreeMap<Client, String>,
+    noted: BTreeMap<String, String>,
 }
 
 impl Client {
@@ -49,6 +52,7 @@ impl Name {
     fn parse(text: &str) -> Option<Name> {
         match text {
             "domain" => Some(Name::Domain),
+            noted if noted.starts_with('$') && is_name(&noted[1..]) => Some(Name::Noted(noted[1..].into())),
             user if is_name(user) => Some(Name::User(user.into())),
             client => Client::parse(client).map(Name::Client),
         }
@@ -73,7 +77,7 @@ pub fn names(text: &str) -> Vec<Name> {
 impl Cast {
     /// The cast of the script with this number, on a server of this domain.
     pub fn new(domain: &str, number: usize) -> Cast {
-        Cast { domain: domain.into(), number, bound: BTreeMap::new() }
+        Cast { domain: domain.into(), number, bound: BTreeMap::new(), noted: BTreeMap::new() }
     }
 
     /// The localpart of a user.
@@ -91,7 +95,12 @@ impl Cast {
         self.bound.insert(client.clone(), jid.into());
     }
 
-    /// Puts the addresses in place of the names.
+    /// Notes a value under a name, unless there is one.
+    pub fn note(&mut self, name: String, value: String) {
+        self.noted.entry(name).or_insert(value);
+    }
+
+    /// Puts the addresses in place of the names, and what was noted. What was not noted yet stays as it is.
     pub fn fill(&self, text: &str) -> String {
         replace(text, |name| self.address(&name))
     }
@@ -123,6 +132,7 @@ impl Cast {
                 Some(jid) => jid.clone(),
                 None => format!("{}/{}", self.bare(&client.user), client.resource),
             },
+            Name::Noted(name) => self.noted.get(name).cloned().unwrap_or_else(|| format!("{{${name}}}")),
         }
     }
 }
@@ -154,12 +164,19 @@ mod tests {
         assert_eq!(cast.fill(text), filled);
         assert_eq!(cast.unfill("<a b='alice.7@here' c='alice.7@here/desk'/>"), "<a b='{alice}' c='{alice/desk}'/>");
         assert_eq!(cast.unfill("nobody here"), "nobody here");
+        assert_eq!(cast.fill("v='{$v}'"), "v='{$v}'");
+        cast.note("v".into(), "7".into());
+        assert_eq!(cast.fill("v='{$v}'"), "v='7'");
     }
 
     #[test]
     fn all_names_are_found() {
         let user = |name: &str| Name::User(name.into());
+        let noted = Name::Noted("v".into());
         let client = Name::Client(Client { user: "bob".into(), resource: "phone-2".into() });
-        assert_eq!(names("{ann} {bob/phone-2}{domain} {x} {X} {/x} {"), [user("ann"), client, Name::Domain, user("x")]);
+        assert_eq!(
+            names("{ann} {bob/phone-2}{domain} {x} {X} {/x} {$v} {"),
+            [user("ann"), client, Name::Domain, user("x"), noted]
+        );
     }
 }

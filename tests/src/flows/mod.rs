@@ -63,6 +63,8 @@
 //! | `alice/desk loses the connection` | closes its socket without a word |
 //! | `alice/desk is disconnected with conflict` | by the server, with this stream error; without `with`, in order |
 //!
+//! **Steps happen one after the other.** What a client has sent is processed before another one acts.
+//!
 //! **What is not foreseen is a fault**: at the end of the script nothing may have arrived that no line asks for. Whether
 //! nothing came is decided after a round trip of every client with the server, never by waiting. The one thing for which
 //! there is no round trip is a lost connection: let somebody receive what it leads to first.
@@ -70,7 +72,8 @@
 //! **Patterns.** A stanza is expected with the attributes and children that are written, these in order, and with no
 //! others. Its `id`, `to` and `xml:lang` may be there unasked, and a `from` that is the reader's own account. `...` stands
 //! for any text (`id='...'`, `from='{alice}/...'`) and, between children, for any of them; a `?` before a child says that
-//! it may be missing. White space around text does not count.
+//! it may be missing. White space around text does not count. An attribute `ver='{$now}'` is remembered, and from then on
+//! `{$now}` stands for it. The `ver` of a roster may be there unasked, too.
 //!
 //! Clients answer roster pushes by themselves.
 

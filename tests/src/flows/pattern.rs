@@ -8,6 +8,8 @@ use crate::xmpp::ns;
 const ANY: &str = "...";
 /// Before a child: it may be missing.
 const MAYBE: &str = "?";
+/// An attribute that is to be remembered: `{$name}`.
+const NOTED: &str = "{$";
 /// What a stanza may carry without being asked.
 const UNASKED: [&str; 3] = ["id", "to", "lang"];
 
@@ -24,13 +26,31 @@ enum Part<'a> {
 /// # Errors
 /// The first difference, in words.
 pub fn compare(pattern: &Element, arrived: &Element, reader: &str) -> Result<(), String> {
-    compare_within(pattern, arrived, |name, value| UNASKED.contains(&name) || (name == "from" && value == reader))
+    compare_within(pattern, arrived, |_, name, value| UNASKED.contains(&name) || (name == "from" && value == reader))
+}
+
+/// What a stanza that fits says where the pattern has `{$name}`: name and value.
+pub fn noted(pattern: &Element, arrived: &Element) -> Vec<(String, String)> {
+    let own = pattern.attrs().iter().filter_map(|((namespace, attribute), expected)| {
+        let name = expected.strip_prefix(NOTED)?.strip_suffix('}')?;
+        Some((name.to_owned(), arrived.attrs().get(namespace, attribute)?.clone()))
+    });
+    let of_children = pattern.children().flat_map(|child| {
+        let fitting = arrived.children().find(|other| compare_within(child, other, is_version).is_ok());
+        fitting.map(|other| noted(child, other)).unwrap_or_default()
+    });
+    own.chain(of_children).collect()
+}
+
+/// The version of a roster may be there unasked (RFC 6121 section 2.6).
+fn is_version(element: &Element, name: &str, _: &str) -> bool {
+    name == "ver" && element.is("query", ns::ROSTER)
 }
 
 fn compare_within(
     pattern: &Element,
     arrived: &Element,
-    may_be_there: impl Fn(&str, &str) -> bool,
+    may_be_there: impl Fn(&Element, &str, &str) -> bool,
 ) -> Result<(), String> {
     let name = pattern.name();
     if (name, pattern.ns()) != (arrived.name(), arrived.ns()) {
@@ -45,7 +65,7 @@ fn compare_within(
     }
     for ((namespace, attribute), value) in arrived.attrs().iter() {
         let asked = pattern.attrs().contains_key(namespace, attribute);
-        if !asked && !may_be_there(attribute, value) {
+        if !asked && !may_be_there(arrived, attribute, value) {
             return Err(format!("<{name}> has {attribute}='{value}', of which the script says nothing"));
         }
     }
@@ -76,7 +96,7 @@ fn compare_children(parent: &str, parts: &[Part<'_>], arrived: &[&Element]) -> R
     };
     let next_is = |pattern: &Element| match arrived.split_first() {
         Some((child, others)) => {
-            compare_within(pattern, child, |_, _| false).and_then(|()| compare_children(parent, rest, others))
+            compare_within(pattern, child, is_version).and_then(|()| compare_children(parent, rest, others))
         }
         None => Err(format!("no {} in <{parent}>", named(pattern))),
     };
@@ -116,6 +136,9 @@ fn parts(pattern: &Element) -> Result<Vec<Part<'_>>, String> {
 
 /// Whether a text is the expected one, in which `...` stands for anything.
 fn fits(expected: &str, text: &str) -> bool {
+    if expected.starts_with(NOTED) {
+        return !text.is_empty();
+    }
     let Some((first, others)) = expected.split_once(ANY) else { return expected == text };
     let (middle, last) = others.rsplit_once(ANY).unwrap_or(("", others));
     let Some(mut rest) = text.strip_prefix(first) else { return false };
@@ -167,6 +190,23 @@ mod tests {
         differs("<iq/>", "<iq from='bob@here'/>", "<iq> has from='bob@here', of which the script says nothing");
         differs("<iq id='2'/>", "<iq id='1'/>", "<iq> has id='1', not '2'");
         differs("<iq><q/></iq>", "<iq><q id='1'/></iq>", "<q> has id='1', of which the script says nothing");
+    }
+
+    #[test]
+    fn a_roster_may_have_a_version_unasked() {
+        let push = "<iq><query xmlns='jabber:iq:roster' ver='7'/></iq>";
+        check("<iq><query xmlns='jabber:iq:roster'/></iq>", push).unwrap();
+        check(push, push).unwrap();
+        assert!(check("<iq><query xmlns='jabber:iq:roster' ver='8'/></iq>", push).is_err());
+    }
+
+    #[test]
+    fn what_is_to_be_remembered_is_found() {
+        let (pattern, arrived) = (parse("<m id='{$id}'>...<a b='{$b}'/></m>"), parse("<m id='1'><a/><a b='2'/></m>"));
+        compare(&pattern, &arrived, "").unwrap();
+        let value = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(noted(&pattern, &arrived), [value("id", "1"), value("b", "2")]);
+        differs("<m id='{$id}'/>", "<m id=''/>", "<m> has id='', not '{$id}'");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use minidom::Element;
 
 use super::{
     cast::{Cast, Client},
-    pattern::compare,
+    pattern::{compare, noted},
     script::{Action, How, Script, Xml},
     server::Server,
 };
@@ -48,6 +48,8 @@ struct Stage<'a> {
 struct Performer {
     session: Session,
     waiting: VecDeque<Element>,
+    /// Whether it has sent something of which the server may know nothing yet.
+    is_ahead: bool,
 }
 
 type Result<T = (), E = String> = std::result::Result<T, E>;
@@ -74,6 +76,7 @@ pub fn perform(script: &Script, server: &Server, number: usize) -> Result<(), Bo
 
 impl Stage<'_> {
     fn act(&mut self, action: &Action) -> Result {
+        self.catch_up(action)?;
         match action {
             Action::Account => Ok(()),
             Action::Subscribe { user, contact, mutual } => self.subscribe(user, contact, *mutual),
@@ -121,7 +124,7 @@ impl Stage<'_> {
     fn connect(&mut self, client: &Client, resource: &str) -> Result {
         let session = self.session(&client.user, resource)?;
         self.cast.bind(client, session.jid());
-        self.clients.insert(client.clone(), Performer { session, waiting: VecDeque::new() });
+        self.clients.insert(client.clone(), Performer { session, waiting: VecDeque::new(), is_ahead: false });
         Ok(())
     }
 
@@ -161,7 +164,23 @@ impl Stage<'_> {
     fn send(&mut self, client: &Client, stanzas: &[Xml]) -> Result {
         for stanza in stanzas {
             let filled = self.cast.fill(&stanza.text);
-            self.performer(client)?.session.send(&filled).map_err(|error| format!("not sent: {error}"))?;
+            let performer = self.performer(client)?;
+            performer.is_ahead = true;
+            performer.session.send(&filled).map_err(|error| format!("not sent: {error}"))?;
+        }
+        Ok(())
+    }
+
+    /// Steps happen one after the other: what a client has sent is processed before another one acts.
+    fn catch_up(&mut self, action: &Action) -> Result {
+        let actor = match action {
+            Action::Account | Action::Receive { .. } | Action::Disconnected { .. } => return Ok(()),
+            Action::Send { client, .. } => Some(client),
+            _ => None,
+        };
+        let others = self.clients.iter_mut().filter(|(client, _)| Some(*client) != actor);
+        for (client, performer) in others.filter(|(_, performer)| performer.is_ahead) {
+            performer.settle().map_err(|error| format!("{client}: {error}"))?;
         }
         Ok(())
     }
@@ -170,10 +189,18 @@ impl Stage<'_> {
         let (pattern, reader) = (self.pattern(expected)?, self.cast.bare(&client.user));
         let arrived =
             self.next(client)?.ok_or_else(|| format!("expected  {}\nbut nothing arrived", shown(&pattern)))?;
-        compare(&pattern, &arrived, &reader).map_err(|difference| {
-            let behind = self.all_waiting(client);
-            format!("expected  {}\narrived   {}\n{difference}{behind}", shown(&pattern), shown(&arrived))
-        })
+        match compare(&pattern, &arrived, &reader) {
+            Ok(()) => self.note(&pattern, &arrived),
+            Err(difference) => {
+                let behind = self.all_waiting(client);
+                return Err(format!(
+                    "expected  {}\narrived   {}\n{difference}{behind}",
+                    shown(&pattern),
+                    shown(&arrived)
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// A stanza that arrives takes the first pattern that it fits.
@@ -184,7 +211,7 @@ impl Stage<'_> {
             let missing: String = patterns.iter().map(|pattern| format!("\n          {}", shown(pattern))).collect();
             let arrived = self.next(client)?.ok_or_else(|| format!("expected also{missing}\nbut no more arrived"))?;
             match patterns.iter().position(|pattern| compare(pattern, &arrived, &reader).is_ok()) {
-                Some(at) => drop(patterns.remove(at)),
+                Some(at) => self.note(&patterns.remove(at), &arrived),
                 None => return Err(format!("arrived   {}\nexpected one of{missing}", shown(&arrived))),
             }
         }
@@ -196,6 +223,7 @@ impl Stage<'_> {
         let mut others = String::new();
         while let Some(arrived) = self.next(client)? {
             if compare(&pattern, &arrived, &reader).is_ok() {
+                self.note(&pattern, &arrived);
                 return Ok(());
             }
             others += &format!("\n          {}", shown(&arrived));
@@ -252,10 +280,7 @@ impl Stage<'_> {
     fn settle(&mut self) -> Result {
         for _ in 0..2 {
             for (client, performer) in &mut self.clients {
-                let arrived = performer.session.arrived().map_err(|error| format!("{client}: {error}"))?;
-                for stanza in arrived {
-                    performer.keep(stanza)?;
-                }
+                performer.settle().map_err(|error| format!("{client}: {error}"))?;
             }
         }
         Ok(())
@@ -293,15 +318,28 @@ impl Stage<'_> {
         self.clients.get_mut(client).ok_or_else(|| format!("{client} is not connected"))
     }
 
+    fn note(&mut self, pattern: &Element, arrived: &Element) {
+        noted(pattern, arrived).into_iter().for_each(|(name, value)| self.cast.note(name, value));
+    }
+
     fn pattern(&self, xml: &Xml) -> Result<Element> {
         xml.parse(&self.cast.fill(&xml.text)).map_err(|cause| format!("line {}: {cause}", xml.line))
     }
 }
 
 impl Performer {
-    /// A client answers a roster push (RFC 6121 section 2.1.6).
+    /// A round trip: what it sent is processed, and what had to arrive has arrived.
+    fn settle(&mut self) -> Result {
+        let arrived = self.session.arrived().map_err(|error| error.to_string())?;
+        arrived.into_iter().try_for_each(|stanza| self.keep(stanza))?;
+        self.is_ahead = false;
+        Ok(())
+    }
+
+    /// A client answers a roster push that comes from its own account (RFC 6121 section 2.1.6).
     fn keep(&mut self, stanza: Element) -> Result {
-        if stanza.attr("type") == Some("set") && stanza.has_child("query", ns::ROSTER) {
+        let is_own = stanza.attr("from").is_none_or(|from| from == self.session.bare_jid());
+        if is_own && stanza.attr("type") == Some("set") && stanza.has_child("query", ns::ROSTER) {
             let id = xmpp::escape(stanza.attr("id").unwrap_or_default()).into_owned();
             self.session.send(&format!("<iq type='result' id='{id}'/>")).map_err(|error| error.to_string())?;
         }
