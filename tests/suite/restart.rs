@@ -208,6 +208,27 @@ fn another_plugin_under_the_name_of_a_former_one_is_the_one_that_serves() {
     }
 }
 
+/// P36: whatever it is called, and although the other comes first in the alphabet and into the folder.
+#[test]
+fn of_two_files_with_one_plugin_the_one_that_served_before_stays() {
+    let mut host = Host::prepare();
+    let version = |host: &Host| host.http().get("/plugins/hello/version").text().trim_end().to_owned();
+    PluginFile::hello("1.0.0").write(&host.plugins(), "m.so");
+    host.run();
+    assert_eq!(host.terminate(), Some(0));
+    PluginFile::hello("1.0.1").write(&host.plugins(), "a.so");
+    for (was, is) in [("m.so", "m.so"), ("m.so", "z.so")] {
+        fs::rename(host.plugins().join(was), host.plugins().join(is)).unwrap();
+        host.run();
+        assert_eq!(version(&host), "this is build 1.0.0");
+        host.until_refused("a.so", &format!("which {is} serves already"));
+        assert_eq!(host.terminate(), Some(0));
+    }
+    fs::remove_file(host.plugins().join("z.so")).unwrap();
+    host.run();
+    assert_eq!(version(&host), "this is build 1.0.1");
+}
+
 #[test]
 fn a_refused_plugin_under_the_name_of_a_good_one_is_a_bad_file() {
     let mut host = Host::prepare();

@@ -53,3 +53,48 @@ fn trials_that_time_out_together_are_made_again_alone() {
         host.until_version(id, "1.0.0");
     }
 }
+
+/// A version that ran well and hangs from now on is tried less and less often, and keeps nobody else.
+#[test]
+fn a_good_version_that_goes_on_hanging_keeps_no_other_plugin() {
+    let mut host = Host::prepare();
+    host.drop_plugin(artefacts().fixture("starts_slowly"), "slow.so");
+    host.run();
+    host.command(&["plugin", "disable", "starts-00"]).succeeds();
+    let (busy, mark) = (busy(&host), host.process().log_mark());
+    let until = |mark, plugin: &str, words: &str| {
+        let subject = format!("plugin {plugin} ");
+        host.process().until_logged(mark, PATIENCE, |line| line.contains(&subject) && line.contains(words));
+        host.process().log_mark()
+    };
+    thread::scope(|scope| {
+        let enabled = scope.spawn(|| host.command(&["plugin", "enable", "starts-00"]));
+        // Of the file in the folder, and from then on in the trial of the copy.
+        let mark = until(mark, "starts-00", "it ran well before");
+        PluginFile::hello("1.0.0").write(&host.plugins(), "hello.so");
+        until(mark, "hello", "-> ACTIVE");
+        until(mark, "starts-00", "it ran well before");
+        let log = host.process().log();
+        assert!(!log[mark..].contains(ONCE_MORE), "it had all the machine again: {log}");
+        assert!(enabled.join().unwrap().fails(1).contains("it ran well before"));
+    });
+    fs::remove_file(busy).unwrap();
+    host.until_version("starts-00", "1.0.0");
+}
+
+/// Whoever says `retry` while an older trial is under way is told of the new one.
+#[test]
+fn a_retry_during_a_trial_is_told_of_its_own() {
+    let host = Host::start();
+    let (busy, mark) = (busy(&host), host.process().log_mark());
+    host.drop_plugin(artefacts().fixture("starts_slowly"), "slow.so");
+    let until = |words: &str| host.process().until_logged(mark, PATIENCE, |line| line.contains(words));
+    until("-> CHECKED");
+    thread::scope(|scope| {
+        let retried = scope.spawn(|| host.command(&["plugin", "retry", "starts-00"]));
+        until("to be tried once more");
+        fs::remove_file(busy).unwrap();
+        retried.join().unwrap().succeeds();
+    });
+    host.until_version("starts-00", "1.0.0");
+}

@@ -77,6 +77,7 @@ impl Registry {
         let file = self.books.files.entry(name.clone()).or_insert_with(|| File::new(Actor::File));
         file.here = true;
         file.settling = None;
+        file.again = false;
         match file.journey {
             Some(_) => file.next = Some(stamps),
             None => self.depart(name, stamps),

@@ -39,6 +39,8 @@ pub struct Books {
     pub last_versions: BTreeMap<String, String>,
     /// What took a process down, and how.
     pub quarantine: HashMap<Digest, String>,
+    /// Good contents that took too long, and how often in a row.
+    pub slow: HashMap<Digest, u32>,
 }
 
 /// A plugin.
@@ -53,7 +55,7 @@ pub struct Plugin {
     /// The journey that may run its code.
     pub turn: Option<u64>,
     /// The journeys that want to.
-    pub waiting: VecDeque<(u64, oneshot::Sender<Result<Turn, End>>)>,
+    pub waiting: VecDeque<Waiting>,
     /// The versions on their way out.
     pub leaving: Vec<Leaving>,
     /// How many versions got leave to run since the start.
@@ -61,6 +63,9 @@ pub struct Plugin {
     /// How many of them ended and are still mapped.
     pub retired: u64,
 }
+
+/// A journey that waits for its turn, and how it is told.
+pub type Waiting = (u64, oneshot::Sender<Result<Turn, End>>);
 
 /// A version in service.
 pub struct Serving {
@@ -108,6 +113,8 @@ pub struct File {
     pub journey: Option<u64>,
     /// A newer content, which settled while the journey was under way.
     pub next: Option<Stamps>,
+    /// The watch was asked to look at it once more, and has not said anything since.
+    pub again: bool,
     /// The plugin that it holds, or held last.
     pub claims: Option<String>,
     /// Why its content is not taken.
@@ -193,6 +200,11 @@ impl Books {
         kept.map(|kept| &kept.record.version).or_else(|| self.last_versions.get(id)).map(String::as_str)
     }
 
+    /// The journey of this file's content, while it is under way.
+    pub fn journey_of(&self, file: &FileName) -> Option<&Travel> {
+        self.travels.get(&self.files.get(file)?.journey?)
+    }
+
     /// Whether this file is in the folder at this moment.
     pub fn is_here(&self, file: &FileName) -> bool {
         self.files.get(file).is_some_and(|file| file.here)
@@ -269,7 +281,17 @@ impl File {
     /// A file that has just come.
     pub fn new(actor: Actor) -> File {
         let (claims, refused, doubt) = (None, None, None);
-        File { here: true, settling: Some(Timestamp::now()), journey: None, next: None, claims, refused, doubt, actor }
+        File {
+            here: true,
+            settling: Some(Timestamp::now()),
+            journey: None,
+            next: None,
+            again: false,
+            claims,
+            refused,
+            doubt,
+            actor,
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use super::{
     folder::FileName,
     registry::Registry,
     status::Actor,
+    travel::Travel,
     within::within,
 };
 
@@ -84,8 +85,10 @@ impl Registry {
         // With the folder gone, the last good version is all there is.
         let mut files = if self.folder_is_open { self.books.files_of(id) } else { Vec::new() };
         files.retain(|name| self.books.is_here(name));
+        self.supersede(id, &files);
         for name in &files {
             if let Some(file) = self.books.files.get_mut(name) {
+                file.again = true;
                 file.actor = Actor::Command;
                 // So that the outcome is logged, even if it is the same.
                 file.refused = None;
@@ -96,6 +99,15 @@ impl Registry {
             self.revive(id);
         }
         self.vigils.push(Vigil { files: files.into_iter().collect(), id: id.to_owned(), reply });
+    }
+
+    /// What is under way is not what was asked for: a failure of it counts no more. Nor does what was slow before.
+    fn supersede(&mut self, id: &str, files: &[FileName]) {
+        let is_its = |travel: &&mut Travel| travel.kept.as_deref() == Some(id) || files.contains(&travel.file);
+        self.books.travels.values_mut().filter(is_its).for_each(|travel| travel.superseded = true);
+        if let Some(plugin) = self.books.plugins.get(id) {
+            self.books.slow.retain(|content, _| !plugin.good.holds(*content));
+        }
     }
 
     /// Answers the commands whose files are active or refused by now.

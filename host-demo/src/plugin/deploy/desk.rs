@@ -100,8 +100,19 @@ pub enum Message {
 pub struct Turn {
     /// The number of this version among those of the plugin.
     pub number: u64,
-    /// This very content is on record as good: it has shown that it starts.
-    pub is_good: bool,
+    /// What is known of this very content.
+    pub standing: Standing,
+}
+
+/// What is known of a content that is to be run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing.
+    Unknown,
+    /// It is on record as good: it has shown that it starts.
+    Good,
+    /// It is on record as good, and took too long the last time, with nothing beside it.
+    Slow,
 }
 
 /// A journey's side of the channel.

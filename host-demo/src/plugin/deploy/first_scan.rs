@@ -36,7 +36,12 @@ impl Registry {
 
     /// Once all that was found at the start is decided, what is not in service is looked for among the last good versions.
     pub(super) async fn advance_first_scan(&mut self) {
-        if self.first.revived || !self.first.looked || !self.first.awaited.is_empty() {
+        if self.first.revived || !self.first.looked {
+            return;
+        }
+        // Whom a file gave way to may be decided by now.
+        self.books.plugins.keys().cloned().collect::<Vec<_>>().iter().for_each(|id| self.next_turn(id));
+        if !self.first.awaited.is_empty() {
             return;
         }
         self.first.revived = true;

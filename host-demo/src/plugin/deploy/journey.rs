@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use super::{
     budget, check,
     check::Offer,
-    desk::{Desk, Turn},
+    desk::{Desk, Standing, Turn},
     digest::Digest,
     folder::{DropFolder, FileName, Stamps},
     probe::{self, Prober},
@@ -185,14 +185,15 @@ impl Journey {
         }
         self.workshop.offer.satisfies(&candidate.manifest)?;
         self.desk.step(State::Checked, None).await;
-        let Turn { number, is_good } = self.desk.wait_for_turn().await?;
+        let Turn { number, standing } = self.desk.wait_for_turn().await?;
         let plan = self.settings_plan(&candidate.manifest)?;
-        self.try_out(candidate, is_good).await?;
+        let excused = |refusal: Refusal| if standing == Standing::Unknown { refusal } else { refusal.of_good() };
+        self.try_out(candidate, standing).await.map_err(excused)?;
         self.desk.step(State::Probed, None).await;
         self.at_bench(|_| budget::check()).await?;
         self.put_on_disk(&candidate.staged).await?;
-        let generation =
-            candidate.telling("starting", START_LIMIT, self.load_and_start(candidate, number, plan)).await?;
+        let started = candidate.telling("starting", START_LIMIT, self.load_and_start(candidate, number, plan)).await;
+        let generation = started.map_err(excused)?;
         let published = self.desk.publish(generation.clone()).await;
         if published.is_err() {
             retire::stop(&generation).await;
@@ -200,20 +201,20 @@ impl Journey {
         published
     }
 
-    /// A trial that timed out among many, or of a content that started before, may have had too little of this machine: it
-    /// is made once more with nothing beside it, and that one counts. No time-out is held against what is on record as good.
-    async fn try_out(&self, candidate: &Candidate, is_good: bool) -> Result<(), Refusal> {
+    /// A trial that timed out among many, or of a content that started before, may have had too little of this machine: it is made once more with
+    /// nothing beside it, and that one counts. A good content that was slow there before keeps nobody else for it again.
+    async fn try_out(&self, candidate: &Candidate, standing: Standing) -> Result<(), Refusal> {
         let tried = self.trial(candidate, 1).await;
-        if !matches!(tried, Err(Refusal::ProbeTimeout { .. }) if is_good || self.workshop.is_crowded()) {
+        let may_be_excused = match standing {
+            Standing::Unknown => self.workshop.is_crowded(),
+            Standing::Good => true,
+            Standing::Slow => false,
+        };
+        if !may_be_excused || !matches!(tried, Err(Refusal::ProbeTimeout { .. })) {
             return tried;
         }
         candidate.subject().stays("no end of its trial, which is made once more with nothing beside it");
-        match self.trial(candidate, BENCHES).await {
-            Err(Refusal::ProbeTimeout { seconds }) if is_good => {
-                Err(Refusal::Host(format!("it ran well before, and now its trial takes more than {seconds} s")))
-            }
-            tried => tried,
-        }
+        self.trial(candidate, BENCHES).await
     }
 
     async fn trial(&self, candidate: &Candidate, benches: u32) -> Result<(), Refusal> {

@@ -12,6 +12,8 @@ use crate::store::Quarantined;
 
 /// How long after a failure of this host a file is tried again.
 const HOST_RETRY: Duration = Duration::from_secs(2);
+/// How long at most after another one in a row of a good version that takes too long: each keeps a bench, and may leave a start that hangs.
+const LONGEST_RETRY: Duration = Duration::from_secs(300);
 
 impl Registry {
     pub(super) async fn ended(&mut self, journey: u64, result: Result<(), End>) {
@@ -24,6 +26,10 @@ impl Registry {
             }
         }
         match (&travel.kept, result) {
+            (Some(id), Err(End::Refused(refusal))) if travel.superseded => {
+                travel.tell_of_superseded(&refusal);
+                self.revive(id);
+            }
             (Some(id), Err(End::Refused(refusal))) => self.refuse_kept(id, &travel, refusal).await,
             (Some(_), _) => {}
             (None, result) => self.file_ended(journey, &travel, result).await,
@@ -41,7 +47,7 @@ impl Registry {
         };
         file.journey = None;
         let next = file.next.take();
-        let settles_anew = matches!(result, Err(End::Changed));
+        let settles_anew = matches!(result, Err(End::Changed)) || file.again;
         match result {
             Ok(()) => self.accept(&travel.file).await,
             Err(End::Same) => {
@@ -50,6 +56,7 @@ impl Registry {
             }
             Err(End::Changed) => travel.subject().stays("changed meanwhile, looked at again when it settles"),
             Err(End::Unwanted) => travel.subject().stays("not wanted now: removed, replaced or switched off"),
+            Err(End::Refused(refusal)) if travel.superseded => travel.tell_of_superseded(&refusal),
             Err(End::Refused(refusal)) => self.refuse(travel, refusal).await,
         }
         match next {
@@ -94,7 +101,8 @@ impl Registry {
         }
         self.quarantine_content(travel, &refusal).await;
         if refusal.passes_by_itself() {
-            self.later(HOST_RETRY, Message::TryAgain(travel.file.clone()));
+            let pause = self.pause(travel, &refusal);
+            self.later(pause, Message::TryAgain(travel.file.clone()));
         }
         if let Some(id) = id {
             if !known {
@@ -121,23 +129,34 @@ impl Registry {
         travel.subject().refused(travel.state, &refusal, travel.actor);
         self.counters.count_refusal();
         self.quarantine_content(travel, &refusal).await;
+        let pause = self.pause(travel, &refusal);
         let Some(plugin) = self.books.plugins.get_mut(id) else { return };
         let misconduct = plugin.serving.as_ref().and_then(Serving::verdict).filter(|_| refusal.passes_by_itself());
         if let Some((number, misconduct)) = misconduct {
             // What is in service is bad, and only this host is in the way of the better one.
             let again = Message::Probation { id: id.to_owned(), number, result: Err(misconduct) };
-            return self.later(HOST_RETRY, again);
+            return self.later(pause, again);
         }
         let passes = refusal.passes_by_itself();
         if let Some(kept) = plugin.good.last.as_mut() {
             kept.refused = Some(travel.refused(refusal));
         }
         if passes {
-            return self.later(HOST_RETRY, Message::ReviveAgain(id.to_owned()));
+            return self.later(pause, Message::ReviveAgain(id.to_owned()));
         }
         if self.books.step_back(id) {
             self.revive(id);
         }
+    }
+
+    /// How long to wait before what passes by itself is tried again.
+    fn pause(&mut self, travel: &Travel, refusal: &Refusal) -> Duration {
+        let Some(content) = travel.digest.filter(|_| matches!(refusal, Refusal::Slow { .. })) else {
+            return HOST_RETRY;
+        };
+        let failures = self.books.slow.entry(content).or_default();
+        *failures += 1;
+        pause_after(*failures)
     }
 
     async fn quarantine_content(&mut self, travel: &Travel, refusal: &Refusal) {
@@ -180,5 +199,21 @@ impl Registry {
             // A server that ends does not care.
             let _ = messages.send(message).await;
         });
+    }
+}
+
+/// Twice as long after each failure in a row.
+fn pause_after(failures: u32) -> Duration {
+    HOST_RETRY.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1))).min(LONGEST_RETRY)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_grows_up_to_some_minutes() {
+        let pauses = [1, 2, 3, 7, 8, 9, 1_000].map(|failures| pause_after(failures).as_secs());
+        assert_eq!(pauses, [2, 4, 8, 128, 256, 300, 300]);
     }
 }

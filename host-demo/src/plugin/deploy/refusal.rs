@@ -197,6 +197,13 @@ pub enum Refusal {
     },
     /// The copy could not be kept.
     Staging(String),
+    /// On record as good, and this time it took too long: the machine's fault, as far as anybody knows.
+    Slow {
+        /// What took too long: `trial`.
+        step: &'static str,
+        /// How long it had.
+        seconds: u64,
+    },
     /// This host could not do its part.
     Host(String),
 }
@@ -210,14 +217,23 @@ impl Refusal {
             Quarantined { .. } | Route(_) => Fault::Author,
             Crashed { .. } | ProbeTimeout { .. } | Load(_) | Start(_) | StartTimeout { .. } => Fault::Author,
             Misconduct(_) => Fault::Author,
-            Budget { .. } | Staging(_) | Host(_) => Fault::Host,
+            Budget { .. } | Staging(_) | Slow { .. } | Host(_) => Fault::Host,
             _ => Fault::Administrator,
         }
     }
 
     /// Whether the same content may be taken a moment later, with nothing changed in the folder.
     pub fn passes_by_itself(&self) -> bool {
-        matches!(self, Refusal::Staging(_) | Refusal::Host(_))
+        matches!(self, Refusal::Staging(_) | Refusal::Slow { .. } | Refusal::Host(_))
+    }
+
+    /// The same, where the content is on record as good: no time that it takes is held against it.
+    pub fn of_good(self) -> Refusal {
+        match self {
+            Refusal::ProbeTimeout { seconds } => Refusal::Slow { step: "trial", seconds },
+            Refusal::StartTimeout { seconds } => Refusal::Slow { step: "start", seconds },
+            other => other,
+        }
     }
 
     /// Whether the content took its process down, never came back or failed in service, so that trying it again needs
@@ -322,6 +338,10 @@ impl fmt::Display for Refusal {
                  restart to reclaim"
             ),
             Staging(cause) => write!(f, "no copy could be kept in the state folder: {cause}; tried again by itself"),
+            Slow { step, seconds } => write!(
+                f,
+                "it ran well before, and now its {step} takes more than {seconds} s; tried again by itself, after longer and longer pauses"
+            ),
             Host(cause) => write!(f, "this host failed: {cause}; tried again by itself"),
         }
     }
@@ -377,5 +397,15 @@ mod tests {
         assert!(!Refusal::Empty.passes_by_itself());
         assert!(Refusal::ProbeTimeout { seconds: 5 }.calls_for_quarantine());
         assert!(!Refusal::Start("no".into()).calls_for_quarantine());
+    }
+
+    #[test]
+    fn no_time_is_held_against_what_is_good() {
+        for slow in [Refusal::ProbeTimeout { seconds: 5 }, Refusal::StartTimeout { seconds: 10 }] {
+            assert!(slow.calls_for_quarantine() && !slow.passes_by_itself());
+            let slow = slow.of_good();
+            assert!(!slow.calls_for_quarantine() && slow.passes_by_itself(), "{slow}");
+        }
+        assert_eq!(Refusal::Start("no".into()).of_good(), Refusal::Start("no".into()));
     }
 }

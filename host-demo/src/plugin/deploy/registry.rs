@@ -146,6 +146,7 @@ impl Registry {
         let plugin = self.books.plugins.entry(id.clone()).or_default();
         // Renamed on the way: what comes back belongs to the file of what it replaces.
         let file = plugin.serving.as_ref().filter(|_| returns).map_or(file, |former| former.file.clone());
+        let content = staged.digest();
         let serving = Serving::new(generation.clone(), file.clone(), staged);
         // A setting that was changed after its start had read it was told to the version before.
         let settings = tell_of_settings(&serving);
@@ -156,6 +157,7 @@ impl Registry {
             travel.reach(State::Active);
         }
         self.counters.count_load();
+        self.books.slow.remove(&content);
         if let Some(former) = former {
             if returns {
                 self.condemn(&id, &former).await;

@@ -29,6 +29,8 @@ pub struct Travel {
     pub since: Timestamp,
     /// Who set it on its way.
     pub actor: Actor,
+    /// It is to be tried once more, whatever becomes of this journey.
+    pub superseded: bool,
 }
 
 /// A content that was not taken.
@@ -48,7 +50,8 @@ impl Travel {
     /// A content that has just settled.
     pub fn new(file: FileName, actor: Actor) -> Travel {
         let (kept, candidate, digest) = (None, None, None);
-        Travel { file, kept, candidate, digest, state: State::Settled, since: Timestamp::now(), actor }
+        let (state, since) = (State::Settled, Timestamp::now());
+        Travel { file, kept, candidate, digest, state, since, actor, superseded: false }
     }
 
     /// Notes a step, and logs it.
@@ -56,6 +59,12 @@ impl Travel {
         self.subject().step(self.state, state, self.actor);
         self.state = state;
         self.since = Timestamp::now();
+    }
+
+    /// Has the log say that a failure of it does not count.
+    pub fn tell_of_superseded(&self, refusal: &Refusal) {
+        self.subject()
+            .stays(&format!("to be tried once more, so it does not count that this time it was refused: {refusal}"));
     }
 
     /// The plugin, once it is known.

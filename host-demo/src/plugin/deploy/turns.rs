@@ -3,7 +3,9 @@
 use tokio::sync::oneshot;
 
 use super::{
-    desk::Turn,
+    books::Waiting,
+    desk::{Standing, Turn},
+    folder::FileName,
     journey::{Candidate, End},
     refusal::Refusal,
     registry::Registry,
@@ -19,14 +21,40 @@ impl Registry {
 
     /// Lets the next version of a plugin run its code, if none does.
     pub(super) fn next_turn(&mut self, id: &str) {
-        while let Some(plugin) = self.books.plugins.get_mut(id).filter(|plugin| plugin.turn.is_none()) {
-            let Some((journey, reply)) = plugin.waiting.pop_front() else { return };
+        while let Some((journey, reply)) = self.next_in_line(id) {
             let turn = self.judge_turn(id, journey);
             let granted = turn.is_ok();
             if reply.send(turn).is_ok() && granted {
                 self.books.plugins.entry(id.to_owned()).or_default().turn = Some(journey);
             }
         }
+    }
+
+    fn next_in_line(&mut self, id: &str) -> Option<Waiting> {
+        let plugin = self.books.plugins.get(id).filter(|plugin| plugin.turn.is_none())?;
+        let place = plugin.waiting.iter().position(|(journey, _)| !self.gives_way(id, *journey))?;
+        self.books.plugins.get_mut(id)?.waiting.remove(place)
+    }
+
+    /// At the start, the file that served before goes first, and behind it the content that did, whatever its file is called now. What comes first of
+    /// two files with one plugin is what stays.
+    fn gives_way(&self, id: &str, journey: u64) -> bool {
+        let Some(last) = self.books.plugins.get(id).and_then(|plugin| plugin.good.last.as_ref()) else { return false };
+        let Some(travel) = self.books.travels.get(&journey).filter(|travel| travel.kept.is_none()) else {
+            return false;
+        };
+        if self.first.revived || travel.file == last.file {
+            return false;
+        }
+        let content = last.staged.digest();
+        let goes_first = |other: &FileName| {
+            let carried = self.books.journey_of(other).and_then(|travel| travel.candidate.as_ref());
+            let (is_its_file, has_content) = (*other == last.file, travel.digest == Some(content));
+            carried.map_or(is_its_file || !has_content, |Candidate { manifest, staged }| {
+                manifest.id == id && (is_its_file || !has_content && staged.digest() == content)
+            })
+        };
+        self.first.awaited.iter().any(|other| *other != travel.file && goes_first(other))
     }
 
     /// Whether the code of a content is to be run.
@@ -56,7 +84,12 @@ impl Registry {
             return Err(End::Same);
         }
         plugin.numbers += 1;
-        Ok(Turn { number: plugin.numbers, is_good: digest.is_some_and(|digest| plugin.good.holds(digest)) })
+        let standing = match digest.filter(|digest| plugin.good.holds(*digest)) {
+            None => Standing::Unknown,
+            Some(digest) if self.books.slow.contains_key(&digest) => Standing::Slow,
+            Some(_) => Standing::Good,
+        };
+        Ok(Turn { number: plugin.numbers, standing })
     }
 
     /// The kept version is this server's own, and may be older than what failed after it.
