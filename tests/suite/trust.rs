@@ -179,6 +179,17 @@ fn what_a_trial_left_behind_stops_no_start() {
 }
 
 #[test]
+fn what_a_trial_left_behind_is_gone_with_it() {
+    let Some(mut host) = host_without_rights() else { return };
+    host.drop_plugin(artefacts().fixture("closes_its_folder"), "closes.so");
+    host.run();
+    host.until_version("closes-its-folder", "1.0.0");
+    let left = fs::read_dir(host.state().join("staging")).unwrap().map(|entry| entry.unwrap().file_name());
+    let left: Vec<_> = left.filter(|name| !name.to_string_lossy().ends_with(".so")).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
 fn a_host_without_rights_takes_the_superusers_files_and_says_why_there_is_no_note() {
     let Some(mut host) = host_without_rights() else { return };
     // The folder is the superuser's, and the host can only read it.

@@ -32,6 +32,7 @@ pub mod refusal;
 mod registry;
 mod retire;
 mod rows;
+mod rubbish;
 mod settle;
 mod stage;
 pub mod status;

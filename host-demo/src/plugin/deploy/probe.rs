@@ -6,7 +6,7 @@
 
 use std::{
     ffi::OsString,
-    fs, io,
+    io,
     os::{
         fd::{AsFd, BorrowedFd},
         unix::process::{CommandExt, ExitStatusExt},
@@ -23,6 +23,7 @@ use rustix::{
 
 use super::{
     refusal::Refusal,
+    rubbish::delete_folder,
     verdict::{Verdict, data_folder},
 };
 use crate::plugin::shown;
@@ -55,10 +56,9 @@ impl Prober {
     pub fn probe(&self, staged: &Path) -> Result<(), Refusal> {
         let child = Trial::start(self, staged).map_err(|cause| Refusal::Host(format!("no trial process: {cause}")))?;
         let result = child.judge(Instant::now() + self.limit, self.limit);
-        if let Err(cause) = fs::remove_dir_all(data_folder(staged))
-            && cause.kind() != io::ErrorKind::NotFound
-        {
-            log::warn!("what a trial left behind can't be deleted: {cause}");
+        let left = data_folder(staged);
+        if let Err(cause) = delete_folder(&left) {
+            log::warn!("what a trial left behind, {}, can't be deleted: {cause}", left.display());
         }
         result
     }

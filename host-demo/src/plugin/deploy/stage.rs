@@ -16,6 +16,7 @@ use super::{
     digest::{Digest, Hasher},
     folder::{Stamp, signature_text},
     refusal::Refusal,
+    rubbish::delete_folder,
     trust::Trust,
     vouch::SIGNATURE_SUFFIX,
 };
@@ -280,29 +281,7 @@ impl StagedFile {
 
 /// Deletes a file, or the folder that a trial was given for its data.
 fn delete(entry: &DirEntry) -> io::Result<()> {
-    let path = entry.path();
-    if !entry.file_type()?.is_dir() {
-        return fs::remove_file(path);
-    }
-    fs::remove_dir_all(&path).or_else(|_| {
-        make_writable(path.clone())?;
-        fs::remove_dir_all(path)
-    })
-}
-
-/// A plugin may have closed folders of its own to writing, and then nothing in them can be deleted.
-fn make_writable(folder: PathBuf) -> io::Result<()> {
-    let mut folders = vec![folder];
-    while let Some(folder) = folders.pop() {
-        fs::set_permissions(&folder, Permissions::from_mode(0o700))?;
-        for entry in fs::read_dir(folder)? {
-            let entry = entry?;
-            if entry.file_type()?.is_dir() {
-                folders.push(entry.path());
-            }
-        }
-    }
-    Ok(())
+    if entry.file_type()?.is_dir() { delete_folder(&entry.path()) } else { fs::remove_file(entry.path()) }
 }
 
 fn hash_and_copy(from: &mut impl Read, to: &mut File) -> Result<Digest, NotCopied> {
