@@ -101,7 +101,11 @@ fn a_crash_loop_of_the_only_version_ends_in_503() {
     is_out_of_service(&host);
     host.until_refused("hello.so", QUARANTINED);
     assert!(host.console().get("/metrics").text().contains("host_demo_plugins{state=\"refused\"}"));
-    host.crash_and_restart();
+    assert!(host.console().get("/metrics").text().contains("host_demo_plugin_crashes{plugin=\"hello\"} 2\n"));
+    assert_eq!(host.terminate(), Some(0));
+    let listed = host.command(&["plugin", "list"]).succeeds();
+    assert!(listed.contains(QUARANTINED), "{listed}");
+    host.run();
     is_out_of_service(&host);
 
     host.command(&["plugin", "retry", "hello"]).succeeds();

@@ -29,6 +29,8 @@ pub struct Snapshot<'a> {
     pub responses: &'a [(String, [u64; CLASSES.len()])],
     /// Calls of inline handlers that took too long, by plugin.
     pub stalls: &'a [(String, u64)],
+    /// Crashes of this server, by the plugin that caused them.
+    pub crashes: &'a [(String, u64)],
     /// What each active plugin has at this moment.
     pub kept: &'a [(String, Kept)],
     /// When the host started.
@@ -87,7 +89,15 @@ impl Snapshot<'_> {
         self.kept.iter().try_for_each(|(plugin, kept)| row(out, name, &[("plugin", plugin)], kept.memory))?;
         let name = "host_demo_plugin_inline_stalls_total";
         head(out, name, "counter", "Calls of inline handlers that had not returned after 100 ms.")?;
-        self.stalls.iter().try_for_each(|(plugin, count)| row(out, name, &[("plugin", plugin)], count))
+        self.stalls.iter().try_for_each(|(plugin, count)| row(out, name, &[("plugin", plugin)], count))?;
+        let name = "host_demo_plugin_crashes";
+        head(
+            out,
+            name,
+            "gauge",
+            "Crashes of the host in the last 30 days, by the plugin that caused them; a retry forgets them.",
+        )?;
+        self.crashes.iter().try_for_each(|(plugin, count)| row(out, name, &[("plugin", plugin)], count))
     }
 
     fn http(&self, out: &mut Formatter<'_>) -> fmt::Result {
@@ -178,6 +188,7 @@ mod tests {
             healthy: true,
             responses: &[(String::new(), [0, 1, 0, 2, 0]), ("a".into(), [0, 7, 0, 0, 0])],
             stalls: &[("a".into(), 12)],
+            crashes: &[("b".into(), 2)],
             kept: &[("a".into(), Kept { in_flight: 6, memory: 7_000 })],
             started: Timestamp::from_second(1000).unwrap(),
         };
@@ -203,6 +214,7 @@ mod tests {
             "host_demo_http_requests_in_flight{plugin=\"a\"} 6",
             "host_demo_plugin_memory_bytes{plugin=\"a\"} 7000",
             "host_demo_plugin_inline_stalls_total{plugin=\"a\"} 12",
+            "host_demo_plugin_crashes{plugin=\"b\"} 2",
             "process_start_time_seconds 1000",
         ] {
             assert!(text.lines().any(|line| line == row), "{row}\n{text}");

@@ -70,6 +70,8 @@ pub trait Facts: Send + Sync + 'static {
     fn numbers(&self) -> Numbers;
     /// How many calls of inline handlers took more than 100 ms since the start, by plugin.
     fn stalls(&self) -> Vec<(String, u64)>;
+    /// How often each plugin took this server down in the last thirty days.
+    fn crashes(&self) -> Vec<(String, u64)>;
 }
 
 struct Console {
@@ -151,6 +153,7 @@ impl Console {
             healthy: self.facts.faults().is_empty(),
             responses: &self.http.responses(),
             stalls: &self.facts.stalls(),
+            crashes: &self.facts.crashes(),
             kept: &self
                 .routes
                 .load()
@@ -204,6 +207,10 @@ mod tests {
         }
 
         fn stalls(&self) -> Vec<(String, u64)> {
+            Vec::new()
+        }
+
+        fn crashes(&self) -> Vec<(String, u64)> {
             Vec::new()
         }
     }

@@ -1,11 +1,16 @@
 //! Plugins as the administrator sees them.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::{Acting, Answer, Executor, Refusal, Reply, Running};
 use crate::{
-    plugin::deploy::status::{PluginStatus, State},
-    store::{PluginRecord, StoreError},
+    plugin::deploy::{
+        self,
+        status::{PluginStatus, State},
+    },
+    store::{PluginRecord, Quarantined, StoreError},
 };
 
 /// A plugin of a host that does not run: nothing of it is active.
@@ -27,11 +32,46 @@ impl From<PluginRecord> for PluginStatus {
     }
 }
 
+/// The plugins of a host that does not run, and what it will not try again: the latest of each plugin, as far as it is not the version on record.
+fn at_rest(records: Vec<PluginRecord>, quarantined: Vec<Quarantined>) -> Vec<PluginStatus> {
+    let mut rows: Vec<_> = records.into_iter().map(PluginStatus::from).collect();
+    let latest: BTreeMap<String, Quarantined> =
+        quarantined.into_iter().map(|entry| (entry.plugin.clone(), entry)).collect();
+    for (plugin, entry) in latest {
+        let refused = PluginStatus::from(entry);
+        match rows.iter_mut().find(|row| row.sha256 == refused.sha256) {
+            Some(row) => row.reason = refused.reason,
+            None => {
+                let behind = rows.iter().rposition(|row| row.id.as_deref() == Some(&*plugin));
+                rows.insert(behind.map_or(rows.len(), |place| place + 1), refused);
+            }
+        }
+    }
+    rows
+}
+
+/// A content that is not tried again.
+impl From<Quarantined> for PluginStatus {
+    fn from(entry: Quarantined) -> Self {
+        let reason = deploy::refusal::Refusal::Quarantined { reason: entry.reason, retry: entry.plugin.clone() };
+        PluginStatus {
+            state: State::Refused,
+            reason: Some(reason.to_string()),
+            ..PluginStatus::from(PluginRecord {
+                id: entry.plugin,
+                sha256: entry.sha256,
+                since: entry.since,
+                ..PluginRecord::default()
+            })
+        }
+    }
+}
+
 impl Executor {
     pub(super) fn plugins(&self) -> Result<Vec<PluginStatus>, Refusal> {
         match &self.running {
             Some(host) => Ok(host.plugins().to_vec()),
-            None => Ok(self.store.plugins()?.into_iter().map(PluginStatus::from).collect()),
+            None => Ok(at_rest(self.store.plugins()?, self.store.quarantined()?)),
         }
     }
 
@@ -93,5 +133,35 @@ fn unknown(error: StoreError) -> Refusal {
             Refusal::failed(format!("plugin: {id} is not known here: `plugin list` shows those that are"))
         }
         other => other.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(id: &str) -> PluginRecord {
+        PluginRecord { id: id.into(), sha256: format!("hash of {id}"), ..PluginRecord::default() }
+    }
+
+    fn quarantined(plugin: &str, sha256: &str) -> Quarantined {
+        Quarantined { plugin: plugin.into(), sha256: sha256.into(), reason: format!("{sha256} crashed"), since: 0 }
+    }
+
+    #[test]
+    fn what_is_in_quarantine_is_told_with_its_plugin() {
+        let bad = [("a", "older"), ("b", "hash of b"), ("a", "newer"), ("gone", "last")];
+        let rows =
+            at_rest(vec![record("a"), record("b")], bad.map(|(plugin, sha256)| quarantined(plugin, sha256)).into());
+        let shown = rows.iter().map(|row| (row.id.as_deref().unwrap(), row.state, row.reason.as_deref().unwrap_or("")));
+        let shown: Vec<_> =
+            shown.map(|(id, state, reason)| (id, state, reason.split(": ").nth(1).unwrap_or(""))).collect();
+        let expected = [
+            ("a", State::Stopped, ""),
+            ("a", State::Refused, "newer crashed; to try once more"),
+            ("b", State::Stopped, "hash of b crashed; to try once more"),
+            ("gone", State::Refused, "last crashed; to try once more"),
+        ];
+        assert_eq!(shown, expected);
     }
 }

@@ -150,4 +150,11 @@ impl Facts for Host {
     fn stalls(&self) -> Vec<(String, u64)> {
         self.plugins.stalls()
     }
+
+    fn crashes(&self) -> Vec<(String, u64)> {
+        self.store.crashes().unwrap_or_else(|cause| {
+            log::error!("crashes can't be counted: {cause}");
+            Vec::new()
+        })
+    }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::{Store, StoreError};
 
 /// How long they are kept: thirty days.
@@ -23,6 +25,20 @@ pub struct Crash {
 }
 
 impl Store {
+    /// How many crashes of the last thirty days each plugin has caused, sorted by plugin.
+    ///
+    /// # Errors
+    /// The database failed.
+    pub fn crashes(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        let since = Timestamp::now().as_millisecond() - KEPT;
+        self.inner.readers.read(|db| {
+            let count = "SELECT plugin, count(*) FROM crashes WHERE at > ?1 GROUP BY plugin ORDER BY plugin";
+            let mut query = db.prepare_cached(count)?;
+            let rows = query.query_map([since], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.unsigned_abs())))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
     /// Notes a crash, once. Returns how many the same file has caused within `period` up to then.
     ///
     /// # Errors
