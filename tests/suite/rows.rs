@@ -69,6 +69,13 @@ rows! {
     d1_data_kills "D1",
     d9_data_backups "D9",
     r3_data_terminations "R3",
+    x4_bombs_deep "X4",
+    x5_bombs_wide "X5",
+    x6_bombs_long "X6",
+    x10_strangers_crowds "X10",
+    x11_guessing_passwords "X11",
+    x16_floods_presence "X16",
+    x17_floods_unread "X17",
 }
 
 /// What a plugin that has a fault does besides would hide it.

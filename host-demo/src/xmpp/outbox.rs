@@ -102,6 +102,17 @@ impl Outgoing {
             self.0.posted.notified().await;
         }
     }
+
+    /// Waits until the queue overflows.
+    pub async fn overfilled(&self) {
+        loop {
+            let posted = self.0.posted.notified();
+            if self.0.queue.lock().closed == Some(Some(StreamError::ResourceConstraint)) {
+                return;
+            }
+            posted.await;
+        }
+    }
 }
 
 impl Queue {
@@ -155,6 +166,7 @@ mod tests {
             assert!(outbox.post("<presence/>".into()));
         }
         assert!(!outbox.post("<presence/>".into()));
+        outgoing.overfilled().await;
         assert_eq!(outgoing.next().await, Next::Close(Some(StreamError::ResourceConstraint)));
     }
 }

@@ -1,21 +1,26 @@
 //! A session as the stream sees it: the client's stanzas go to the hub, what the hub posts goes to the client.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, time::Duration};
 
+use bytes::Bytes;
 use minidom::Element;
 use rxml::{Namespace, NcName, XMLNS_XML};
+use tokio::time::sleep;
 
 use super::{
     bind::Bound,
     error::StreamError,
     hub::Session,
-    outbox::Next,
+    outbox::{Next, Outgoing},
     stream::{End, Stream, Transport},
     xml::Event,
 };
 
 /// The longest language tag that is passed on (RFC 5646 section 4.4.1).
 const MAX_LANG: usize = 35;
+
+/// How long a client whose queue overflowed may take to read what was written before, and then why it is over.
+const LAST_CHANCE: Duration = Duration::from_secs(2);
 
 /// Runs the session to its end, of which the hub is told before this returns.
 pub async fn run<T: Transport>(stream: &mut Stream<T>, mut bound: Bound) -> End {
@@ -30,7 +35,7 @@ async fn exchange<T: Transport>(stream: &mut Stream<T>, bound: &mut Bound) -> Re
     loop {
         tokio::select! {
             next = bound.outgoing.next() => match next {
-                Next::Write(stanzas) => stream.write_all(stanzas).await?,
+                Next::Write(stanzas) => write(stream, stanzas, &bound.outgoing).await?,
                 Next::HandOut => hand_out(stream, &bound.session).await?,
                 Next::Close(None) => return Err(End::Closed),
                 Next::Close(Some(error)) => return Err(error.into()),
@@ -46,6 +51,20 @@ async fn exchange<T: Transport>(stream: &mut Stream<T>, bound: &mut Bound) -> Re
                 Event::Header(_) => return Err(StreamError::BadFormat.into()),
             },
         }
+    }
+}
+
+/// Writes stanzas. When so many come behind them that the queue overflows, the session is over, and a client that still
+/// takes nothing need not be waited for.
+async fn write<T: Transport>(stream: &mut Stream<T>, stanzas: Vec<Bytes>, behind: &Outgoing) -> Result<(), End> {
+    let given_up = async {
+        behind.overfilled().await;
+        sleep(LAST_CHANCE).await;
+    };
+    tokio::select! {
+        biased;
+        written = stream.write_all(stanzas) => written,
+        () = given_up => Err(End::Lost),
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
 use clap::Parser;
 use tests::{
     artefacts::artefacts,
-    rows::{Extent, ROWS, Row, row},
+    rows::{Extent, ROWS, ROWS_AT_LENGTH, Row, row},
 };
 
 /// The longest that a row may take: the longest of them swaps a thousand versions.
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
         eprintln!("soak: no such row among {}: it has {}", arguments.rows.join(" "), known.join(" "));
         return ExitCode::from(2);
     };
-    let rows = if named.is_empty() { ROWS.iter().collect() } else { named };
+    let rows = if named.is_empty() { ROWS.iter().chain(ROWS_AT_LENGTH).collect() } else { named };
     let extent = if arguments.short { Extent::Short } else { Extent::Long };
     artefacts();
     let failed: Vec<_> = rows.iter().filter(|row| !holds(row, extent)).map(|row| row.number).collect();

@@ -15,7 +15,10 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::{Census, PATIENCE};
+use super::{
+    PATIENCE,
+    census::{self, Census},
+};
 use crate::{artefacts::artefacts, wait};
 
 /// What the host says on standard output once it serves.
@@ -114,6 +117,21 @@ impl Process {
     /// What it takes of the system at this moment.
     pub fn census(&self) -> Census {
         Census::of(self.id())
+    }
+
+    /// The processor time that it has taken so far, to a hundredth of a second.
+    pub fn processor_time(&self) -> Duration {
+        census::processor_time(self.id())
+    }
+
+    /// The most memory that it has had in use at a time since [`forget_peak`](Process::forget_peak).
+    pub fn peak(&self) -> u64 {
+        census::peak(self.id())
+    }
+
+    /// Counts the peak anew.
+    pub fn forget_peak(&self) {
+        census::forget_peak(self.id());
     }
 
     /// Ends it by SIGKILL.

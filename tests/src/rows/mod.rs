@@ -1,4 +1,5 @@
-//! The rows of the table of faults: what goes wrong with plugins, their files, and what is stored, and that it harms nobody.
+//! The rows of the table of faults: what goes wrong with plugins, their files, and what is stored, and what clients do to the
+//! stream; and that it harms nobody.
 //!
 //! # Layout
 //! A row is one function with two extents: a short one of a few seconds, run by the suite, and a long one, run by
@@ -20,19 +21,27 @@
 //! restarts     kills, and what serves afterwards              P23, P24
 //! folder       what happens to the folder and the disk        P27, P37, P38
 //! data         what was acknowledged                          D1, D9, R3
+//! bombs        stanzas larger than they may be                X4 to X6
+//! strangers    clients that do not log in                     X9, X10
+//! guessing     passwords and names                            X11
+//! floods       clients that send too much or do not read      X16, X17
 //! ```
 
 mod bad_plugins;
+mod bombs;
 mod damaged;
 mod data;
 mod entries;
+mod floods;
 mod folder;
+mod guessing;
 mod misfits;
 mod report;
 mod requests;
 mod restarts;
 mod settings;
 mod starts;
+mod strangers;
 mod swaps;
 mod trust;
 mod watched;
@@ -129,9 +138,20 @@ pub const ROWS: &[Row] = &[
     Row { number: "D1", fault: "kills under writers", try_out: data::kills },
     Row { number: "D9", fault: "backups under a writer", try_out: data::backups },
     Row { number: "R3", fault: "SIGTERM under load", try_out: data::terminations },
+    Row { number: "X4", fault: "a stanza deeper than any", try_out: bombs::deep },
+    Row { number: "X5", fault: "attributes and namespaces without end", try_out: bombs::wide },
+    Row { number: "X6", fault: "a stanza that never ends", try_out: bombs::long },
+    Row { number: "X10", fault: "crowds that do not log in", try_out: strangers::crowds },
+    Row { number: "X11", fault: "guessing passwords and names", try_out: guessing::passwords },
+    Row { number: "X16", fault: "a flood of presence", try_out: floods::presence },
+    Row { number: "X17", fault: "a client that does not read", try_out: floods::unread },
 ];
+
+/// The rows that take half a minute however short they are: only tried at length.
+pub const ROWS_AT_LENGTH: &[Row] =
+    &[Row { number: "X9", fault: "clients that take too long to log in", try_out: strangers::shown_out }];
 
 /// The row of this number.
 pub fn row(number: &str) -> Option<&'static Row> {
-    ROWS.iter().find(|row| row.number == number)
+    ROWS.iter().chain(ROWS_AT_LENGTH).find(|row| row.number == number)
 }

@@ -2,10 +2,11 @@
 
 use std::{
     io::{self, Read, Write},
-    net::{SocketAddr, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     time::{Duration, Instant},
 };
 
+use rustix::net::{self, AddressFamily, SocketFlags, SocketType};
 use rustls::{ClientConnection, StreamOwned, pki_types::ServerName};
 
 use super::{Error, Incoming, Result, Stream, tls, xml::StreamReader};
@@ -27,10 +28,22 @@ enum Transport {
 impl Connection {
     /// Connects to the server.
     pub fn open(address: SocketAddr) -> Result<Connection> {
-        let socket = TcpStream::connect_timeout(&address, PATIENCE)?;
+        Connection::over(TcpStream::connect_timeout(&address, PATIENCE)?)
+    }
+
+    fn over(socket: TcpStream) -> Result<Connection> {
         socket.set_nodelay(true)?;
         socket.set_write_timeout(Some(PATIENCE))?;
         Ok(Connection { transport: Transport::Plain(socket), reader: StreamReader::default() })
+    }
+
+    /// Connects to the server from this address of ours: all that begin with 127 are.
+    pub fn open_from(source: Ipv4Addr, address: SocketAddr) -> Result<Connection> {
+        let socket = net::socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None)
+            .map_err(io::Error::from)?;
+        net::bind(&socket, &SocketAddr::from((source, 0))).map_err(io::Error::from)?;
+        net::connect(&socket, &address).map_err(io::Error::from)?;
+        Connection::over(socket.into())
     }
 
     /// Opens a stream to `domain` and waits for the server's header and features (RFC 6120 section 4.3).
@@ -68,6 +81,14 @@ impl Connection {
         };
         writer.write_all(bytes.as_ref())?;
         Ok(writer.flush()?)
+    }
+
+    /// Sends bytes as they are, for which the server may take `limit` to make room. After a failure some of them are sent.
+    pub fn send_within(&mut self, bytes: impl AsRef<[u8]>, limit: Duration) -> Result<()> {
+        self.socket()?.set_write_timeout(Some(limit))?;
+        let sent = self.send(bytes);
+        self.socket()?.set_write_timeout(Some(PATIENCE))?;
+        sent
     }
 
     /// The next part of the server's stream.
@@ -111,16 +132,23 @@ impl Connection {
         self.reader = StreamReader::default();
     }
 
+    fn socket(&self) -> io::Result<TcpStream> {
+        match &self.transport {
+            Transport::Plain(socket) => socket.try_clone(),
+            Transport::Tls(stream) => stream.sock.try_clone(),
+        }
+    }
+
     fn read(&mut self, buffer: &mut [u8], deadline: Instant) -> Result<usize> {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(Error::TimedOut);
         }
-        let (socket, reader): (&TcpStream, &mut dyn Read) = match &mut self.transport {
-            Transport::Plain(socket) => (&socket.try_clone()?, socket),
-            Transport::Tls(stream) => (&stream.sock.try_clone()?, stream),
+        self.socket()?.set_read_timeout(Some(left))?;
+        let reader: &mut dyn Read = match &mut self.transport {
+            Transport::Plain(socket) => socket,
+            Transport::Tls(stream) => stream,
         };
-        socket.set_read_timeout(Some(left))?;
         Ok(reader.read(buffer)?)
     }
 }

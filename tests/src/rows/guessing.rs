@@ -1,0 +1,93 @@
+//! Guessing passwords and names.
+
+use std::{
+    collections::BTreeMap,
+    net::Ipv4Addr,
+    time::{Duration, Instant},
+};
+
+use super::{Extent, Report};
+use crate::{
+    host::{DOMAIN, Host, password},
+    xmpp::{Connection, Error, Mechanism, Stream},
+};
+
+/// How many passwords of one account are looked at from one address.
+const LOOKED_AT: usize = 10;
+
+/// X11: from each address a few passwords are looked at and no more, and the user is not locked out by it; names that are
+/// no accounts take as long as those that are.
+pub fn passwords(extent: Extent) -> Report {
+    let host = Host::start();
+    host.add_user("alice");
+    let (sources, tries) = extent.of((3, 15), (20, 500));
+    let mut outcomes = BTreeMap::new();
+    for source in (1..=sources).map(|source| Ipv4Addr::new(127, 0, 1, source)) {
+        let mut tried = Tried::default();
+        while tried.looked_at + tried.turned_away < tries {
+            guess(&host, source, &mut tried);
+        }
+        assert_eq!(tried.looked_at, LOOKED_AT, "passwords looked at from {source}");
+        outcomes.insert(source, tried.turned_away);
+    }
+    // The right password from there is not looked at either; from elsewhere it is.
+    let from = |source: Ipv4Addr| {
+        secured(&host, source)
+            .and_then(|mut stream| stream.try_password(Mechanism::ScramSha256, "alice", &password("alice")))
+    };
+    let there = from(Ipv4Addr::new(127, 0, 1, 1));
+    assert!(matches!(&there, Err(Error::Sasl(condition)) if condition == "temporary-auth-failure"), "{there:?}");
+    from(Ipv4Addr::new(127, 0, 2, 1)).expect("the user gets in from elsewhere");
+    let turned_away: usize = outcomes.values().sum();
+    let mut report = Report::new(format!("{sources} addresses, {LOOKED_AT} passwords each, {turned_away} turned away"));
+    for mechanism in [Mechanism::ScramSha1, Mechanism::Plain] {
+        let [known, unknown] = times(&host, mechanism, extent.of(30, 500));
+        let difference = (unknown.as_secs_f64() / known.as_secs_f64() - 1.0) * 100.0;
+        assert!(difference.abs() <= extent.of(40.0, 5.0), "{mechanism:?}: {known:?} for a user, {unknown:?} for none");
+        let milliseconds = known.as_secs_f64() * 1e3;
+        report = report.note(format!("{mechanism:?}: {milliseconds:.2} ms for a user, {difference:+.1} % for none"));
+    }
+    report
+}
+
+#[derive(Default)]
+struct Tried {
+    looked_at: usize,
+    turned_away: usize,
+}
+
+/// All tries that a stream has.
+fn guess(host: &Host, source: Ipv4Addr, tried: &mut Tried) {
+    let mut stream = secured(host, source).expect("strangers may connect");
+    for number in 0..3 {
+        match stream.try_password(Mechanism::Plain, "alice", &format!("guess {number}")) {
+            Err(Error::Sasl(condition)) if condition == "not-authorized" => tried.looked_at += 1,
+            Err(Error::Sasl(condition)) if condition == "temporary-auth-failure" => tried.turned_away += 1,
+            outcome => panic!("{outcome:?}"),
+        }
+    }
+    let end = stream.connection().stream_error().expect("the host ends the stream");
+    assert_eq!(end.as_deref(), Some("policy-violation"));
+}
+
+fn secured(host: &Host, source: Ipv4Addr) -> Result<Stream, Error> {
+    Connection::open_from(source, host.xmpp())?.begin(DOMAIN)?.starttls()
+}
+
+/// The median times of failures, of an account and of none, tried in turn. Each from an address of its own.
+fn times(host: &Host, mechanism: Mechanism, count: usize) -> [Duration; 2] {
+    let mut times = [Vec::new(), Vec::new()];
+    for number in 0..2 * count {
+        let (which, [high, low]) = (number % 2, u16::try_from(number).expect("a small number").to_be_bytes());
+        let net = if mechanism == Mechanism::Plain { 3 } else { 16 };
+        let mut stream = secured(host, Ipv4Addr::new(127, net + high, low, 7)).expect("strangers may connect");
+        let started = Instant::now();
+        let outcome = stream.try_password(mechanism, ["alice", "nobody"][which], "wrong");
+        times[which].push(started.elapsed());
+        assert!(matches!(&outcome, Err(Error::Sasl(condition)) if condition == "not-authorized"), "{outcome:?}");
+    }
+    times.map(|mut times| {
+        times.sort();
+        times[times.len() / 2]
+    })
+}

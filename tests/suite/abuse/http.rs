@@ -1,0 +1,53 @@
+//! What the HTTP listener is sent, and what is no XMPP on the other one.
+
+use tests::{host::Host, http::exchange};
+
+use super::{HEADER, end_of};
+
+#[test]
+fn other_protocols_on_either_port() {
+    let host = Host::start();
+    let openings: [&[u8]; 3] = [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\x00\x01\x02\xff\xfe", b"EHLO example.com\r\n"];
+    for opening in openings {
+        end_of(&host, opening); // [X25]
+    }
+    let answer = exchange(host.process().ready().http, HEADER);
+    assert!(answer.as_ref().map_or(true, |answer| answer.status == 400), "{answer:?}");
+    host.new_user("alice").settle().unwrap();
+}
+
+#[test]
+fn a_request_that_is_two() {
+    let host = Host::with_presence();
+    let address = host.process().ready().http;
+    let smuggled = "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n";
+    for head in [
+        format!("Content-Length: {}\r\nTransfer-Encoding: chunked", smuggled.len() + 5),
+        "Content-Length: 5\r\nContent-Length: 6".to_owned(),
+        "Content-Length: +5".to_owned(),
+        "Transfer-Encoding: xchunked".to_owned(),
+    ] {
+        let request = format!("POST /plugins/presence/status HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\n0\r\n\r\n{smuggled}");
+        let answer = exchange(address, request);
+        assert!(answer.as_ref().map_or(true, |answer| answer.status < 500), "{head}: {answer:?}"); // [H22]
+    }
+    assert_eq!(host.http().get("/plugins/presence/status?type=text").status, 200);
+}
+
+#[test]
+fn oversized_requests() {
+    let host = Host::with_presence();
+    let address = host.process().ready().http;
+    let many = (0..500).map(|number| format!("X-{number}: y\r\n")).collect::<String>();
+    let parameters = "a=b&".repeat(10_000);
+    for request in [
+        format!("GET /plugins/presence/status?jid={} HTTP/1.1\r\nHost: x\r\n\r\n", "a".repeat(64 << 10)),
+        format!("GET /plugins/presence/status HTTP/1.1\r\nHost: x\r\n{many}\r\n"),
+        format!("GET /plugins/presence/status?{parameters} HTTP/1.1\r\nHost: x\r\n\r\n"),
+        format!("GET /plugins/presence/status HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n", "y".repeat(1 << 20)),
+    ] {
+        let answer = exchange(address, &request);
+        assert!(answer.as_ref().map_or(true, |answer| answer.status < 500), "{answer:?}"); // [H23]
+    }
+    assert_eq!(host.http().get("/plugins/presence/status?type=text").status, 200);
+}
