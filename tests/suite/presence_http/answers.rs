@@ -94,6 +94,43 @@ fn every_answer_carries_its_safety_fields() {
     assert_eq!(ask(&host, "jid=alice@localhost").header("cross-origin-resource-policy"), Some("cross-origin"));
 }
 
+/// Also what the host answers for the plugin: an error page is sniffed like any other.
+#[test]
+fn refusals_of_the_host_are_safe_too() {
+    let host = open_host();
+    let long = format!("filler={}", "x".repeat(65536));
+    let answers = [
+        host.http().request("PUT", STATUS, &[]),
+        host.http().get(&format!("{STATUS}/more")),
+        host.http().request("GET", &format!("{STATUS}?type=text"), &[("If-None-Match", "*")]),
+        raw_post(&host, &long),
+    ];
+    assert_eq!(answers.each_ref().map(|answer| answer.status), [405, 404, 304, 413]);
+    for answer in answers {
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"), "{answer:?}");
+        assert_eq!(answer.header("set-cookie"), None, "{answer:?}");
+        assert!(answer.header("content-type").is_none_or(|kind| kind.starts_with("text/plain")), "{answer:?}");
+    }
+}
+
+/// Row H11: the field is `*` or absent, whoever asks; and credentials never go with it.
+#[test]
+fn no_origin_is_ever_reflected() {
+    let host = open_host();
+    host.new_user("alice");
+    for (visibility, allowed) in [("anyone", Some("*")), ("subscribed", None)] {
+        host.set("presence.visibility", visibility);
+        for origin in ["null", "http://evil.example", "http://localhost", "http://localhost.evil.example"] {
+            for kind in ["image", "text", "xml"] {
+                let target = format!("{STATUS}?jid=alice@localhost&type={kind}");
+                let answer = host.http().request("GET", &target, &[("Origin", origin), ("Cookie", "a=b")]);
+                assert_eq!(answer.header("access-control-allow-origin"), allowed, "{origin}: {answer:?}");
+                assert_eq!(answer.header("access-control-allow-credentials"), None);
+            }
+        }
+    }
+}
+
 #[test]
 fn an_unknown_type_is_refused_by_naming_the_known_ones() {
     let host = open_host();
@@ -149,6 +186,10 @@ fn a_form_may_have_64_kib() {
     assert_eq!(host.http().post(STATUS, &form(65536)).text(), "here\n");
     let too_long = raw_post(&host, &form(65537));
     assert_eq!(too_long.status, 413);
+    let chunked = format!("10001\r\n{}\r\n0\r\n\r\n", form(65537));
+    let head = format!("POST {STATUS} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let unannounced = exchange(host.process().ready().http, format!("{head}{chunked}")).expect("an answer");
+    assert_eq!(unannounced.status, 413, "its length is known only when it is there");
 }
 
 #[track_caller]

@@ -160,6 +160,56 @@ fn equals_are_told_apart_by_priority_then_by_age() {
 }
 
 #[test]
+fn among_negative_priorities_the_same_order_holds() {
+    let host = open_host();
+    let (mut desk, mut phone) = (host.new_user("alice"), host.login("alice"));
+    show_with_priority(&mut desk, "dnd", -1);
+    show_with_priority(&mut phone, "away", -128);
+    assert_eq!(state_of_alice(&host), "away");
+    show_with_priority(&mut desk, "away", -2);
+    assert!(xml(&host).contains("<priority>-2</priority>"), "the higher of two equals");
+    show_with_priority(&mut phone, "xa", 0);
+    assert_eq!(state_of_alice(&host), "xa");
+}
+
+#[test]
+fn the_text_of_whoever_leaves_last_stays() {
+    let host = open_host();
+    let (mut desk, mut phone) = (host.new_user("alice"), host.login("alice"));
+    show(&mut desk, "", "at the desk");
+    show(&mut phone, "dnd", "on the phone");
+    desk.unavailable("leaving the desk").unwrap();
+    desk.settle().unwrap();
+    assert_eq!(text_of_alice(&host), "on the phone\n");
+    phone.unavailable("  leaving\n\tat   last ").unwrap();
+    phone.settle().unwrap();
+    assert_eq!(text_of_alice(&host), "leaving at last\n");
+    phone.available("", "back").unwrap();
+    phone.unavailable("").unwrap();
+    phone.settle().unwrap();
+    assert_eq!(text_of_alice(&host), "Unavailable\n", "an end without a text clears the one before");
+}
+
+/// A stanza that is no plain announcement to everybody changes nothing of what is shown.
+#[test]
+fn what_the_user_did_not_announce_is_not_shown() {
+    let host = open_host();
+    let mut alice = host.new_user("alice");
+    show(&mut alice, "away", "Lunch");
+    for stanza in [
+        "<presence to='bob@localhost'><show>dnd</show><status>for bob</status></presence>",
+        "<presence to='bob@localhost' type='unavailable'><status>gone, bob</status></presence>",
+        "<presence type='invisible'/>",
+        "<presence type='error'><status>error</status></presence>",
+        "<presence type='probe' to='alice@localhost'/>",
+    ] {
+        alice.send(stanza).unwrap();
+        alice.settle().unwrap();
+        assert_eq!((state_of_alice(&host).as_str(), text_of_alice(&host).as_str()), ("away", "Lunch\n"), "{stanza}");
+    }
+}
+
+#[test]
 fn a_session_that_says_nothing_in_public_is_offline() {
     let host = open_host();
     let mut alice = host.new_user("alice");

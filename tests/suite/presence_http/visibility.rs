@@ -1,12 +1,17 @@
 //! Who may see whom, and that every refusal is one and the same answer.
 
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+};
+
 use tests::{
-    host::Host,
+    host::{Host, PATIENCE},
     http::{Answer, encode},
     xmpp::befriend,
 };
 
-use super::{ask, open_host, show, state};
+use super::{STATUS, ask, open_host, show, state};
 
 /// The state of alice as `requester` sees it.
 #[track_caller]
@@ -130,6 +135,56 @@ fn refusals_cannot_be_told_apart() {
         assert_eq!(answers[0].status, 200);
     }
     assert_eq!(ask(&host, "type=text").text(), "Unavailable\n");
+}
+
+/// What a requester who is blocked gets is what one gets who asks about nobody, byte by byte as it comes over the wire.
+#[test]
+fn a_block_cannot_be_told_from_an_unknown_user() {
+    let host = open_host();
+    let (mut alice, _bob) = (host.new_user("alice"), host.new_user("bob"));
+    show(&mut alice, "chat", "here");
+    alice.request("set", "", "<block xmlns='urn:xmpp:blocking'><item jid='bob@localhost'/></block>").unwrap();
+    let images = encode("http://icons.example/--IMAGE--");
+    for visibility in ["anyone", "subscribed"] {
+        host.set("presence.visibility", visibility);
+        for rest in ["", "&type=text", "&type=xml", &format!("&images={images}")] {
+            for method in ["GET", "HEAD", "POST"] {
+                let refusal = |user: &str| {
+                    let target = format!("{STATUS}?jid={user}@localhost&req_jid=bob@localhost{rest}");
+                    wire(&host, method, &target).replace(user, "USER")
+                };
+                assert_eq!(
+                    without_tag(&refusal("alice")),
+                    without_tag(&refusal("nobdy")),
+                    "{visibility} {method} {rest}"
+                );
+            }
+        }
+    }
+}
+
+/// An answer as it comes over the wire, without the second at which it was given. Its lines are sorted: the order of an answer's
+/// fields is drawn by lot for each.
+#[track_caller]
+fn wire(host: &Host, method: &str, target: &str) -> String {
+    let mut socket = TcpStream::connect(host.process().ready().http).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(socket, "{method} {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    socket.read_to_end(&mut answer).unwrap();
+    let answer = without_line(&String::from_utf8_lossy(&answer), "date: ");
+    let mut lines: Vec<&str> = answer.split_inclusive('\n').collect();
+    lines.sort_unstable();
+    lines.concat()
+}
+
+/// The tag is a hash of the XML, which names the user.
+fn without_tag(answer: &str) -> String {
+    if answer.contains("text/xml") { without_line(answer, "etag: ") } else { answer.to_owned() }
+}
+
+fn without_line(answer: &str, start: &str) -> String {
+    answer.split_inclusive('\n').filter(|line| !line.starts_with(start)).collect()
 }
 
 #[test]
