@@ -13,11 +13,12 @@ use tokio::sync::oneshot;
 use super::{
     desk::Turn,
     digest::Digest,
-    folder::{FileName, Stamps},
+    folder::FileName,
     journey::End,
     last_good::{Kept, LastGood},
     probation::{Misconduct, Observation},
-    stage::StagedFile,
+    staged::StagedFile,
+    stamp::Stamps,
     status::{Actor, State, Subject},
     travel::{Refused, Travel},
 };

@@ -8,8 +8,8 @@ use plugin_api::manifest::Manifest;
 use super::{
     digest::Digest,
     elf::Library,
-    folder::Stamp,
     refusal::Refusal,
+    stamp::Stamp,
     version::Version,
     vouch::{self, SIGNATURE_LIMIT, SIGNATURE_SUFFIX, Voucher, Vouching},
 };

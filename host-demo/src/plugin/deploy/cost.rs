@@ -5,7 +5,7 @@ use std::{collections::HashSet, fmt, fs, path::Path};
 
 use serde::{Deserialize, Serialize};
 
-use super::{budget, stage};
+use super::{budget, staged};
 use crate::plugin::shown;
 
 /// What the ended versions of all plugins cost at this moment.
@@ -93,7 +93,7 @@ impl<'a> Mapping<'a> {
 
 fn is_ended(path: &str, in_service: &HashSet<&Path>) -> bool {
     let path = Path::new(path.strip_suffix(" (deleted)").unwrap_or(path));
-    stage::is_staged(path) && !in_service.contains(path)
+    staged::is_staged(path) && !in_service.contains(path)
 }
 
 #[cfg(test)]

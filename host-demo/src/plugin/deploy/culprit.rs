@@ -13,7 +13,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{digest::Digest, probe::signal_name, stage, status::Subject};
+use super::{digest::Digest, probe::signal_name, staged, status::Subject};
 use crate::{
     plugin::{crash, shown},
     store::{Crash, Quarantined, Store, StoreError},
@@ -143,7 +143,7 @@ impl Death {
 impl Culprit {
     fn parse(lines: &HashMap<&str, &str>) -> Option<Culprit> {
         let text = |name: &str| lines.get(name).map(|value| shown::line(value));
-        let digest = stage::digest_of(Path::new(lines.get("copy")?))?;
+        let digest = staged::digest_of(Path::new(lines.get("copy")?))?;
         Some(Culprit { plugin: text("plugin")?, version: text("version")?, digest, route: text("route") })
     }
 

@@ -4,7 +4,9 @@
 
 use std::{ffi::OsStr, path::Path};
 
-use super::{books::Serving, digest::Digest, folder::FileName, registry::Registry, stage::StagedFile, travel::Refused};
+use super::{
+    books::Serving, digest::Digest, folder::FileName, registry::Registry, staged::StagedFile, travel::Refused,
+};
 use crate::store::{PluginRecord, StoreError};
 
 /// A good version, as it is recorded.

@@ -9,8 +9,9 @@ use std::{
 };
 
 use super::{
-    folder::{Contents, FileName, Identity, Stamps, View},
+    folder::{Contents, FileName, Identity, View},
     refusal::Refusal,
+    stamp::Stamps,
     sys::Writers,
 };
 

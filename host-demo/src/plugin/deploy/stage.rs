@@ -14,9 +14,10 @@ use rustix::fs::{Mode, OFlags};
 
 use super::{
     digest::{Digest, Hasher},
-    folder::{Stamp, signature_text},
     refusal::Refusal,
     rubbish::delete_folder,
+    staged::{StagedFile, number_of, signature_of},
+    stamp::Stamp,
     trust::Trust,
     vouch::SIGNATURE_SUFFIX,
 };
@@ -40,13 +41,6 @@ pub struct Part {
     digest: Digest,
     /// The text of the signature that lay beside the file.
     pub signature: Option<String>,
-}
-
-/// A copy that may be loaded: 0500, never written to again. Its signature lies beside it, so that it can be judged again.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StagedFile {
-    path: PathBuf,
-    digest: Digest,
 }
 
 impl Staging {
@@ -102,10 +96,10 @@ impl Staging {
     /// # Errors
     /// It can't be copied, or is not what it was.
     pub fn duplicate(&self, kept: &StagedFile, id: &str) -> Result<StagedFile, Refusal> {
-        let file = File::open(&kept.path).map_err(unreadable)?;
+        let file = File::open(kept.path()).map_err(unreadable)?;
         let stamp = Stamp::of(&file).map_err(unreadable)?;
         match self.copy(&file, &stamp, stamp.size) {
-            Ok(mut part) if part.digest == kept.digest => {
+            Ok(mut part) if part.digest == kept.digest() => {
                 part.signature = kept.signature()?;
                 part.name(id)
             }
@@ -181,7 +175,7 @@ impl Part {
             let _ = fs::remove_file(signature_of(&path));
             return Err(staging(cause));
         }
-        Ok(StagedFile { path, digest: self.digest })
+        Ok(StagedFile::at(path, self.digest))
     }
 
     fn move_to(&self, path: &Path) -> io::Result<()> {
@@ -199,83 +193,6 @@ impl Drop for Part {
     fn drop(&mut self) {
         // Renamed, or never made: nothing to delete.
         let _ = fs::remove_file(&self.path);
-    }
-}
-
-impl StagedFile {
-    /// The copy that an earlier run recorded.
-    pub fn recorded(state: &Path, relative: &str, digest: Digest) -> StagedFile {
-        StagedFile { path: state.join(relative), digest }
-    }
-
-    /// The content, if it is still what it was.
-    ///
-    /// # Errors
-    /// It is gone or altered.
-    pub fn verified_bytes(&self) -> Result<Vec<u8>, Refusal> {
-        let bytes = fs::read(&self.path)
-            .map_err(|cause| Refusal::Unreadable(format!("the kept copy {}: {cause}", self.path.display())))?;
-        if Digest::of(&bytes) != self.digest {
-            return Err(self.altered());
-        }
-        Ok(bytes)
-    }
-
-    fn altered(&self) -> Refusal {
-        Refusal::Damaged(format!("the kept copy {} was altered", self.path.display()))
-    }
-
-    /// The text of its signature, if it has one.
-    ///
-    /// # Errors
-    /// It can't be read.
-    pub fn signature(&self) -> Result<Option<String>, Refusal> {
-        match File::open(signature_of(&self.path)) {
-            Ok(file) => signature_text(file).map(Some),
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(cause) => Err(Refusal::Signature(cause.to_string())),
-        }
-    }
-
-    /// Where it lies.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// The hash of its content.
-    pub fn digest(&self) -> Digest {
-        self.digest
-    }
-
-    /// Its path relative to the state folder, as it is recorded.
-    pub fn relative(&self) -> String {
-        let name = self.path.file_name().unwrap_or_default();
-        Path::new(FOLDER).join(name).display().to_string()
-    }
-
-    /// Sees to it that the content survives a loss of power.
-    ///
-    /// # Errors
-    /// The disk failed.
-    pub fn sync(&self) -> io::Result<()> {
-        File::open(&self.path)?.sync_all()?;
-        match File::open(signature_of(&self.path)) {
-            Ok(signature) => signature.sync_all()?,
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
-            Err(cause) => return Err(cause),
-        }
-        File::open(self.path.parent().unwrap_or(Path::new("/")))?.sync_all()
-    }
-
-    /// Deletes the file. A library that is mapped from it stays mapped.
-    pub fn delete(&self) {
-        for path in [&self.path, &signature_of(&self.path)] {
-            if let Err(cause) = fs::remove_file(path)
-                && cause.kind() != io::ErrorKind::NotFound
-            {
-                log::warn!("{} can't be deleted: {cause}", path.display());
-            }
-        }
     }
 }
 
@@ -298,27 +215,6 @@ fn hash_and_copy(from: &mut impl Read, to: &mut File) -> Result<Digest, NotCopie
             Err(cause) => return Err(unreadable(cause).into()),
         }
     }
-}
-
-/// Whether a path is that of a staged copy, here or under another state folder.
-pub fn is_staged(path: &Path) -> bool {
-    path.parent().is_some_and(|folder| folder.ends_with(FOLDER)) && number_of(path).is_some()
-}
-
-fn signature_of(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(SIGNATURE_SUFFIX);
-    name.into()
-}
-
-/// The hash in `presence-<sha256>-7.so`.
-pub fn digest_of(name: &Path) -> Option<Digest> {
-    Digest::parse(name.file_stem()?.to_str()?.rsplit('-').nth(1)?)
-}
-
-/// The number in `7.part` and `presence-<sha256>-7.so`.
-fn number_of(name: &Path) -> Option<u64> {
-    name.file_stem()?.to_str()?.rsplit('-').next()?.parse().ok()
 }
 
 fn staging(cause: io::Error) -> Refusal {

@@ -9,7 +9,7 @@ use std::{
 
 use rustix::fs::{Mode, OFlags};
 
-use super::{folder::Stamp, refusal::Refusal};
+use super::{refusal::Refusal, stamp::Stamp};
 
 /// Write permission of the group and of everybody.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
