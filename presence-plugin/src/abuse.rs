@@ -7,6 +7,7 @@ use plugin_api::{Response, Show};
 
 use crate::{
     answer::{self, Format, Question, tests::settings},
+    moment::Moment,
     query::Parameters,
     settings::Settings,
     shown::Shown,
@@ -18,7 +19,7 @@ const REQUESTS: u32 = 300_000;
 const NAMES: [&str; 12] =
     ["jid", "req_jid", "type", "images", "away", "offline", "forbidden", "available", "%74ype", "%", "", "im+ages"];
 
-const PIECES: [&str; 48] = [
+const PIECES: [&str; 49] = [
     "",
     "=",
     "&",
@@ -34,6 +35,7 @@ const PIECES: [&str; 48] = [
     "text",
     "image",
     "json",
+    "svg",
     "http://",
     "HTTPS://",
     "//",
@@ -106,10 +108,10 @@ impl Dice {
     fn shown<'a>(&mut self, status: &'a str) -> Shown<'a> {
         match self.below(3) {
             0 => Shown::Forbidden,
-            1 => Shown::Offline { status },
+            1 => Shown::Offline { status, since: None },
             _ => {
                 let show = [Show::Available, Show::Chat, Show::Away, Show::Xa, Show::Dnd][self.below(5)];
-                Shown::Online { show, status, priority: self.below(256) as u8 as i8 }
+                Shown::Online { show, status, priority: self.below(256) as u8 as i8, since: Moment(0) }
             }
         }
     }
@@ -145,7 +147,7 @@ fn every_request_gets_an_answer_of_the_contract() {
         check_head(&response);
         seen.insert((response.status(), field(&response, "Content-Type").map(str::to_owned)));
     }
-    assert_eq!(seen.len(), 6, "302, 304, 400 and three types of 200: {seen:?}");
+    assert_eq!(seen.len(), 8, "302, 304, 400 and five types of 200: {seen:?}");
 }
 
 fn field<'r>(response: &'r Response, name: &str) -> Option<&'r str> {
@@ -180,7 +182,12 @@ fn check_body(response: &Response, shown: &Shown<'_>, settings: &Settings) {
             assert!(!line.is_empty() && line.trim() == line && !line.contains(char::is_control), "{line:?}");
             assert!(*shown != Shown::Forbidden || line == settings.unavailable_text);
         }
+        Some("application/json") => {
+            let read: serde_json::Value = serde_json::from_str(body()).expect("JSON");
+            assert_eq!(read["state"], shown.state());
+        }
         Some("image/gif") => assert!(response.bytes().starts_with(b"GIF89a")),
+        Some("image/svg+xml") => assert!(body().starts_with("<svg ")),
         other => assert_eq!((other, response.bytes()), (None, &b""[..])),
     }
 }

@@ -9,7 +9,9 @@ use plugin_api::Response;
 
 use crate::{
     cache::{self, Audience, ETag},
-    image,
+    image::{self, File},
+    json::Document,
+    moment::Moment,
     query::Parameters,
     redirect::{self, Hosts},
     settings::Settings,
@@ -27,6 +29,10 @@ pub enum Format {
     Xml,
     /// A line of text.
     Text,
+    /// An object.
+    Json,
+    /// A drawing.
+    Svg,
 }
 
 impl Format {
@@ -36,6 +42,8 @@ impl Format {
             None | Some("image") => Some(Format::Image),
             Some("xml") => Some(Format::Xml),
             Some("text") => Some(Format::Text),
+            Some("json") => Some(Format::Json),
+            Some("svg") => Some(Format::Svg),
             Some(_) => None,
         }
     }
@@ -73,14 +81,29 @@ impl Question<'_> {
                 let etag = ETag::new(b't', body.as_bytes());
                 self.represent(audience, "text/plain; charset=utf-8", etag.as_str().to_owned(), body.into_bytes())
             }
+            Format::Json => self.json(shown, audience),
+            Format::Svg => self
+                .built_in(audience, "image/svg+xml", &image::icon(shown).svg)
+                .header("Cross-Origin-Resource-Policy", "cross-origin")
+                .header("Content-Security-Policy", "default-src 'none'; sandbox"),
         }
     }
 
+    /// The tag leaves out when the answer was made, or no answer would ever be held. It is strong all the same: what strength is for, to
+    /// put ranges of several answers together, is not offered here.
+    fn json(&self, shown: &Shown<'_>, audience: Audience) -> Response {
+        let document = Document::new(shown, self.parties.user);
+        let etag = ETag::new(b'j', &document.render());
+        let body = document.at(Moment::now()).render();
+        self.represent(audience, "application/json", etag.as_str().to_owned(), body)
+    }
+
+    fn built_in(&self, audience: Audience, content_type: &'static str, file: &'static File) -> Response {
+        self.represent(audience, content_type, file.etag.as_str(), file.bytes)
+    }
+
     fn image(&self, shown: &Shown<'_>, audience: Audience, hosts: &Hosts) -> Response {
-        let built_in = || {
-            let icon = image::icon(shown);
-            self.represent(audience, "image/gif", icon.etag.as_str(), icon.gif)
-        };
+        let built_in = || self.built_in(audience, "image/gif", &image::icon(shown).gif);
         let response = match redirect::target(&self.parameters, shown.state(), hosts) {
             None => built_in(),
             Some(_) if self.navigation => built_in().header("Vary", "Sec-Fetch-Dest"),
@@ -109,7 +132,7 @@ impl Question<'_> {
 pub fn unknown_type() -> Response {
     head(400, Audience::Everyone)
         .header("Content-Type", "text/plain; charset=utf-8")
-        .body(&b"unknown type: the valid types are image, xml, text\n"[..])
+        .body(&b"unknown type: the valid types are image, svg, text, xml, json\n"[..])
 }
 
 fn head(status: u16, audience: Audience) -> Response {
@@ -128,8 +151,8 @@ pub mod tests {
 
     use super::*;
 
-    const AWAY: Shown<'_> = Shown::Online { show: Show::Away, status: "Lunch", priority: 5 };
-    const TYPES: [&str; 3] = ["image", "xml", "text"];
+    const AWAY: Shown<'_> = Shown::Online { show: Show::Away, status: "Lunch", priority: 5, since: Moment(0) };
+    const TYPES: [&str; 5] = ["image", "xml", "text", "json", "svg"];
 
     /// The default settings, with this visibility.
     pub fn settings(visibility: &'static str) -> Settings {
@@ -154,8 +177,9 @@ pub mod tests {
     #[test]
     fn the_valid_types() {
         assert_eq!(Format::parse(None), Some(Format::Image));
-        assert_eq!(TYPES.map(|kind| Format::parse(Some(kind))), [Format::Image, Format::Xml, Format::Text].map(Some));
-        for other in ["", "json", "svg", "XML", "image ", "xml\0"] {
+        let formats = [Format::Image, Format::Xml, Format::Text, Format::Json, Format::Svg];
+        assert_eq!(TYPES.map(|kind| Format::parse(Some(kind))), formats.map(Some));
+        for other in ["", "gif", "JSON", "XML", "image ", "xml\0"] {
             assert_eq!(Format::parse(Some(other)), None, "{other:?}");
         }
         let response = unknown_type();
@@ -176,6 +200,7 @@ pub mod tests {
                 "text/xml; charset=utf-8",
                 b"<presence from=\"alice@example.com\"><show>away</show><status>Lunch</status><priority>5</priority></presence>\n",
             ),
+            ("svg", "image/svg+xml", &include_bytes!("../icons/away.svg")[..]),
         ] {
             let response = question(&format!("type={kind}")).answer(&AWAY, &settings("anyone"));
             assert_eq!((response.status(), field(&response, "Content-Type")), (200, Some(content_type)));
@@ -198,15 +223,17 @@ pub mod tests {
                 assert_eq!(field(&response, "X-Content-Type-Options"), Some("nosniff"));
                 assert_eq!(field(&response, "Set-Cookie"), None);
                 let policy = field(&response, "Cross-Origin-Resource-Policy");
-                assert_eq!(policy, (kind == "image").then_some("cross-origin"));
+                assert_eq!(policy, ["image", "svg"].contains(&kind).then_some("cross-origin"));
+                let policy = field(&response, "Content-Security-Policy");
+                assert_eq!(policy, (kind == "svg").then_some("default-src 'none'; sandbox"));
             }
         }
     }
 
     /// Row: "Every refusal is one and the same answer". Whatever the reason, what reaches this module is `Forbidden`; what is
-    /// left to differ is what the request names, which shows in the XML alone.
+    /// left to differ is what the request names, which shows in XML and JSON alone.
     #[test]
-    fn refusals_differ_in_nothing_but_the_names_in_the_xml() {
+    fn refusals_differ_in_nothing_but_the_names_in_xml_and_json() {
         for visibility in ["anyone", "subscribed"] {
             for kind in TYPES {
                 let query = format!("type={kind}");
@@ -216,14 +243,17 @@ pub mod tests {
                     question.answer(&Shown::Forbidden, &settings(visibility))
                 };
                 let (known, unknown, none) = (refusal(Some("alice@x")), refusal(Some("nobody@x")), refusal(None));
-                if kind == "xml" {
+                if ["xml", "json"].contains(&kind) {
                     let without = |response: &Response, name: &str| {
                         let fields: Vec<_> =
                             response.headers().filter(|(name, _)| *name != "ETag").map(owned).collect();
                         (response.status(), fields, String::from_utf8_lossy(response.bytes()).replace(name, ""))
                     };
-                    assert_eq!(without(&known, " from=\"alice@x\""), without(&unknown, " from=\"nobody@x\""));
-                    assert_eq!(without(&known, " from=\"alice@x\""), without(&none, ""));
+                    let named = |jid| {
+                        if kind == "xml" { format!(" from=\"{jid}\"") } else { format!("\"jid\":\"{jid}\",") }
+                    };
+                    assert_eq!(without(&known, &named("alice@x")), without(&unknown, &named("nobody@x")));
+                    assert_eq!(without(&known, &named("alice@x")), without(&none, ""));
                 } else {
                     assert_eq!(known, unknown);
                     assert_eq!(known, none);
@@ -281,7 +311,7 @@ pub mod tests {
             assert_eq!((held.status(), held.bytes()), (304, &b""[..]));
             let fields: Vec<_> = sent.headers().filter(|(name, _)| *name != "Content-Type").collect();
             assert_eq!(held.headers().collect::<Vec<_>>(), fields);
-            let changed = again.answer(&Shown::Offline { status: "" }, &settings("anyone"));
+            let changed = again.answer(&Shown::Offline { status: "", since: None }, &settings("anyone"));
             assert_eq!(changed.status(), 200);
         }
     }

@@ -1,12 +1,12 @@
 //! The presence service: shows web pages and web services whether a user of this server can be reached.
 //!
-//! `GET|POST|HEAD /plugins/presence/status?jid=alice@example.com` answers with an icon, a stanza or a line of text. A page of its own at
+//! `GET|POST|HEAD /plugins/presence/status?jid=alice@example.com` answers with an icon, a stanza, an object or a line of text. A page of its own at
 //! `/plugins/presence/` says how to use that; `/plugins/presence/example` is its part of the server's front page.
 //!
 //! # Layout
 //! A request becomes a [`Question`](answer::Question): its parameters ([`query`]), the type of the answer and the two JIDs.
 //! The host tells how the requester stands to the user and lends the user's presence; [`visibility`] decides, [`shown`] holds
-//! what is left to see. [`answer`] turns that into a response, with a body by [`image`], [`xml`] or [`text`], with a way to
+//! what is left to see. [`answer`] turns that into a response, with a body by [`image`], [`xml`], [`json`] or [`text`], with a way to
 //! a custom image by [`redirect`], with the fields by [`cache`]. [`page`] makes the pages. Everything but this file is free of the host.
 
 #![forbid(unsafe_code)]
@@ -16,6 +16,8 @@ mod abuse;
 mod answer;
 mod cache;
 mod image;
+mod json;
+mod moment;
 mod page;
 mod query;
 mod redirect;

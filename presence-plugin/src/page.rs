@@ -20,13 +20,18 @@ const POLICY: &str =
     "default-src 'none'; img-src 'self'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// The states, and the drawings of their icons.
-const STATES: [(&str, &str, &str); 6] = [
+const STATES: [(&str, &str, &str); 7] = [
     ("available", "online and at the keyboard", include_str!("../icons/available.svg")),
     ("chat", "online and glad to talk", include_str!("../icons/chat.svg")),
     ("away", "online, gone for a moment", include_str!("../icons/away.svg")),
     ("xa", "online, gone for long", include_str!("../icons/xa.svg")),
     ("dnd", "online and busy: do not disturb", include_str!("../icons/dnd.svg")),
-    ("offline", "not online, or not yours to see (<code>forbidden</code>)", include_str!("../icons/offline.svg")),
+    ("offline", "not online", include_str!("../icons/offline.svg")),
+    (
+        "forbidden",
+        "not yours to see; the icon of 16 pixels and the text are those of offline",
+        include_str!("../icons/forbidden.svg"),
+    ),
 ];
 
 /// A user of this server, as a visitor without a name sees them.
@@ -40,7 +45,7 @@ impl Person {
     /// What is shown of the user with this bare JID.
     pub fn new(jid: &str, shown: &Shown<'_>, settings: &Settings) -> Person {
         let state = match shown {
-            Shown::Forbidden => Shown::Offline { status: "" }.state(),
+            Shown::Forbidden => Shown::Offline { status: "", since: None }.state(),
             other => other.state(),
         };
         let mut line = text::render(shown, settings);
@@ -137,11 +142,13 @@ fn icon(jid: &str) -> String {
 fn answers(jid: &str) -> String {
     let as_type = |kind, name| format!("<a href=\"{STATUS}?jid={}&amp;type={kind}\">{name}</a>", Encoded(jid));
     format!(
-        "<table><tbody><tr><th>{}{}</th><td>{} {}</td></tr></tbody></table>",
+        "<table><tbody><tr><th>{}{}</th><td>{} {} {} {}</td></tr></tbody></table>",
         icon(jid),
         escape(jid),
         as_type("text", "as text"),
-        as_type("xml", "as XML")
+        as_type("xml", "as XML"),
+        as_type("json", "as JSON"),
+        as_type("svg", "as SVG")
     )
 }
 
@@ -154,8 +161,8 @@ fn markup(jid: &str, Base(base): Base<'_>) -> String {
 /// Commands to copy.
 fn commands(jid: &str, Base(base): Base<'_>) -> String {
     let address = format!("{base}{STATUS}?jid={}", Encoded(jid));
-    let curl = format!("curl '{address}&type=text'\ncurl '{address}&type=xml'");
-    format!("<h3>Or ask for text or XML</h3><pre><code>{}</code></pre>", escape(curl.as_str()))
+    let curl = format!("curl '{address}&type=text'\ncurl '{address}&type=xml'\ncurl '{address}&type=json'");
+    format!("<h3>Or ask for text, XML or JSON</h3><pre><code>{}</code></pre>", escape(curl.as_str()))
 }
 
 fn form(jid: &str) -> String {
@@ -169,7 +176,11 @@ fn form(jid: &str) -> String {
 fn states() -> String {
     let mut section = String::from("<section><h2>The states</h2><table><tbody>");
     for (name, meaning, drawing) in STATES {
-        let _ = write!(section, "<tr><th>{} <code>{name}</code></th><td>{meaning}</td></tr>", drawing.trim_end());
+        let _ = write!(
+            section,
+            "<tr><th><span aria-hidden=\"true\">{}</span> <code>{name}</code></th><td>{meaning}</td></tr>",
+            drawing.trim_end()
+        );
     }
     section.push_str(
         "</tbody></table><p>For icons of your own, add <code>images=https://example.com/--IMAGE--.png</code>, with the state's name in \
@@ -213,7 +224,7 @@ mod tests {
     use plugin_api::Show;
 
     use super::*;
-    use crate::answer::tests::settings;
+    use crate::{answer::tests::settings, moment::Moment};
 
     const NASTY: &str = "\"><script>alert('1')</script>&@x";
 
@@ -228,7 +239,7 @@ mod tests {
     /// Row H7, H19: whatever is in an address or a status, no markup comes of it.
     #[test]
     fn what_others_wrote_is_escaped() {
-        let shown = Shown::Online { show: Show::Away, status: NASTY, priority: 0 };
+        let shown = Shown::Online { show: Show::Away, status: NASTY, priority: 0, since: Moment(0) };
         let people = [Person::new(NASTY, &shown, &settings("anyone"))];
         let fragment = example(&people, NASTY, Base::parse(NASTY), Visibility::Anyone);
         for response in [fragment, home(Some(NASTY), NASTY, Visibility::Subscribed)] {
@@ -243,10 +254,10 @@ mod tests {
     #[test]
     fn the_example_shows_people_and_what_to_copy() {
         let people = [
-            carol(Shown::Offline { status: "" }),
+            carol(Shown::Offline { status: "", since: None }),
             Person::new(
                 "bob@localhost",
-                &Shown::Online { show: Show::Dnd, status: " In a\nmeeting ", priority: 0 },
+                &Shown::Online { show: Show::Dnd, status: " In a\nmeeting ", priority: 0, since: Moment(0) },
                 &settings("anyone"),
             ),
         ];
@@ -266,7 +277,7 @@ mod tests {
 
     #[test]
     fn nobody_can_be_told_from_somebody_who_may_not_be_seen() {
-        assert_eq!(row(&carol(Shown::Forbidden)), row(&carol(Shown::Offline { status: "" })));
+        assert_eq!(row(&carol(Shown::Forbidden)), row(&carol(Shown::Offline { status: "", since: None })));
     }
 
     #[test]

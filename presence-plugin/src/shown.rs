@@ -2,6 +2,8 @@
 
 use plugin_api::{Presence, Resource, Show};
 
+use crate::moment::Moment;
+
 /// The outcome of a request, before it is rendered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shown<'a> {
@@ -13,11 +15,15 @@ pub enum Shown<'a> {
         status: &'a str,
         /// Its priority.
         priority: i8,
+        /// When its presence was received.
+        since: Moment,
     },
     /// The user is offline.
     Offline {
         /// The text of the stanza by which the user went offline; empty when none.
         status: &'a str,
+        /// When that was, if it is known.
+        since: Option<Moment>,
     },
     /// There is nothing to see for this requester, for one reason or another: nobody may learn which.
     Forbidden,
@@ -28,13 +34,16 @@ impl<'a> Shown<'a> {
     /// contract: the smallest of available < chat < away < xa < dnd, then the higher priority, then the newest; a negative
     /// priority counts only if there is no other.
     pub fn of(presence: Presence<'a>) -> Shown<'a> {
-        Shown::from_parts(presence.shown(), presence.last_status())
+        let last = (presence.last_status(), presence.last_since());
+        Shown::from_parts(presence.shown(), last)
     }
 
-    fn from_parts(resource: Option<Resource<'a>>, last_status: Option<&'a str>) -> Shown<'a> {
+    fn from_parts(resource: Option<Resource<'a>>, (status, since): (Option<&'a str>, Option<u64>)) -> Shown<'a> {
         match resource {
-            Some(Resource { show, status, priority, .. }) => Shown::Online { show, status, priority },
-            None => Shown::Offline { status: last_status.unwrap_or_default() },
+            Some(Resource { show, status, priority, since, .. }) => {
+                Shown::Online { show, status, priority, since: Moment(since) }
+            }
+            None => Shown::Offline { status: status.unwrap_or_default(), since: since.map(Moment) },
         }
     }
 
@@ -56,9 +65,9 @@ mod tests {
     #[test]
     fn the_seven_states() {
         let online = [Show::Available, Show::Chat, Show::Away, Show::Xa, Show::Dnd];
-        let online = online.map(|show| Shown::Online { show, status: "", priority: 0 }.state());
+        let online = online.map(|show| Shown::Online { show, status: "", priority: 0, since: Moment(0) }.state());
         assert_eq!(online, ["available", "chat", "away", "xa", "dnd"]);
-        assert_eq!(Shown::Offline { status: "" }.state(), "offline");
+        assert_eq!(Shown::Offline { status: "", since: None }.state(), "offline");
         assert_eq!(Shown::Forbidden.state(), "forbidden");
     }
 
@@ -66,9 +75,12 @@ mod tests {
     #[test]
     fn the_last_status_is_that_of_an_offline_user() {
         let resource = Resource { name: "desk", show: Show::Away, priority: -3, status: "Lunch", since: 1 };
-        let away = Shown::Online { show: Show::Away, status: "Lunch", priority: -3 };
-        assert_eq!(Shown::from_parts(Some(resource), Some("gone")), away);
-        assert_eq!(Shown::from_parts(None, Some("gone")), Shown::Offline { status: "gone" });
-        assert_eq!(Shown::from_parts(None, None), Shown::Offline { status: "" });
+        let away = Shown::Online { show: Show::Away, status: "Lunch", priority: -3, since: Moment(1) };
+        assert_eq!(Shown::from_parts(Some(resource), (Some("gone"), Some(9))), away);
+        assert_eq!(
+            Shown::from_parts(None, (Some("gone"), Some(9))),
+            Shown::Offline { status: "gone", since: Some(Moment(9)) }
+        );
+        assert_eq!(Shown::from_parts(None, (None, None)), Shown::Offline { status: "", since: None });
     }
 }

@@ -6,7 +6,7 @@ use crate::{settings::Settings, shown::Shown};
 pub fn render(shown: &Shown<'_>, settings: &Settings) -> String {
     let (status, otherwise) = match shown {
         Shown::Online { status, .. } => (*status, &settings.available_text),
-        Shown::Offline { status } => (*status, &settings.unavailable_text),
+        Shown::Offline { status, .. } => (*status, &settings.unavailable_text),
         Shown::Forbidden => ("", &settings.unavailable_text),
     };
     let mut line = one_line(status);
@@ -36,10 +36,10 @@ mod tests {
     use plugin_api::Show;
 
     use super::*;
-    use crate::answer::tests::settings;
+    use crate::{answer::tests::settings, moment::Moment};
 
     fn online(status: &str) -> String {
-        render(&Shown::Online { show: Show::Dnd, status, priority: 0 }, &settings("subscribed"))
+        render(&Shown::Online { show: Show::Dnd, status, priority: 0, since: Moment(0) }, &settings("subscribed"))
     }
 
     #[test]
@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn offline_is_the_last_status_or_the_unavailable_text() {
-        let offline = |status| render(&Shown::Offline { status }, &settings("subscribed"));
+        let offline = |status| render(&Shown::Offline { status, since: None }, &settings("subscribed"));
         assert_eq!(offline("Gone\nhome"), "Gone home\n");
         assert_eq!(offline(""), "Unavailable\n");
         assert_eq!(offline("  "), "Unavailable\n");

@@ -57,14 +57,14 @@ struct Condition {
 pub fn render(shown: &Shown<'_>, parties: Parties<'_>, unavailable_text: &str) -> String {
     let from = parties.user.map(allowed);
     let stanza = match *shown {
-        Shown::Online { show, status, priority } => Stanza {
+        Shown::Online { show, status, priority, .. } => Stanza {
             from,
             show: (show != Show::Available).then(|| show.as_str()),
             status: said(status),
             priority: Some(priority),
             ..Stanza::default()
         },
-        Shown::Offline { status } => Stanza {
+        Shown::Offline { status, .. } => Stanza {
             kind: Some("unavailable"),
             from,
             status: said(status).or_else(|| Some(allowed(unavailable_text))),
@@ -107,6 +107,7 @@ pub mod tests {
     use quick_xml::{Reader, escape::resolve_xml_entity, events::Event};
 
     use super::*;
+    use crate::moment::Moment;
 
     const PARTIES: Parties<'_> = Parties { user: Some("alice@example.com"), requester: Some("bob@example.net") };
 
@@ -115,7 +116,7 @@ pub mod tests {
     }
 
     fn online(show: Show, status: &str, priority: i8) -> String {
-        rendered(&Shown::Online { show, status, priority })
+        rendered(&Shown::Online { show, status, priority, since: Moment(0) })
     }
 
     /// Reads a document to its end and returns the text in it. Panics if it is not well-formed.
@@ -160,8 +161,8 @@ pub mod tests {
         let offline = |status: &str| {
             format!("<presence type=\"unavailable\" from=\"alice@example.com\"><status>{status}</status></presence>\n")
         };
-        assert_eq!(rendered(&Shown::Offline { status: "" }), offline("Unavailable"));
-        assert_eq!(rendered(&Shown::Offline { status: "gone home" }), offline("gone home"));
+        assert_eq!(rendered(&Shown::Offline { status: "", since: None }), offline("Unavailable"));
+        assert_eq!(rendered(&Shown::Offline { status: "gone home", since: None }), offline("gone home"));
     }
 
     #[test]

@@ -7,12 +7,14 @@ use tests::{
 
 use super::{STATUS, ask, open_host, show};
 
+const TYPES: [&str; 5] = ["image", "svg", "text", "xml", "json"];
+
 #[test]
 fn head_is_get_without_a_body() {
     let host = open_host();
     let mut alice = host.new_user("alice");
     show(&mut alice, "away", "Lunch");
-    for query in ["", "&type=text", "&type=xml", "&type=nonsense", "&away=http%3A%2F%2Fx.example%2F"] {
+    for query in ["", "&type=text", "&type=xml", "&type=svg", "&type=nonsense", "&away=http%3A%2F%2Fx.example%2F"] {
         let target = format!("{STATUS}?jid=alice@localhost{query}");
         let mut get = host.http().get(&target).comparable();
         let head = host.http().request("HEAD", &target, &[]).comparable();
@@ -40,7 +42,7 @@ fn post_takes_parameters_from_query_and_form() {
 fn an_unchanged_answer_is_304() {
     let host = open_host();
     let mut alice = host.new_user("alice");
-    for kind in ["image", "text", "xml"] {
+    for kind in TYPES {
         show(&mut alice, "away", "Lunch");
         let target = format!("{STATUS}?jid=alice@localhost&type={kind}");
         let etag = host.http().get(&target).header("etag").expect("an ETag").to_owned();
@@ -73,7 +75,7 @@ fn public_answers_may_be_kept_and_shared_and_others_not() {
     }
     host.set("presence.visibility", "subscribed");
     for query in ["jid=alice@localhost&req_jid=alice@localhost", "jid=alice@localhost&req_jid=nobody@localhost"] {
-        for kind in ["image", "text", "xml"] {
+        for kind in TYPES {
             let answer = ask(&host, &format!("{query}&type={kind}"));
             assert_eq!(answer.header("cache-control"), Some("private, no-store"), "{query} {kind}");
             assert_eq!(answer.header("access-control-allow-origin"), None, "{query} {kind}");
@@ -121,7 +123,7 @@ fn no_origin_is_ever_reflected() {
     for (visibility, allowed) in [("anyone", Some("*")), ("subscribed", None)] {
         host.set("presence.visibility", visibility);
         for origin in ["null", "http://evil.example", "http://localhost", "http://localhost.evil.example"] {
-            for kind in ["image", "text", "xml"] {
+            for kind in TYPES {
                 let target = format!("{STATUS}?jid=alice@localhost&type={kind}");
                 let answer = host.http().request("GET", &target, &[("Origin", origin), ("Cookie", "a=b")]);
                 assert_eq!(answer.header("access-control-allow-origin"), allowed, "{origin}: {answer:?}");
@@ -138,7 +140,7 @@ fn an_unknown_type_is_refused_by_naming_the_known_ones() {
         let answer = ask(&host, query);
         assert_eq!(answer.status, 400, "{query}");
         assert!(answer.header("content-type").is_some_and(|kind| kind.starts_with("text/plain")), "{answer:?}");
-        assert!(["image", "text", "xml"].iter().all(|kind| answer.text().contains(kind)), "{answer:?}");
+        assert!(TYPES.iter().all(|kind| answer.text().contains(kind)), "{answer:?}");
     }
 }
 

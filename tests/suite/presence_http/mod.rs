@@ -1,6 +1,7 @@
 //! The presence service as web pages see it: HTTP.md, sections 1 and 2, row by row.
 
 mod answers;
+mod json_and_svg;
 mod parameters;
 mod redirects;
 mod states;

@@ -126,7 +126,7 @@ fn refused(host: &Host) -> Vec<String> {
 fn refusals_cannot_be_told_apart() {
     let host = Host::with_presence();
     let queries = refused(&host);
-    for rest in ["", "&type=text", "&req_jid=bob@localhost", "&type=text&req_jid=bob@localhost"] {
+    for rest in ["", "&type=text", "&type=svg", "&req_jid=bob@localhost", "&type=text&req_jid=bob@localhost"] {
         let answers: Vec<Answer> =
             queries.iter().map(|query| ask(&host, &format!("{query}{rest}")).comparable()).collect();
         for (query, answer) in queries.iter().zip(&answers) {
@@ -147,7 +147,7 @@ fn a_block_cannot_be_told_from_an_unknown_user() {
     let images = encode("http://icons.example/--IMAGE--");
     for visibility in ["anyone", "subscribed"] {
         host.set("presence.visibility", visibility);
-        for rest in ["", "&type=text", "&type=xml", &format!("&images={images}")] {
+        for rest in ["", "&type=text", "&type=xml", "&type=json", "&type=svg", &format!("&images={images}")] {
             for method in ["GET", "HEAD", "POST"] {
                 let refusal = |user: &str| {
                     let target = format!("{STATUS}?jid={user}@localhost&req_jid=bob@localhost{rest}");
@@ -178,9 +178,13 @@ fn wire(host: &Host, method: &str, target: &str) -> String {
     lines.concat()
 }
 
-/// The tag is a hash of the XML, which names the user.
+/// The tag is a hash of the body, which names the user.
 fn without_tag(answer: &str) -> String {
-    if answer.contains("text/xml") { without_line(answer, "etag: ") } else { answer.to_owned() }
+    if ["text/xml", "application/json"].iter().any(|kind| answer.contains(kind)) {
+        without_line(answer, "etag: ")
+    } else {
+        answer.to_owned()
+    }
 }
 
 fn without_line(answer: &str, start: &str) -> String {
