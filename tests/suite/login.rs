@@ -16,7 +16,8 @@ fn secured(host: &Host) -> Stream {
 fn every_mechanism_logs_in() {
     let host = Host::start();
     host.add_user("alice");
-    for mechanism in [Mechanism::ScramSha256, Mechanism::ScramSha1, Mechanism::Plain] {
+    let scram = [Mechanism::ScramSha256, Mechanism::ScramSha1, Mechanism::ScramSha256Plus, Mechanism::ScramSha1Plus];
+    for mechanism in scram.into_iter().chain([Mechanism::Plain]) {
         let stream = secured(&host).authenticate(mechanism, "alice", &password("alice"));
         let session =
             stream.and_then(|stream| stream.bind(None)).unwrap_or_else(|error| panic!("{mechanism:?}: {error}"));

@@ -74,6 +74,7 @@ rows! {
     x6_bombs_long "X6",
     x10_strangers_crowds "X10",
     x11_guessing_passwords "X11",
+    x15_guessing_presence "X15",
     x16_floods_presence "X16",
     x17_floods_unread "X17",
 }

@@ -50,14 +50,12 @@ impl Store {
         users
     }
 
-    /// What proves the password of `user`; `None` for an unknown one. A short read.
+    /// What proves the password of `user`; `None` for an unknown one. A short read, for whom it is in vain too: a login must
+    /// not show in its time who has an account.
     ///
     /// # Errors
     /// The database failed.
     pub fn credentials(&self, user: &str) -> Result<Option<Credentials>, StoreError> {
-        if !self.account_exists(user) {
-            return Ok(None);
-        }
         self.inner.readers.read(|db| {
             let sha_1 = read_keys(db, user, "SCRAM-SHA-1")?;
             let sha_256 = read_keys(db, user, "SCRAM-SHA-256")?;

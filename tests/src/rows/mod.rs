@@ -23,7 +23,7 @@
 //! data         what was acknowledged                          D1, D9, R3
 //! bombs        stanzas larger than they may be                X4 to X6
 //! strangers    clients that do not log in                     X9, X10
-//! guessing     passwords and names                            X11
+//! guessing     passwords, names, and who is there             X11, X15
 //! floods       clients that send too much or do not read      X16, X17
 //! ```
 
@@ -143,6 +143,7 @@ pub const ROWS: &[Row] = &[
     Row { number: "X6", fault: "a stanza that never ends", try_out: bombs::long },
     Row { number: "X10", fault: "crowds that do not log in", try_out: strangers::crowds },
     Row { number: "X11", fault: "guessing passwords and names", try_out: guessing::passwords },
+    Row { number: "X15", fault: "asking who exists", try_out: guessing::presence },
     Row { number: "X16", fault: "a flood of presence", try_out: floods::presence },
     Row { number: "X17", fault: "a client that does not read", try_out: floods::unread },
 ];

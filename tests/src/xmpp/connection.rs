@@ -127,6 +127,15 @@ impl Connection {
         }
     }
 
+    /// What a login is bound to on this TLS connection: its `tls-exporter` (RFC 9266).
+    pub(super) fn exporter(&self) -> Result<[u8; 32]> {
+        let Transport::Tls(stream) = &self.transport else {
+            return Err(Error::Unexpected("there is no TLS to be bound to".into()));
+        };
+        let exported = stream.conn.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", Some(b""));
+        exported.map_err(|error| Error::Unexpected(error.to_string()))
+    }
+
     /// Forgets what was read: the stream restarts (RFC 6120 section 4.3.3).
     pub(super) fn restart(&mut self) {
         self.reader = StreamReader::default();

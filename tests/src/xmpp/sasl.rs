@@ -1,4 +1,4 @@
-//! The client's side of SASL: PLAIN (RFC 4616) and SCRAM without channel binding (RFC 5802, RFC 7677).
+//! The client's side of SASL: PLAIN (RFC 4616) and SCRAM (RFC 5802, RFC 7677), with channel binding (RFC 9266) where asked.
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use hmac::{Hmac, KeyInit, Mac};
@@ -9,8 +9,9 @@ use sha2::{Digest, Sha256};
 
 use super::{Error, Result, ns};
 
-/// The header of a client that does no channel binding (RFC 5802 section 7, `gs2-header`).
+/// The header of a client that does no channel binding (RFC 5802 section 7, `gs2-header`), and of one that does.
 const NO_CHANNEL_BINDING: &str = "n,,";
+const CHANNEL_BINDING: &str = "p=tls-exporter,,";
 
 /// A SASL mechanism this client speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,10 +22,20 @@ pub enum Mechanism {
     ScramSha1,
     /// Salted challenge response over SHA-256.
     ScramSha256,
+    /// Over SHA-1, bound to the TLS connection.
+    ScramSha1Plus,
+    /// Over SHA-256, bound to the TLS connection.
+    ScramSha256Plus,
 }
 
 impl Mechanism {
+    /// Without channel binding: another server under test may not have it.
     const BY_STRENGTH: [Mechanism; 3] = [Mechanism::ScramSha256, Mechanism::ScramSha1, Mechanism::Plain];
+
+    /// Whether the login is bound to the TLS connection.
+    pub(super) fn is_bound(self) -> bool {
+        matches!(self, Mechanism::ScramSha1Plus | Mechanism::ScramSha256Plus)
+    }
 
     /// The registered name.
     pub fn name(self) -> &'static str {
@@ -32,6 +43,8 @@ impl Mechanism {
             Mechanism::Plain => "PLAIN",
             Mechanism::ScramSha1 => "SCRAM-SHA-1",
             Mechanism::ScramSha256 => "SCRAM-SHA-256",
+            Mechanism::ScramSha1Plus => "SCRAM-SHA-1-PLUS",
+            Mechanism::ScramSha256Plus => "SCRAM-SHA-256-PLUS",
         }
     }
 
@@ -56,6 +69,8 @@ pub(super) struct Scram {
     password: String,
     nonce: String,
     first_bare: String,
+    /// The header, and what of the TLS connection goes with it.
+    binding: Vec<u8>,
 }
 
 /// A SCRAM conversation after its second message: waiting for the server to prove that it knows the user.
@@ -75,19 +90,23 @@ pub(super) fn plain(user: &str, password: &str) -> String {
 }
 
 impl Scram {
-    /// Starts a conversation; also returns the initial response to send. `None` for a mechanism that is not SCRAM.
-    pub(super) fn start(mechanism: Mechanism, user: &str, password: &str) -> Option<(Scram, String)> {
+    /// Starts a conversation; also returns the initial response to send. `None` for a mechanism that is not SCRAM. `exporter`
+    /// is that of the TLS connection, and counts for a mechanism that is bound to it.
+    pub(super) fn start(mechanism: Mechanism, user: &str, password: &str, exporter: &[u8]) -> Option<(Scram, String)> {
         let hash = match mechanism {
             Mechanism::Plain => return None,
-            Mechanism::ScramSha1 => Hash::Sha1,
-            Mechanism::ScramSha256 => Hash::Sha256,
+            Mechanism::ScramSha1 | Mechanism::ScramSha1Plus => Hash::Sha1,
+            Mechanism::ScramSha256 | Mechanism::ScramSha256Plus => Hash::Sha256,
         };
+        let (header, bound) =
+            if mechanism.is_bound() { (CHANNEL_BINDING, exporter) } else { (NO_CHANNEL_BINDING, &[][..]) };
         let mut random = [0; 18];
         getrandom::fill(&mut random).expect("the system has random bytes");
         let nonce = BASE64_STANDARD.encode(random);
         let first_bare = format!("n={},r={nonce}", user.replace('=', "=3D").replace(',', "=2C"));
-        let response = BASE64_STANDARD.encode(format!("{NO_CHANNEL_BINDING}{first_bare}"));
-        Some((Scram { hash, password: password.to_owned(), nonce, first_bare }, response))
+        let response = BASE64_STANDARD.encode(format!("{header}{first_bare}"));
+        let binding = [header.as_bytes(), bound].concat();
+        Some((Scram { hash, password: password.to_owned(), nonce, first_bare, binding }, response))
     }
 
     /// Answers the server's challenge.
@@ -100,7 +119,7 @@ impl Scram {
         let salt = BASE64_STANDARD.decode(field(&server_first, 's')?).map_err(|_| unreadable(&server_first))?;
         let rounds = field(&server_first, 'i')?.parse().map_err(|_| unreadable(&server_first))?;
 
-        let without_proof = format!("c={},r={nonce}", BASE64_STANDARD.encode(NO_CHANNEL_BINDING));
+        let without_proof = format!("c={},r={nonce}", BASE64_STANDARD.encode(&self.binding));
         let signed = format!("{},{server_first},{without_proof}", self.first_bare);
         let salted = self.hash.stretch(&self.password, &salt, rounds);
         let client_key = self.hash.hmac(&salted, b"Client Key");
@@ -187,6 +206,7 @@ mod tests {
             password: "pencil".into(),
             nonce: "rOprNGfwEbeRWgbNEkqO".into(),
             first_bare: "n=user,r=rOprNGfwEbeRWgbNEkqO".into(),
+            binding: NO_CHANNEL_BINDING.into(),
         };
         let challenge = "r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096";
         let (proven, response) = scram.answer(&BASE64_STANDARD.encode(challenge)).expect("the challenge is valid");
@@ -198,7 +218,7 @@ mod tests {
 
     #[test]
     fn a_nonce_that_is_not_ours_is_refused() {
-        let (scram, _) = Scram::start(Mechanism::ScramSha1, "user", "pencil").unwrap();
+        let (scram, _) = Scram::start(Mechanism::ScramSha1, "user", "pencil", &[]).unwrap();
         let challenge = BASE64_STANDARD.encode("r=somebody-else,s=QSXCR+Q6sek8bf92,i=4096");
         assert!(matches!(scram.answer(&challenge), Err(Error::Unexpected(_))));
     }

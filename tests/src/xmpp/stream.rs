@@ -67,7 +67,8 @@ impl Stream {
 
     /// Authenticates without restarting the stream: after a refusal another try may follow.
     pub fn try_password(&mut self, mechanism: Mechanism, user: &str, password: &str) -> Result<()> {
-        match Scram::start(mechanism, user, password) {
+        let exporter = if mechanism.is_bound() { self.connection.exporter()? } else { [0; 32] };
+        match Scram::start(mechanism, user, password, &exporter) {
             None => self.auth(mechanism, &plain(user, password)).and_then(success).map(drop),
             Some((scram, initial)) => {
                 let challenge = self.auth(mechanism, &initial).and_then(refused)?;

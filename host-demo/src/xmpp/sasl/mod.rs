@@ -54,8 +54,8 @@ pub const NAMESPACE: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
 const TRIES: usize = 3;
 /// The most characters of an anonymous client's trace (RFC 4505 section 2).
 const MAX_TRACE: usize = 255;
-/// How long it takes to find out about an account, whether there is one or not. The store is faster by far, and fastest
-/// for names it does not know: a client could tell them apart by it.
+/// How long it takes to find out about an account, whether there is one or not. The store is faster by far, and a little
+/// faster still for names it does not know: a client could tell them apart by it.
 const LOOKUP: Duration = Duration::from_millis(2);
 
 /// Verifies who the users of a domain are.
