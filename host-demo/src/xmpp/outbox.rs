@@ -46,7 +46,7 @@ struct Queue {
     bytes: usize,
     /// Messages that waited for the user are due.
     hand_out: bool,
-    /// Whether what was written last came from the queue.
+    /// Whether something was written from the queue since they became due.
     wrote: bool,
     closed: Option<Option<StreamError>>,
 }
@@ -81,7 +81,10 @@ impl Outbox {
     /// Asks for messages that waited for the user to be handed out. They don't pass through the queue, which is bounded: the
     /// stream fetches some whenever it has written the ones before, in turns with what is queued.
     pub fn hand_out(&self) {
-        self.0.queue.lock().hand_out = true;
+        let mut queue = self.0.queue.lock();
+        // What is queued by now goes first.
+        (queue.hand_out, queue.wrote) = (true, false);
+        drop(queue);
         self.0.posted.notify_one();
     }
 
@@ -124,7 +127,7 @@ impl Queue {
             return Some(Next::Write(self.stanzas.drain(..).collect()));
         }
         if hand_out {
-            (self.hand_out, self.wrote) = (false, false);
+            self.hand_out = false;
             return Some(Next::HandOut);
         }
         self.closed.map(Next::Close)
@@ -154,7 +157,11 @@ mod tests {
         outbox.post("b".into());
         assert_eq!(outgoing.next().await, Next::HandOut);
         outbox.hand_out();
-        assert_eq!(outgoing.next().await, Next::Write(vec!["b".into()]));
+        assert_eq!(outgoing.next().await, Next::Write(vec!["b".into()]), "what was queued by then goes first");
+        outbox.post("c".into());
+        assert_eq!(outgoing.next().await, Next::HandOut);
+        assert_eq!(outgoing.next().await, Next::Write(vec!["c".into()]));
+        outbox.hand_out();
         outbox.close(None);
         assert_eq!(outgoing.next().await, Next::Close(None), "they wait for the next session");
     }

@@ -77,8 +77,8 @@ impl Hub {
         self.message_to(from, Type::of(stanza), to, &stanza.element).await
     }
 
-    /// A resource need not be available for what is addressed to it (section 8.5.3.1). The server itself and unknown users
-    /// have none: what is for them comes back, as it does from one who blocks the sender (XEP-0191 section 3.3).
+    /// A resource need not be available for what is addressed to it (section 8.5.3.1). Unknown users have none: what is for
+    /// them comes back, as it does from one who blocks the sender (XEP-0191 section 3.3), and from the server itself.
     async fn message_to(
         &self,
         from: &ConnectedResource,
@@ -87,6 +87,9 @@ impl Hub {
         message: &Element,
     ) -> Result<(), Condition> {
         let bytes = serialise_within_limit(message)?;
+        if self.is_self(to) {
+            return Err(Condition::ServiceUnavailable);
+        }
         let addressed = match to.try_as_full() {
             Ok(full) => {
                 let found = self.registry.find(full).filter(|_| !self.are_parted(from.jid(), to));

@@ -51,8 +51,8 @@ const MESSAGES: [(&str, &str, [&str; 5]); 19] = [
     // normal, chat, groupchat, headline, error
     ("", "nobody@here", ["E", "E", "E", "-", "-"]),
     ("", "nobody@here/x", ["E", "E", "E", "-", "-"]),
-    ("", "here", ["E", "E", "E", "-", "-"]),
-    ("", "here/x", ["E", "E", "E", "-", "-"]),
+    ("", "here", ["E", "E", "E", "E", "-"]),
+    ("", "here/x", ["E", "E", "E", "E", "-"]),
     ("", "ann@there", ["E", "E", "E", "E", "-"]),
     ("", "ann@here", ["S", "S", "E", "-", "-"]),
     ("", "ann@here/gone", ["E", "S", "E", "-", "-"]),
