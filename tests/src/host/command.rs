@@ -4,10 +4,13 @@ use std::{
     io::{Read, Write},
     process::{Child, Command, Stdio},
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
-use super::PATIENCE;
 use crate::{artefacts::artefacts, wait};
+
+/// A command that waits for a plugin is answered within a minute, if only by the news that it goes on.
+const LIMIT: Duration = Duration::from_secs(80);
 
 /// How a command ended.
 #[derive(Debug)]
@@ -38,7 +41,7 @@ impl Outcome {
         let output = collect(child.stdout.take().expect("standard output is piped"));
         let errors = collect(child.stderr.take().expect("standard error is piped"));
         let line = format!("host-demo {}", arguments.join(" "));
-        let status = wait::until(PATIENCE, &line, || child.try_wait().expect("the command is ours to wait for"));
+        let status = wait::until(LIMIT, &line, || child.try_wait().expect("the command is ours to wait for"));
         let text = |reader: JoinHandle<String>| reader.join().expect("the reader does not panic");
         Outcome { code: status.code(), output: text(output), errors: text(errors), line }
     }

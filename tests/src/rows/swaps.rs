@@ -82,8 +82,8 @@ pub fn all_at_once(extent: Extent) -> Report {
     let over = Instant::now() + extent.of(Duration::from_secs(4), Duration::from_secs(600));
     let [drops, deletions, commands] = thread::scope(|scope| {
         let watched = &watched;
-        let drops = scope.spawn(move || repeat(over, 130, |turn| drop_build(watched, 1 + turn % 9)));
-        let deletions = scope.spawn(move || repeat(over, 700, |_| drop(fs::remove_file(watched.target()))));
+        let drops = scope.spawn(move || repeat(over, 430, |turn| drop_build(watched, 1 + turn % 9)));
+        let deletions = scope.spawn(move || repeat(over, 1_700, |_| drop(fs::remove_file(watched.target()))));
         let commands = scope.spawn(move || repeat(over, 50, |turn| order(watched, turn)));
         [drops, deletions, commands].map(|work| work.join().expect("none of them panics"))
     });
