@@ -7,8 +7,10 @@ mod agreement;
 mod anonymous;
 mod blocking;
 mod delivery;
+mod model;
 mod offline;
 mod presence;
+mod random;
 mod rosters;
 mod sessions;
 mod subscriptions;
@@ -45,7 +47,11 @@ struct Client {
 impl Server {
     /// A server at `here` with the accounts ann, bob and cat.
     async fn start() -> Server {
-        let state = tempfile::tempdir().unwrap();
+        Server::start_in(tempfile::tempdir().unwrap()).await
+    }
+
+    /// As [`Server::start`], with this folder for its state.
+    async fn start_in(state: TempDir) -> Server {
         let store = Store::open(state.path()).unwrap();
         let presence = Arc::<Table>::default();
         let hub = Hub::new("here".parse::<DomainPart>().unwrap(), store.clone(), presence.clone());
