@@ -3,7 +3,7 @@
 //! The fields follow from the request, the settings and what is shown. Nothing else gets in here, so that a refusal can't
 //! tell its reason.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use plugin_api::Response;
 
@@ -68,7 +68,7 @@ pub struct Question<'a> {
 impl Question<'_> {
     /// The answer for what may be shown.
     pub fn answer(&self, shown: &Shown<'_>, settings: &Settings) -> Response {
-        let audience = Audience::of(settings.visibility, self.parties.requester);
+        let audience = Audience::of(settings.visibility, self.parties.requester, settings.max_age);
         match self.format {
             Format::Image => self.image(shown, audience, &settings.redirect_hosts),
             Format::Xml => {
@@ -130,9 +130,21 @@ impl Question<'_> {
 
 /// The answer to a request for a type that does not exist. It looks the same for every user, and for none.
 pub fn unknown_type() -> Response {
-    head(400, Audience::Everyone)
+    head(400, Audience::Everyone { max_age: 0 })
         .header("Content-Type", "text/plain; charset=utf-8")
         .body(&b"unknown type: the valid types are image, svg, text, xml, json\n"[..])
+}
+
+/// The answer to a client that asks too often (RFC 6585 section 4, which wants it in no cache).
+pub fn too_many(wait: Duration) -> Response {
+    let seconds = wait.as_secs() + 1;
+    Response::new(429)
+        .header("Content-Type", "text/plain; charset=utf-8")
+        .header("X-Content-Type-Options", "nosniff")
+        .header("Access-Control-Allow-Origin", "*")
+        .header("Cache-Control", "no-store")
+        .header("Retry-After", seconds.to_string())
+        .body(format!("too many requests: ask again in {seconds} s\n").into_bytes())
 }
 
 fn head(status: u16, audience: Audience) -> Response {
@@ -140,7 +152,7 @@ fn head(status: u16, audience: Audience) -> Response {
         .header("X-Content-Type-Options", "nosniff")
         .header("Cache-Control", audience.cache_control());
     match audience {
-        Audience::Everyone => response.header("Access-Control-Allow-Origin", "*"),
+        Audience::Everyone { .. } => response.header("Access-Control-Allow-Origin", "*"),
         Audience::Requester => response,
     }
 }
@@ -156,7 +168,14 @@ pub mod tests {
 
     /// The default settings, with this visibility.
     pub fn settings(visibility: &'static str) -> Settings {
-        Settings::read(|name| Ok(if name == "visibility" { visibility.into() } else { String::new() })).unwrap()
+        let value = |name: &str| match name {
+            "visibility" => visibility,
+            "max_age" => "0",
+            "rate" => "200",
+            "burst" => "1000",
+            _ => " \n",
+        };
+        Settings::read(|name| Ok(value(name).to_owned())).unwrap()
     }
 
     fn question(query: &str) -> Question<'_> {

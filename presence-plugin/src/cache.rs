@@ -1,5 +1,7 @@
 //! Validators and cache directives (RFC 9110 sections 8.8.3 and 13.1.2, RFC 9111 section 5.2.2).
 
+use std::borrow::Cow;
+
 use crate::visibility::Visibility;
 
 /// For whom an answer is made.
@@ -8,26 +10,30 @@ use crate::visibility::Visibility;
 /// whatever its reason is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Audience {
-    /// The answer is the same for everybody.
-    Everyone,
+    /// The answer is the same for everybody, and may be used again for so many seconds without asking.
+    Everyone {
+        /// Zero: not at all.
+        max_age: u32,
+    },
     /// The answer depends on who asks.
     Requester,
 }
 
 impl Audience {
     /// The audience of an answer under this setting. Even where anyone may see, a requester may be blocked.
-    pub fn of(visibility: Visibility, requester: Option<&str>) -> Audience {
+    pub fn of(visibility: Visibility, requester: Option<&str>, max_age: u32) -> Audience {
         match (visibility, requester) {
-            (Visibility::Anyone, None) => Audience::Everyone,
+            (Visibility::Anyone, None) => Audience::Everyone { max_age },
             _ => Audience::Requester,
         }
     }
 
     /// The value of `Cache-Control`.
-    pub fn cache_control(self) -> &'static str {
+    pub fn cache_control(self) -> Cow<'static, str> {
         match self {
-            Audience::Everyone => "no-cache",
-            Audience::Requester => "private, no-store",
+            Audience::Everyone { max_age: 0 } => "no-cache".into(),
+            Audience::Everyone { max_age } => format!("max-age={max_age}").into(),
+            Audience::Requester => "private, no-store".into(),
         }
     }
 }
@@ -88,10 +94,13 @@ mod tests {
 
     #[test]
     fn only_an_answer_for_everyone_is_public() {
-        assert_eq!(Audience::of(Visibility::Anyone, None).cache_control(), "no-cache");
-        assert_eq!(Audience::of(Visibility::Anyone, Some("bob@x")).cache_control(), "private, no-store");
-        assert_eq!(Audience::of(Visibility::Subscribed, None).cache_control(), "private, no-store");
-        assert_eq!(Audience::of(Visibility::Subscribed, Some("bob@x")).cache_control(), "private, no-store");
+        for (max_age, public) in [(0, "no-cache"), (60, "max-age=60")] {
+            let of = |visibility, requester| Audience::of(visibility, requester, max_age).cache_control();
+            assert_eq!(of(Visibility::Anyone, None), public);
+            assert_eq!(of(Visibility::Anyone, Some("bob@x")), "private, no-store");
+            assert_eq!(of(Visibility::Subscribed, None), "private, no-store");
+            assert_eq!(of(Visibility::Subscribed, Some("bob@x")), "private, no-store");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! A request becomes a [`Question`](answer::Question): its parameters ([`query`]), the type of the answer and the two JIDs.
 //! The host tells how the requester stands to the user and lends the user's presence; [`visibility`] decides, [`shown`] holds
 //! what is left to see. [`answer`] turns that into a response, with a body by [`image`], [`xml`], [`json`] or [`text`], with a way to
-//! a custom image by [`redirect`], with the fields by [`cache`]. [`page`] makes the pages. Everything but this file is free of the host.
+//! a custom image by [`redirect`], with the fields by [`cache`]. [`page`] makes the pages, [`limit`] counts who asks how often. Everything but this file is free of the host.
 
 #![forbid(unsafe_code)]
 
@@ -17,6 +17,7 @@ mod answer;
 mod cache;
 mod image;
 mod json;
+mod limit;
 mod moment;
 mod page;
 mod query;
@@ -27,12 +28,16 @@ mod text;
 mod visibility;
 mod xml;
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
 use plugin_api::prelude::*;
 
 use crate::{
     answer::{Format, Question},
+    limit::Limiter,
     page::{Base, Person},
     query::Parameters,
     settings::Settings,
@@ -50,6 +55,7 @@ const MOST_PEOPLE: usize = 6;
 struct Presence {
     host: Host,
     settings: RwLock<Arc<Settings>>,
+    limiter: Limiter,
 }
 
 impl Plugin for Presence {
@@ -62,7 +68,7 @@ impl Plugin for Presence {
         routes.get("/", Presence::home).inline();
         routes.get("/example", Presence::example).inline();
         let settings = Settings::read(|name| host.setting(name))?;
-        Ok(Presence { host, settings: RwLock::new(Arc::new(settings)) })
+        Ok(Presence { host, settings: RwLock::new(Arc::new(settings)), limiter: Limiter::new() })
     }
 
     fn settings_changed(&self) {
@@ -75,6 +81,10 @@ impl Plugin for Presence {
 
 impl Presence {
     fn status(&self, request: &Request<'_>) -> Result<Response> {
+        let settings = self.settings();
+        if let Err(wait) = self.admit(request, &settings) {
+            return Ok(answer::too_many(wait));
+        }
         let parameters = Parameters::new(request.query(), form(request));
         let Some(format) = Format::parse(parameters.first("type").as_deref()) else {
             return Ok(answer::unknown_type());
@@ -88,7 +98,6 @@ impl Presence {
             if_none_match: request.header("If-None-Match").filter(|_| request.method() != "POST"),
             navigation: request.header("Sec-Fetch-Dest") == Some("document"),
         };
-        let settings = self.settings();
         Ok(self.look(settings.visibility, user.as_ref(), requester.as_ref(), |shown| question.answer(shown, &settings)))
     }
 
@@ -98,7 +107,11 @@ impl Presence {
     }
 
     fn example(&self, request: &Request<'_>) -> Result<Response> {
-        let (parameters, settings) = (Parameters::new(request.query(), &[]), self.settings());
+        let settings = self.settings();
+        if let Err(wait) = self.admit(request, &settings) {
+            return Ok(answer::too_many(wait));
+        }
+        let parameters = Parameters::new(request.query(), &[]);
         let known = parameters.all("jid").filter_map(|text| self.host.jid(&text).ok());
         let person = |user: Jid| {
             let person = |shown: &Shown<'_>| Person::new(user.bare(), shown, &settings);
@@ -107,6 +120,15 @@ impl Presence {
         let people: Vec<Person> = known.take(MOST_PEOPLE).map(person).collect();
         let base = parameters.first("base").unwrap_or_default();
         Ok(page::example(&people, &self.placeholder()?, Base::parse(&base), settings.visibility))
+    }
+
+    /// Counts a request that looks users up. The host itself has no address, and is not counted.
+    fn admit(&self, request: &Request<'_>, settings: &Settings) -> Result<(), Duration> {
+        let Ok(peer) = request.peer().parse() else { return Ok(()) };
+        let fields = request.headers().filter(|(name, _)| name.eq_ignore_ascii_case("X-Forwarded-For"));
+        // A line that is no text is no list of addresses either.
+        let lines: Vec<&str> = fields.map(|(_, line)| std::str::from_utf8(line).unwrap_or_default()).collect();
+        self.limiter.admit(settings.proxies.client(peer, lines.into_iter()), settings.rate)
     }
 
     /// An address for examples, where no user may be named.

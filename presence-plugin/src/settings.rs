@@ -1,8 +1,13 @@
 //! What the administrator can set.
 
-use plugin_api::{Result, Setting};
+use plugin_api::{Error, Result, Setting, log};
 
-use crate::{redirect::Hosts, text, visibility::Visibility};
+use crate::{
+    limit::{Proxies, Rate},
+    redirect::Hosts,
+    text,
+    visibility::Visibility,
+};
 
 const AVAILABLE: &str = "Available";
 const UNAVAILABLE: &str = "Unavailable";
@@ -18,6 +23,12 @@ pub struct Settings {
     pub unavailable_text: String,
     /// Where custom images may be.
     pub redirect_hosts: Hosts,
+    /// For how many seconds a public answer may be used again without asking.
+    pub max_age: u32,
+    /// How often one client may ask.
+    pub rate: Rate,
+    /// Whose word for the client is taken.
+    pub proxies: Proxies,
 }
 
 impl Settings {
@@ -35,21 +46,48 @@ impl Settings {
             Setting::text("unavailable_text", UNAVAILABLE)
                 .label("Unavailable text")
                 .help("Shown for a user who is offline or can't be seen. Empty restores the default."),
-            Setting::text("redirect_hosts", "").label("Redirect hosts").help(
+            Setting::hosts("redirect_hosts", "").label("Redirect hosts").help(
                 "Host names, separated by commas, on which pages may keep images of their own. Empty allows any host.",
+            ),
+            Setting::integer("max_age", 0..=3600, 0).label("Seconds in caches").help(
+                "For how many seconds browsers and proxies may use an answer again without asking, if it is the same for everybody. 0: they \
+                 ask each time, and are told in a few bytes that nothing changed.",
+            ),
+            Setting::integer("rate", 0..=1_000_000, 200).label("Requests a second").help(
+                "How often one client may ask, by its IPv4 address or IPv6 network (/64); more is answered by 429. This machine's own \
+                 addresses may ask without limit. 0: everybody may.",
+            ),
+            Setting::integer("burst", 1..=1_000_000, 1_000)
+                .label("Requests at once")
+                .help("How many requests of one client may come at once before the limit holds."),
+            Setting::text("proxies", "").label("Proxies").help(
+                "IP addresses, separated by commas, of proxies in front of this server. The client is the one that they name in \
+                 X-Forwarded-For; nobody else is believed.",
             ),
         ]
     }
 
     /// Reads the settings by their names.
     pub fn read(value: impl Fn(&str) -> Result<String>) -> Result<Settings> {
+        let list = value("proxies")?;
+        let (proxies, wrong) = Proxies::parse(&list);
+        if !wrong.is_empty() {
+            log::warn!("setting proxies: these are no IP addresses, and are left out: {}", wrong.join(", "));
+        }
         Ok(Settings {
             visibility: Visibility::parse(&value("visibility")?),
             available_text: line_or(&value("available_text")?, AVAILABLE),
             unavailable_text: line_or(&value("unavailable_text")?, UNAVAILABLE),
             redirect_hosts: Hosts::parse(&value("redirect_hosts")?),
+            max_age: number(&value("max_age")?)?,
+            rate: Rate { per_second: number(&value("rate")?)?, burst: number(&value("burst")?)? },
+            proxies,
         })
     }
+}
+
+fn number(value: &str) -> Result<u32> {
+    value.parse().map_err(|_| Error::new(format!("not a whole number: {value:?}")))
 }
 
 fn line_or(value: &str, default: &str) -> String {
@@ -60,13 +98,12 @@ fn line_or(value: &str, default: &str) -> String {
 /// Row: "The two texts: an empty value restores the default".
 #[cfg(test)]
 mod tests {
-    use plugin_api::Error;
-
     use super::*;
+    use crate::answer::tests::settings;
 
     #[test]
     fn an_empty_text_restores_the_default() {
-        let settings = Settings::read(|_| Ok(" \n".into())).unwrap();
+        let settings = settings("subscribed");
         assert_eq!(
             (settings.available_text.as_str(), settings.unavailable_text.as_str()),
             ("Available", "Unavailable")
@@ -81,6 +118,10 @@ mod tests {
                 "available_text" => " Da\nund wach ",
                 "unavailable_text" => "Weg",
                 "redirect_hosts" => "a.example",
+                "max_age" => "60",
+                "rate" => "5",
+                "burst" => "7",
+                "proxies" => "192.0.2.1, nonsense",
                 other => panic!("{other} is not declared"),
             }
             .to_owned())
@@ -90,6 +131,9 @@ mod tests {
             available_text: "Da und wach".into(),
             unavailable_text: "Weg".into(),
             redirect_hosts: Hosts::parse("a.example"),
+            max_age: 60,
+            rate: Rate { per_second: 5, burst: 7 },
+            proxies: Proxies::parse("192.0.2.1").0,
         };
         assert_eq!(Settings::read(read).unwrap(), expected);
     }

@@ -77,7 +77,7 @@ fn settings_are_listed_read_and_set() {
     }
     let json = host.command(&["setting", "list", "--json"]).succeeds();
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
-    assert_eq!(json.as_array().map(Vec::len), Some(4), "{json}");
+    assert_eq!(json.as_array().map(Vec::len), Some(8), "{json}");
 
     let bad_value = host.command(&["setting", "set", "presence.visibility", "everybody"]).fails(1);
     assert!(["anyone", "subscribed"].iter().all(|choice| bad_value.contains(choice)), "{bad_value}");

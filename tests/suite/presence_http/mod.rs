@@ -4,6 +4,7 @@ mod answers;
 mod json_and_svg;
 mod parameters;
 mod redirects;
+mod settings;
 mod states;
 mod visibility;
 

@@ -1,0 +1,205 @@
+//! How often one client may ask: the generic cell rate algorithm (ITU-T I.371), which is a token bucket with one number a client.
+//!
+//! A client is an IPv4 address or the first 64 bits of an IPv6 one, which are what a single subscriber is given. Loopback is never
+//! limited. Behind a proxy that the administrator named, the client is the one that the proxy names in `X-Forwarded-For`.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr},
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// How many clients are remembered. Those that were not seen for longest are forgotten, which lets them start anew.
+const MOST_CLIENTS: usize = 65_536;
+
+/// The limit by the settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// Requests a second; zero for no limit.
+    pub per_second: u32,
+    /// How many may come at once.
+    pub burst: u32,
+}
+
+/// The addresses of proxies that are believed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Proxies(Vec<IpAddr>);
+
+impl Proxies {
+    /// Reads the setting: addresses separated by commas. What is none is left out, and returned.
+    pub fn parse(setting: &str) -> (Proxies, Vec<&str>) {
+        let entries = setting.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+        let (addresses, wrong): (Vec<_>, Vec<_>) = entries.partition(|entry| entry.parse::<IpAddr>().is_ok());
+        let addresses = addresses.iter().filter_map(|entry| entry.parse::<IpAddr>().ok());
+        (Proxies(addresses.map(|address| address.to_canonical()).collect()), wrong)
+    }
+
+    /// The client that a request came from: the peer, or whoever the last proxies in a row name. Read from the end, because whatever
+    /// stands before what our own proxies added was written by the client.
+    pub fn client<'a>(&self, peer: IpAddr, forwarded_for: impl DoubleEndedIterator<Item = &'a str>) -> IpAddr {
+        let mut client = peer;
+        let mut hops = forwarded_for.rev().flat_map(|line| line.rsplit(',')).map(str::trim);
+        while self.0.contains(&client) {
+            match hops.next().map(str::parse::<IpAddr>) {
+                Some(Ok(hop)) => client = hop.to_canonical(),
+                _ => break,
+            }
+        }
+        client
+    }
+}
+
+/// Who asked when.
+pub struct Limiter {
+    start: Instant,
+    clients: Mutex<Clients>,
+}
+
+/// Least recently used clients go first, half of them at a time: who is not asked for while the newer half fills up goes with the
+/// older one. That needs no list of who came when.
+#[derive(Default)]
+struct Clients {
+    newer: HashMap<IpAddr, u64>,
+    older: HashMap<IpAddr, u64>,
+}
+
+impl Limiter {
+    /// Remembers nobody yet.
+    pub fn new() -> Limiter {
+        Limiter { start: Instant::now(), clients: Mutex::default() }
+    }
+
+    /// Counts a request of this client.
+    ///
+    /// # Errors
+    /// It comes too soon. What it is to wait for is returned.
+    pub fn admit(&self, client: IpAddr, rate: Rate) -> Result<(), Duration> {
+        if rate.per_second == 0 || client.is_loopback() {
+            return Ok(());
+        }
+        let now = u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        admit(clients.entry(network(client)), now, rate)
+    }
+}
+
+impl Clients {
+    /// When the bucket of this client will be full again, in nanoseconds; zero for one that is not remembered.
+    fn entry(&mut self, client: IpAddr) -> &mut u64 {
+        if !self.newer.contains_key(&client) {
+            if self.newer.len() >= MOST_CLIENTS / 2 {
+                self.older = std::mem::take(&mut self.newer);
+            }
+            let known = self.older.remove(&client).unwrap_or_default();
+            self.newer.insert(client, known);
+        }
+        self.newer.entry(client).or_default()
+    }
+}
+
+fn admit(full_at: &mut u64, now: u64, rate: Rate) -> Result<(), Duration> {
+    let interval = 1_000_000_000 / u64::from(rate.per_second);
+    let after = now.max(*full_at) + interval;
+    let allowed = now + interval * u64::from(rate.burst.max(1));
+    if after > allowed {
+        return Err(Duration::from_nanos(after - allowed));
+    }
+    *full_at = after;
+    Ok(())
+}
+
+/// What one subscriber is given.
+fn network(client: IpAddr) -> IpAddr {
+    match client {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
+        v4 => v4,
+    }
+}
+
+/// Row H24.
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RATE: Rate = Rate { per_second: 2, burst: 3 };
+    const SECOND: u64 = 1_000_000_000;
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn client(peer: &str, fields: &[&str], proxies: &str) -> String {
+        Proxies::parse(proxies).0.client(address(peer), fields.iter().copied()).to_string()
+    }
+
+    #[test]
+    fn a_burst_then_so_many_a_second() {
+        let mut full_at = 0;
+        let mut admitted = |now| admit(&mut full_at, now, RATE);
+        assert!((0..3).all(|_| admitted(SECOND).is_ok()));
+        assert_eq!(admitted(SECOND), Err(Duration::from_millis(500)));
+        assert_eq!(admitted(SECOND + SECOND / 4), Err(Duration::from_millis(250)), "a refusal costs nothing");
+        assert_eq!(admitted(SECOND + SECOND / 2), Ok(()));
+        assert!(admitted(SECOND + SECOND / 2).is_err());
+        assert!((0..3).all(|_| admitted(100 * SECOND).is_ok()), "full again, and no fuller");
+        assert!(admitted(100 * SECOND).is_err());
+    }
+
+    #[test]
+    fn clients_are_counted_apart_and_an_ipv6_network_as_one() {
+        let limiter = Limiter::new();
+        let once = Rate { per_second: 1, burst: 1 };
+        let admitted = |text| limiter.admit(address(text), once).is_ok();
+        assert!(admitted("192.0.2.1") && admitted("192.0.2.2") && !admitted("192.0.2.1"));
+        assert!(admitted("2001:db8::1") && !admitted("2001:db8::ffff:1") && admitted("2001:db8:0:1::1"));
+    }
+
+    #[test]
+    fn neither_loopback_nor_a_rate_of_zero_is_limited() {
+        let limiter = Limiter::new();
+        let once = Rate { per_second: 1, burst: 1 };
+        for _ in 0..10 {
+            assert!(limiter.admit(address("127.0.0.9"), once).is_ok() && limiter.admit(address("::1"), once).is_ok());
+            assert!(limiter.admit(address("192.0.2.1"), Rate { per_second: 0, burst: 0 }).is_ok());
+        }
+        assert!(limiter.clients.lock().unwrap().newer.is_empty());
+    }
+
+    #[test]
+    fn a_million_clients_take_no_more_room_than_the_last() {
+        let mut clients = Clients::default();
+        let busy = address("192.0.2.1");
+        *clients.entry(busy) = 7;
+        for number in 0..1_000_000u32 {
+            *clients.entry(IpAddr::V4((0x0B00_0000 + number).into())) = 1;
+            if number.is_multiple_of(10_000) {
+                assert_eq!(*clients.entry(busy), 7, "who goes on asking is remembered");
+            }
+        }
+        assert!(clients.newer.len() + clients.older.len() <= MOST_CLIENTS);
+        assert!(clients.newer.capacity() + clients.older.capacity() <= 2 * MOST_CLIENTS, "of 32 bytes each: 4 MiB");
+        assert_eq!(*clients.entry(address("11.0.0.0")), 0, "the first are forgotten");
+    }
+
+    #[test]
+    fn only_a_proxy_on_the_list_is_believed() {
+        assert_eq!(client("192.0.2.9", &["203.0.113.1"], ""), "192.0.2.9");
+        assert_eq!(client("192.0.2.9", &["203.0.113.1"], "192.0.2.8"), "192.0.2.9");
+        assert_eq!(client("192.0.2.9", &["203.0.113.1"], "192.0.2.9"), "203.0.113.1");
+        assert_eq!(client("192.0.2.9", &["10.9.9.9, 203.0.113.1"], "192.0.2.9"), "203.0.113.1", "the last one");
+        assert_eq!(client("192.0.2.9", &["203.0.113.1", "198.51.100.1"], "192.0.2.9,198.51.100.1"), "203.0.113.1");
+        assert_eq!(client("192.0.2.9", &["203.0.113.1 ,198.51.100.1"], " 192.0.2.9 , 198.51.100.1"), "203.0.113.1");
+        assert_eq!(client("192.0.2.9", &["::ffff:203.0.113.1"], "192.0.2.9"), "203.0.113.1");
+        for nonsense in ["", "unknown", "203.0.113.1:80", "_hidden", "1.2.3.4, x"] {
+            assert_eq!(client("192.0.2.9", &[nonsense], "192.0.2.9"), "192.0.2.9", "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_named() {
+        let (proxies, wrong) = Proxies::parse("192.0.2.1, proxy.example,, ::1 , 10.0.0.0/8");
+        assert_eq!(proxies, Proxies(vec![address("192.0.2.1"), address("::1")]));
+        assert_eq!(wrong, ["proxy.example", "10.0.0.0/8"]);
+    }
+}
