@@ -31,7 +31,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let named: Option<Vec<_>> = arguments.rows.iter().map(|number| row(&number.to_uppercase())).collect();
     let Some(named) = named else {
-        let known: Vec<_> = ROWS.iter().map(|row| row.number).collect();
+        let known: Vec<_> = ROWS.iter().chain(ROWS_AT_LENGTH).map(|row| row.number).collect();
         eprintln!("soak: no such row among {}: it has {}", arguments.rows.join(" "), known.join(" "));
         return ExitCode::from(2);
     };
