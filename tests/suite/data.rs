@@ -60,6 +60,27 @@ fn messages_for_who_is_offline_survive_a_kill_and_come_once() {
     assert!(!bob.arrived().unwrap().iter().any(|stanza| stanza.name() == "message"));
 }
 
+/// Four times what an outbox holds, and as much as is kept.
+#[test]
+fn a_thousand_messages_come_in_order_once_and_one_more_comes_back() {
+    let host = Host::start();
+    host.add_user("bob");
+    let mut alice = host.new_user("alice");
+    let long = "x".repeat(120);
+    for number in 0..1_000 {
+        alice.message("bob@localhost", &format!("{number:03} {long}")).unwrap();
+    }
+    assert_eq!(alice.arrived().unwrap(), []);
+    alice.message("bob@localhost", "one too many").unwrap();
+    let refused = alice.expect(|stanza| stanza.name() == "message").unwrap();
+    assert_eq!(stanza_error(&refused).as_deref(), Some("service-unavailable"));
+    let mut bob = host.login("bob");
+    bob.available("", "").unwrap();
+    let bodies = bodies(&mut bob, 1_000);
+    assert!(bodies.iter().enumerate().all(|(number, body)| body.starts_with(&format!("{number:03} "))));
+    assert!(!bob.arrived().unwrap().iter().any(|stanza| stanza.name() == "message"));
+}
+
 /// Row D3.
 #[test]
 fn a_disk_that_fails_has_nothing_acknowledged_and_is_told() {

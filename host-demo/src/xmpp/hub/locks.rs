@@ -32,6 +32,11 @@ impl Locks {
         Held { _guards: guards }
     }
 
+    /// Forgets the users whose locks nobody holds.
+    pub fn sweep(&self) {
+        self.0.lock().retain(|_, lock| lock.strong_count() > 0);
+    }
+
     fn lock_of(&self, user: &BareJid) -> Arc<AsyncMutex<()>> {
         let mut locks = self.0.lock();
         if let Some(lock) = locks.get(user).and_then(Weak::upgrade) {
@@ -63,6 +68,15 @@ mod tests {
         assert!(locks.lock_of(&bob).try_lock().is_ok());
         drop(held);
         assert!(locks.lock_of(&ann).try_lock().is_ok());
+    }
+
+    #[tokio::test]
+    async fn only_locks_that_somebody_holds_stay() {
+        let (locks, [ann, bob]) = (Locks::default(), users());
+        let _held = locks.hold([&ann]).await;
+        drop(locks.hold([&bob]).await);
+        locks.sweep();
+        assert_eq!(locks.0.lock().keys().collect::<Vec<_>>(), [&ann]);
     }
 
     #[tokio::test]
