@@ -2,11 +2,13 @@
 //!
 //! # Layout
 //! ```text
-//! script    scripts as data, and their parser
-//! cast      names of a script and addresses on the server
-//! pattern   whether what arrived is what was expected
-//! server    ours, or any other as a second opinion
-//! stage     one performance
+//! script      scripts as data
+//! reading     how they are read
+//! cast        names of a script and addresses on the server
+//! pattern     whether what arrived is what was expected
+//! server      ours, or any other as a second opinion
+//! performer   a client
+//! stage       one performance
 //! ```
 //!
 //! # The grammar
@@ -79,6 +81,8 @@
 
 mod cast;
 mod pattern;
+mod performer;
+mod reading;
 mod script;
 mod server;
 mod stage;

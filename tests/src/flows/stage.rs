@@ -1,27 +1,20 @@
 //! One performance of a script on a server.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    fmt,
-    path::PathBuf,
-    time::Duration,
-};
+use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 use minidom::Element;
 
 use super::{
     cast::{Cast, Client},
     pattern::{compare, noted},
+    performer::Performer,
     script::{Action, How, Script, Xml},
     server::Server,
 };
 use crate::{
     host::password,
-    xmpp::{self, Session, login_as, ns},
+    xmpp::{self, Session, login_as},
 };
-
-/// How long a stanza may take: the tests share two cores.
-const PATIENCE: Duration = Duration::from_secs(15);
 
 /// A script that did not go as written.
 #[derive(Debug)]
@@ -42,14 +35,6 @@ struct Stage<'a> {
     server: &'a Server,
     cast: Cast,
     clients: BTreeMap<Client, Performer>,
-}
-
-/// A connected client, and what arrived that no line has asked for yet.
-struct Performer {
-    session: Session,
-    waiting: VecDeque<Element>,
-    /// Whether it has sent something of which the server may know nothing yet.
-    is_ahead: bool,
 }
 
 type Result<T = (), E = String> = std::result::Result<T, E>;
@@ -124,7 +109,7 @@ impl Stage<'_> {
     fn connect(&mut self, client: &Client, resource: &str) -> Result {
         let session = self.session(&client.user, resource)?;
         self.cast.bind(client, session.jid());
-        self.clients.insert(client.clone(), Performer { session, waiting: VecDeque::new(), is_ahead: false });
+        self.clients.insert(client.clone(), Performer::new(session));
         Ok(())
     }
 
@@ -164,9 +149,7 @@ impl Stage<'_> {
     fn send(&mut self, client: &Client, stanzas: &[Xml]) -> Result {
         for stanza in stanzas {
             let filled = self.cast.fill(&stanza.text);
-            let performer = self.performer(client)?;
-            performer.is_ahead = true;
-            performer.session.send(&filled).map_err(|error| format!("not sent: {error}"))?;
+            self.performer(client)?.send(&filled)?;
         }
         Ok(())
     }
@@ -288,12 +271,7 @@ impl Stage<'_> {
 
     /// The next stanza of a client; `None` if none comes.
     fn next(&mut self, client: &Client) -> Result<Option<Element>> {
-        let performer = self.performer(client)?;
-        if performer.waiting.is_empty() {
-            let arrived = performer.session.next_within(PATIENCE).map_err(|error| error.to_string())?;
-            arrived.map_or(Ok(()), |stanza| performer.keep(stanza))?;
-        }
-        Ok(performer.waiting.pop_front())
+        self.performer(client)?.next()
     }
 
     fn nothing_waits(&self, client: &Client) -> Result {
@@ -324,27 +302,6 @@ impl Stage<'_> {
 
     fn pattern(&self, xml: &Xml) -> Result<Element> {
         xml.parse(&self.cast.fill(&xml.text)).map_err(|cause| format!("line {}: {cause}", xml.line))
-    }
-}
-
-impl Performer {
-    /// A round trip: what it sent is processed, and what had to arrive has arrived.
-    fn settle(&mut self) -> Result {
-        let arrived = self.session.arrived().map_err(|error| error.to_string())?;
-        arrived.into_iter().try_for_each(|stanza| self.keep(stanza))?;
-        self.is_ahead = false;
-        Ok(())
-    }
-
-    /// A client answers a roster push that comes from its own account (RFC 6121 section 2.1.6).
-    fn keep(&mut self, stanza: Element) -> Result {
-        let is_own = stanza.attr("from").is_none_or(|from| from == self.session.bare_jid());
-        if is_own && stanza.attr("type") == Some("set") && stanza.has_child("query", ns::ROSTER) {
-            let id = xmpp::escape(stanza.attr("id").unwrap_or_default()).into_owned();
-            self.session.send(&format!("<iq type='result' id='{id}'/>")).map_err(|error| error.to_string())?;
-        }
-        self.waiting.push_back(stanza);
-        Ok(())
     }
 }
 
