@@ -213,19 +213,25 @@ impl Hub {
         Ok(())
     }
 
-    /// Shows how contacts left who are not there, and when (section 4.3.2, XEP-0203). `false`: of none it is known.
+    /// Shows how contacts left who are not there, and when (section 4.3.2, XEP-0203), unless the user blocks the resource
+    /// that left. `false`: nothing was to be shown.
     fn show_goodbyes(&self, contacts: &[&BareJid], to: &ConnectedResource) -> bool {
         let goodbyes = self.store.goodbyes(contacts).unwrap_or_else(|cause| {
             log::error!("{} is not told how contacts left: {cause}", to.user());
             Vec::new()
         });
-        for Goodbye { stanza, at, .. } in &goodbyes {
+        let mut any = false;
+        for Goodbye { stanza, at, .. } in goodbyes {
             let Ok(mut stanza) = stanza.parse::<Element>() else { continue };
-            let at = format!("{:.3}", jiff::Timestamp::from_millisecond(*at).unwrap_or_default());
+            if stanza.attr("from").is_none_or(|from| self.store.blocks(to.jid().as_str(), from)) {
+                continue;
+            }
+            let at = format!("{:.3}", jiff::Timestamp::from_millisecond(at).unwrap_or_default());
             stanza.append_child(element("delay", ns::DELAY, [("from", self.domain.as_str()), ("stamp", &at)]));
             to.post(serialise_to(&stanza, to.jid()));
+            any = true;
         }
-        !goodbyes.is_empty()
+        any
     }
 
     /// Directed presence (section 4.6).

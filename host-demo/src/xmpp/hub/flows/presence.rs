@@ -75,6 +75,25 @@ async fn a_goodbye_leaves_its_status_until_the_next_login() {
 }
 
 #[tokio::test]
+async fn the_goodbye_of_a_blocked_resource_is_not_shown() {
+    let server = Server::start().await;
+    let (mut ann, mut bob) = (server.login("ann", "desk").await, server.login("bob", "phone").await);
+    server.befriend(&mut ann, &mut bob).await;
+    bob.sends("<presence type='unavailable'><status>Bye</status></presence>").await;
+    let mut sofa = server.connect("ann", "sofa").await;
+    sofa.sends("<presence/>").await;
+    let learnt =
+        ["presence:plain ann@here/sofa", "presence:plain ann@here/desk", "presence:unavailable bob@here/phone"];
+    assert_eq!(sofa.reads().await, learnt);
+
+    let item = "<item jid='bob@here/phone'/>";
+    sofa.sends(&format!("<iq type='set' id='1'><block xmlns='urn:xmpp:blocking'>{item}</block></iq>")).await;
+    let mut bot = server.connect("ann", "bot").await;
+    bot.sends("<presence/>").await;
+    assert!(!bot.reads().await.iter().any(|line| line.contains("bob@here")));
+}
+
+#[tokio::test]
 async fn a_login_learns_who_is_there() {
     let server = Server::start().await;
     let (mut ann, mut bob) = (server.login("ann", "desk").await, server.login("bob", "phone").await);
