@@ -20,6 +20,9 @@ use crate::{
     xml::{self, Parties},
 };
 
+/// What browsers would show as a document of its own, if it is opened as one, loads and runs nothing.
+const DOCUMENT_POLICY: &str = "default-src 'none'; sandbox";
+
 /// The type of an answer, by the parameter `type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -75,6 +78,7 @@ impl Question<'_> {
                 let body = xml::render(shown, self.parties, &settings.unavailable_text);
                 let etag = ETag::new(b'x', body.as_bytes());
                 self.represent(audience, "text/xml; charset=utf-8", etag.as_str().to_owned(), body.into_bytes())
+                    .header("Content-Security-Policy", DOCUMENT_POLICY)
             }
             Format::Text => {
                 let body = text::render(shown, settings);
@@ -85,7 +89,7 @@ impl Question<'_> {
             Format::Svg => self
                 .built_in(audience, "image/svg+xml", &image::icon(shown).svg)
                 .header("Cross-Origin-Resource-Policy", "cross-origin")
-                .header("Content-Security-Policy", "default-src 'none'; sandbox"),
+                .header("Content-Security-Policy", DOCUMENT_POLICY),
         }
     }
 
@@ -244,7 +248,7 @@ pub mod tests {
                 let policy = field(&response, "Cross-Origin-Resource-Policy");
                 assert_eq!(policy, ["image", "svg"].contains(&kind).then_some("cross-origin"));
                 let policy = field(&response, "Content-Security-Policy");
-                assert_eq!(policy, (kind == "svg").then_some("default-src 'none'; sandbox"));
+                assert_eq!(policy, ["svg", "xml"].contains(&kind).then_some("default-src 'none'; sandbox"));
             }
         }
     }

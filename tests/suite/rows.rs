@@ -77,6 +77,7 @@ rows! {
     x15_guessing_presence "X15",
     x16_floods_presence "X16",
     x17_floods_unread "X17",
+    h25_queries_random "H25",
 }
 
 /// What a plugin that has a fault does besides would hide it.

@@ -25,6 +25,7 @@
 //! strangers    clients that do not log in                     X9, X10
 //! guessing     passwords, names, and who is there             X11, X15
 //! floods       clients that send too much or do not read      X16, X17
+//! queries      requests made of hostile pieces                H25
 //! ```
 
 mod bad_plugins;
@@ -36,6 +37,7 @@ mod floods;
 mod folder;
 mod guessing;
 mod misfits;
+mod queries;
 mod report;
 mod requests;
 mod restarts;
@@ -146,6 +148,7 @@ pub const ROWS: &[Row] = &[
     Row { number: "X15", fault: "asking who exists", try_out: guessing::presence },
     Row { number: "X16", fault: "a flood of presence", try_out: floods::presence },
     Row { number: "X17", fault: "a client that does not read", try_out: floods::unread },
+    Row { number: "H25", fault: "requests made of hostile pieces", try_out: queries::random },
 ];
 
 /// The rows that take half a minute however short they are: only tried at length.

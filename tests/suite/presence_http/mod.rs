@@ -1,5 +1,6 @@
 //! The presence service as web pages see it: HTTP.md, sections 1 and 2, row by row.
 
+mod abuse;
 mod answers;
 mod json_and_svg;
 mod parameters;

@@ -61,6 +61,7 @@ fn images_mean_nothing_to_text_and_xml() {
     }
 }
 
+/// Row H2, in forty ways.
 #[test]
 fn only_plain_web_addresses_are_redirected_to() {
     let host = open_host();
@@ -86,9 +87,31 @@ fn only_plain_web_addresses_are_redirected_to() {
         "http://evil.example/\0--IMAGE--",
         "http://evil.example/\u{7f}--IMAGE--",
         " http://evil.example/--IMAGE--",
+        "http://@evil.example/--IMAGE--",
+        "http://evil.example\u{a0}/--IMAGE--",
+        "http://evil.example\u{85}/--IMAGE--",
+        "http:/evil.example/--IMAGE--",
+        "http:\\\\evil.example/--IMAGE--",
+        "https:\\evil.example/--IMAGE--",
+        "\u{feff}http://evil.example/--IMAGE--",
+        "ht\ttp://evil.example/--IMAGE--",
+        "jav\nascript:alert('--IMAGE--')",
+        "vbscript:--IMAGE--",
+        "blob:http://evil.example/--IMAGE--",
+        "view-source:http://evil.example/--IMAGE--",
+        "http://evil.example:65536/--IMAGE--",
+        "http://evil.example:/--IMAGE--",
+        "http://[::1/--IMAGE--",
+        "http://[evil.example]/--IMAGE--",
+        "http://evil%2eexample/--IMAGE--",
+        "http://\u{ff45}vil.example/--IMAGE--",
+        "http://évil.example/--IMAGE--",
+        "http://?--IMAGE--",
+        "http://#--IMAGE--",
         "http://evil.example/no-token",
         "",
     ];
+    assert!(refused.len() >= 40);
     for url in refused {
         assert_eq!(target_by(&host, "images", url), None, "images={url:?}");
         let url = url.replace("--IMAGE--", "x");
