@@ -143,6 +143,7 @@ impl Hub {
         for owner in &owners {
             self.push_current(owner, user).await;
         }
+        self.requests.forget(user);
         self.locks.sweep();
         Ok(())
     }

@@ -33,6 +33,11 @@ impl Requests {
         admitted
     }
 
+    /// Forgets a user whose account is gone.
+    pub fn forget(&self, user: &BareJid) {
+        self.0.lock().remove(user);
+    }
+
     /// Forgets all requests: for tests that would wait.
     #[cfg(test)]
     pub fn forgive(&self) {
@@ -53,6 +58,8 @@ mod tests {
         }
         assert!(!requests.admit(&ann, start));
         assert!(requests.admit(&bob, start));
+        requests.forget(&bob);
+        assert!((0..BURST).all(|_| requests.admit(&bob, start)));
         assert!(requests.admit(&ann, start + PAUSE));
         assert!(!requests.admit(&ann, start + PAUSE));
         let later = start + PAUSE * (BURST + 1);
