@@ -127,8 +127,8 @@ impl Hub {
         let may_wait = may_wait(message)
             && self.store.account_exists(account.as_str())
             && !self.are_parted(from.jid(), &Jid::from(account.clone()));
-        // What waited comes first.
-        let has_to_wait = may_wait && self.hand_outs.has(account);
+        // What waits comes first, from the moment at which its user is there on: handing it out begins a little later.
+        let has_to_wait = may_wait && self.store.has_offline_messages(account);
         if !has_to_wait && post_all(&takers, bytes) {
             return Ok(());
         }

@@ -1,8 +1,8 @@
 //! Offline messages (XEP-0160): what may wait, and how it is handed out.
 //!
-//! One session hands out what waited for its user, in step with what its client reads; whatever else is sent to the user
-//! meanwhile waits behind it, so that nothing overtakes (RFC 6120 section 10.1). If the session ends half-way, another one
-//! goes on, or the next to come.
+//! One session hands out what waited for its user, in step with what its client reads; for as long as any waits, whatever
+//! else is sent to the user waits behind it, so that nothing overtakes (RFC 6120 section 10.1). If the session ends
+//! half-way, another one goes on, or the next to come.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -24,11 +24,6 @@ const PORTION: usize = 64 << 10;
 pub(super) struct HandOuts(Mutex<HashMap<BareJid, Arc<ConnectedResource>>>);
 
 impl HandOuts {
-    /// Whether messages are being handed out to a user.
-    pub fn has(&self, user: &BareJid) -> bool {
-        self.0.lock().contains_key(user)
-    }
-
     fn belongs_to(&self, resource: &Arc<ConnectedResource>) -> bool {
         self.0.lock().get(resource.user()).is_some_and(|holder| Arc::ptr_eq(holder, resource))
     }
@@ -55,7 +50,7 @@ impl Hub {
         Ok(())
     }
 
-    /// Notes on a message since when it waits (XEP-0203). Only we say so in our name.
+    /// Notes on a message since when it waits (XEP-0203), in the name of the server.
     fn stamp(&self, message: &Element) -> Element {
         let mut stamped = message.clone();
         let now = format!("{:.3}", jiff::Timestamp::now());
@@ -91,8 +86,9 @@ impl Hub {
         if !self.goes_on(resource) {
             return Vec::new();
         }
-        let messages = self.store.offline_messages(resource.user(), PORTION).unwrap_or_else(|cause| {
-            log::error!("{}: the messages that wait can't be read: {cause}", resource.user());
+        let user = resource.user();
+        let messages = self.store.offline_messages(user, PORTION).unwrap_or_else(|cause| {
+            log::error!("{user}: the messages that wait can't be read: {cause}");
             Vec::new()
         });
         if messages.is_empty() {

@@ -1,5 +1,10 @@
 //! Messages that wait (XEP-0160), and how they are handed out.
 
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
 use super::*;
 
 /// The bodies of what a client reads, in order.
@@ -92,6 +97,35 @@ async fn what_is_sent_meanwhile_does_not_overtake() {
     bob.sends(&chat("ann@here", "live")).await;
     let read = ann.reads_xml().await;
     assert!(read.len() == 1 && !read[0].has_child("delay", ns::DELAY), "{read:?}");
+}
+
+/// A user is available before all contacts are shown, and whoever sees that may write at once.
+#[test]
+fn what_is_sent_while_its_user_is_greeted_does_not_overtake() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let server = runtime.block_on(Server::start());
+    let (mut ann, bob, mut cat) = runtime.block_on(async {
+        let (mut ann, mut bob) = (server.login("ann", "desk").await, server.login("bob", "phone").await);
+        server.befriend(&mut ann, &mut bob).await;
+        drop(ann);
+        (server.connect("ann", "desk").await, bob, server.login("cat", "home").await)
+    });
+    runtime.block_on(cat.sends(&chat("ann@here", "early")));
+    let shown = server.hub.registry.find(bob.session.jid()).unwrap();
+    // Ann's greeting waits for this to show her Bob.
+    let presence = shown.presence.lock();
+    thread::scope(|scope| {
+        let comes = scope.spawn(|| runtime.block_on(ann.sends("<presence/>")));
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while server.hub.registry.taking_messages(&account("ann")).is_empty() {
+            assert!(Instant::now() < deadline, "she does not come");
+            thread::yield_now();
+        }
+        runtime.block_on(cat.sends(&chat("ann@here", "late")));
+        drop(presence);
+        comes.join().unwrap();
+    });
+    assert_eq!(runtime.block_on(bodies(&mut ann)), ["early", "late"]);
 }
 
 #[tokio::test]
