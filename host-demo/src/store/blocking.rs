@@ -53,6 +53,11 @@ impl Blocklist {
         self.jids.len()
     }
 
+    /// Whether nobody is blocked.
+    pub fn is_empty(&self) -> bool {
+        self.jids.is_empty()
+    }
+
     /// The list as a change leaves it.
     pub fn with(&self, change: &BlocklistChange) -> Blocklist {
         let mut jids = self.jids.clone();

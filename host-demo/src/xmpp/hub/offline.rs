@@ -87,14 +87,28 @@ impl Hub {
             return Vec::new();
         }
         let user = resource.user();
-        let messages = self.store.offline_messages(user, PORTION).unwrap_or_else(|cause| {
+        let mut messages = self.store.offline_messages(user, PORTION).unwrap_or_else(|cause| {
             log::error!("{user}: the messages that wait can't be read: {cause}");
             Vec::new()
         });
         if messages.is_empty() {
             self.hand_outs.leave(resource);
         }
+        // Nothing is left to write of these; they are taken out with the rest.
+        for message in messages.iter_mut().filter(|message| self.is_from_blocked(user, message)) {
+            message.stanza.clear();
+        }
         messages
+    }
+
+    /// Whether the user has blocked the sender since the message was stored (XEP-0191 section 3.3).
+    fn is_from_blocked(&self, user: &BareJid, message: &OfflineMessage) -> bool {
+        if self.store.blocklist(user).is_empty() {
+            return false;
+        }
+        let stanza = std::str::from_utf8(&message.stanza).ok().and_then(|stanza| stanza.parse::<Element>().ok());
+        let sender = stanza.as_ref().and_then(|stanza| stanza.attr("from"));
+        sender.is_some_and(|sender| self.store.blocks(user.as_str(), sender))
     }
 
     /// Takes out messages that were handed over.

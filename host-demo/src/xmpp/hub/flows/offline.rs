@@ -129,6 +129,19 @@ fn what_is_sent_while_its_user_is_greeted_does_not_overtake() {
 }
 
 #[tokio::test]
+async fn what_waited_does_not_come_from_whom_the_user_blocks_by_then() {
+    let server = Server::start().await;
+    let (mut bob, mut cat) = (server.login("bob", "phone").await, server.login("cat", "home").await);
+    let mut ann = server.connect("ann", "desk").await;
+    bob.sends(&chat("ann@here", "let me in")).await;
+    cat.sends(&chat("ann@here", "hi")).await;
+    ann.sends("<iq type='set' id='b'><block xmlns='urn:xmpp:blocking'><item jid='bob@here'/></block></iq>").await;
+    ann.sends("<presence/>").await;
+    assert_eq!(bodies(&mut ann).await, ["hi"]);
+    assert!(!server.store.has_offline_messages(&account("ann")), "nor later");
+}
+
+#[tokio::test]
 async fn another_session_goes_on_where_one_ends() {
     let server = Server::start().await;
     let mut bob = server.login("bob", "phone").await;
