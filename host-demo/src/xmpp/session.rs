@@ -5,7 +5,7 @@ use std::{convert::Infallible, time::Duration};
 use bytes::Bytes;
 use minidom::Element;
 use rxml::{Namespace, NcName, XMLNS_XML};
-use tokio::time::sleep;
+use tokio::{task::yield_now, time::sleep};
 
 use super::{
     bind::Bound,
@@ -46,6 +46,9 @@ async fn exchange<T: Transport>(stream: &mut Stream<T>, bound: &mut Bound) -> Re
                         name_language(&mut stanza, lang);
                     }
                     bound.session.receive(stanza).await?;
+                    // Whoever was just written to comes first: a burst of stanzas must not fill the queue of somebody who
+                    // reads, only because their stream had no turn meanwhile.
+                    yield_now().await;
                 },
                 Event::End => return Err(End::Closed),
                 Event::Header(_) => return Err(StreamError::BadFormat.into()),

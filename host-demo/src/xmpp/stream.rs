@@ -34,6 +34,9 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a peer may take to close its side once ours is closed.
 const FAREWELL: Duration = Duration::from_secs(2);
 
+/// How much of what was on its way meanwhile is taken and dropped. Whoever goes on sending may not hear the reason.
+const LEFTOVERS: usize = 256 << 10;
+
 /// Anything that carries a stream: TCP, or TLS over it.
 pub trait Transport: AsyncRead + AsyncWrite + Unpin + Send {}
 
@@ -194,7 +197,13 @@ impl<T: Transport> Stream<T> {
             self.transport.write_all(farewell.as_bytes()).await?;
             self.transport.shutdown().await?;
             // With unread bytes in the socket, closing it would reset the connection and lose what was just said.
-            while poll_fn(|context| poll_read(&mut self.transport, context, |_| ())).await? > 0 {}
+            let mut left = LEFTOVERS;
+            while left > 0 {
+                match poll_fn(|context| poll_read(&mut self.transport, context, |_| ())).await? {
+                    0 => break,
+                    read => left = left.saturating_sub(read),
+                }
+            }
             io::Result::Ok(())
         })
         .await;
@@ -253,4 +262,29 @@ fn poll_read<T: Transport>(
     ready!(Pin::new(transport).poll_read(context, &mut chunk))?;
     take(chunk.filled());
     Poll::Ready(Ok(chunk.filled().len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::duplex;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_goes_on_sending_at_the_end_is_not_listened_to_for_long() {
+        let pipe = 64 << 10;
+        let (mut client, server) = duplex(pipe);
+        let (_down, shutdown) = watch::channel(false);
+        let domain = "localhost".parse::<jid::DomainPart>().unwrap();
+        let stream = Box::new(Stream::new(server, &domain, Instant::now() + WRITE_TIMEOUT, shutdown));
+        let sending = async {
+            let mut sent = 0;
+            while let Ok(bytes) = client.write(&[b'x'; 4096]).await {
+                sent += bytes;
+            }
+            sent
+        };
+        let (sent, ()) = tokio::join!(sending, stream.end(StreamError::PolicyViolation.into()));
+        assert!((LEFTOVERS..=LEFTOVERS + CHUNK + pipe).contains(&sent), "{sent} bytes were taken");
+    }
 }

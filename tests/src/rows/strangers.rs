@@ -11,9 +11,8 @@ use rustix::process::{Resource, getrlimit};
 
 use super::{Extent, Report};
 use crate::{
-    host::{DOMAIN, Host, PATIENCE},
+    host::{Host, PATIENCE},
     wait,
-    xmpp::{Connection, Stream},
 };
 
 /// How long a client may take to log in.
@@ -27,18 +26,18 @@ const HEADER: &[u8] = b"<stream:stream to='localhost' version='1.0' xmlns='jabbe
 pub fn shown_out(extent: Extent) -> Report {
     let host = Host::start();
     let before = host.process().census();
-    let mut sockets: Vec<_> =
-        (0..room_for(extent.of(200, 5_000))).map(|number| (stranger(&host, number), None)).collect();
-    let (count, opened) = (sockets.len(), Instant::now());
-    while sockets.iter().any(|(_, gone)| gone.is_none()) {
-        assert!(opened.elapsed() < 2 * TIME_TO_LOG_IN, "some are still there");
-        for (socket, gone) in sockets.iter_mut().filter(|(_, gone)| gone.is_none()) {
+    let open = |number| (stranger(&host, number), Instant::now(), None);
+    let mut sockets: Vec<_> = (0..room_for(extent.of(200, 5_000))).map(open).collect();
+    let (count, all_open) = (sockets.len(), Instant::now());
+    while sockets.iter().any(|(.., gone)| gone.is_none()) {
+        assert!(all_open.elapsed() < 2 * TIME_TO_LOG_IN, "some are still there");
+        for (socket, opened, gone) in sockets.iter_mut().filter(|(.., gone)| gone.is_none()) {
             let _ = socket.write(b" ");
             *gone = is_over(socket).then(|| opened.elapsed());
         }
         thread::sleep(Duration::from_millis(500));
     }
-    let times = || sockets.iter().filter_map(|(_, gone)| *gone);
+    let times = || sockets.iter().filter_map(|(.., gone)| *gone);
     let (first, last) = (times().min().unwrap_or_default(), times().max().unwrap_or_default());
     drop(sockets);
     until_gone(&host, before.descriptors);
@@ -85,7 +84,7 @@ pub fn crowds(extent: Extent) -> Report {
         let mut left = Vec::new();
         let mut most = 0;
         for _ in 0..rounds {
-            let crowd = Crowd::gather(&host, count, talks);
+            let crowd = gather(&host, count, talks);
             wait::until(PATIENCE * 3, "all are accepted", || {
                 (host.process().census().descriptors >= before.descriptors + count as u64).then_some(())
             });
@@ -106,22 +105,24 @@ pub fn crowds(extent: Extent) -> Report {
     report
 }
 
-/// Held until it goes.
-enum Crowd {
-    Silent { _sockets: Vec<TcpStream> },
-    Greeting { _streams: Vec<Stream> },
-}
-
-impl Crowd {
-    fn gather(host: &Host, count: usize, talks: bool) -> Crowd {
-        let greet = |_| Connection::open(host.xmpp()).and_then(|connection| connection.begin(DOMAIN));
-        if talks {
-            Crowd::Greeting { _streams: (0..count).map(greet).collect::<Result<_, _>>().expect("all are greeted") }
-        } else {
-            let connect = |_| TcpStream::connect(host.xmpp()).expect("the host listens");
-            Crowd::Silent { _sockets: (0..count).map(connect).collect() }
+/// Connects them all at once: who is slow to come is shown out before the last has come. A greeting crowd has opened its
+/// streams and knows what is offered.
+fn gather(host: &Host, count: usize, talks: bool) -> Vec<TcpStream> {
+    let connect = |_| TcpStream::connect(host.xmpp()).expect("the host listens");
+    let mut crowd: Vec<_> = (0..count).map(connect).collect();
+    if talks {
+        crowd.iter_mut().for_each(|socket| socket.write_all(HEADER).expect("a header can be sent"));
+        for socket in &mut crowd {
+            let mut heard = Vec::new();
+            while !heard.ends_with(b"</stream:features>") {
+                let mut buffer = [0; 1024];
+                let read = socket.read(&mut buffer).expect("the host answers");
+                assert!(read > 0, "the host hung up after {}", String::from_utf8_lossy(&heard));
+                heard.extend_from_slice(&buffer[..read]);
+            }
         }
     }
+    crowd
 }
 
 /// How many connections this process and the host may have at a time, at most.
