@@ -1,12 +1,14 @@
 # `make run` shows the server at work, `make test` checks everything, `make soak` takes its time for the faults of deployment,
 # `make bench` prints figures.
-# Both need Rust and a C compiler (SQLite is built from source); with Python 3, the tests also use a client that is not ours.
+# Both need Rust and a C compiler (SQLite is built from source); with Python 3, the tests also use a client that is not ours,
+# and on Debian a caching proxy.
 
 CARGO ?= cargo
 PYTHON ?= python3
 VENV = $(or $(CARGO_TARGET_DIR),target)/venv
+PROXY = $(or $(CARGO_TARGET_DIR),target)/nginx
 
-.PHONY: run test format lint arrows suite venv soak bench
+.PHONY: run test format lint arrows suite venv nginx soak bench
 
 # Builds, deploys the presence service, starts the server and the demo's busy user. Ctrl-C ends it all.
 run:
@@ -28,9 +30,10 @@ arrows:
 
 # Unit tests and the black-box suite. VENV_PYTHON is the Python that has slixmpp; without it those tests say so.
 # A test that hangs is named after a minute ("has been running for over 60 seconds"), and ends the run after fifteen.
-suite: venv
+suite: venv nginx
 	$(CARGO) test --workspace --no-run
-	VENV_PYTHON=$$(ls $(abspath $(VENV))/bin/python 2>/dev/null) timeout --verbose --kill-after=10 900 $(CARGO) test --workspace
+	VENV_PYTHON=$$(ls $(abspath $(VENV))/bin/python 2>/dev/null) NGINX=$$(ls $(abspath $(PROXY))/usr/sbin/nginx 2>/dev/null) \
+		timeout --verbose --kill-after=10 900 $(CARGO) test --workspace
 
 # The faults of deployment at length, in a release build: one line a row, and an exit code that tells whether all hold.
 # `make soak ROW=P2` tries one. All of them take more than an hour, and end after four in any case.
@@ -47,4 +50,11 @@ venv:
 	@if ! $(VENV)/bin/python -c 'import slixmpp' 2>/dev/null; then \
 		$(PYTHON) -m venv $(VENV) && $(VENV)/bin/python -m pip install --quiet slixmpp \
 		|| { rm -rf $(VENV); echo 'make test: slixmpp could not be installed; its tests will be skipped' >&2; }; \
+	fi
+
+# Unpacked, not installed: nothing of it runs but what a test starts.
+nginx:
+	@if ! nginx -v 2>/dev/null && ! /usr/sbin/nginx -v 2>/dev/null && ! $(PROXY)/usr/sbin/nginx -v 2>/dev/null; then \
+		mkdir -p $(PROXY) && (cd $(PROXY) && apt-get download -qq nginx && dpkg -x nginx_*.deb .) && $(PROXY)/usr/sbin/nginx -v 2>/dev/null \
+		|| { rm -rf $(PROXY); echo 'make test: nginx could not be fetched; the tests of a shared cache will be skipped' >&2; }; \
 	fi

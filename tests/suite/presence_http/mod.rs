@@ -6,6 +6,7 @@ mod json_and_svg;
 mod parameters;
 mod redirects;
 mod settings;
+mod shared_cache;
 mod states;
 mod visibility;
 
