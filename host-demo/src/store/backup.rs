@@ -13,7 +13,7 @@ use rusqlite::{
     backup::{Backup as Copying, StepResult},
 };
 
-use super::{StoreError, schema};
+use super::{StoreError, roster, schema};
 
 /// The pages that are copied between two tellings of how far it is.
 const STEP: i32 = 1_000;
@@ -80,6 +80,7 @@ fn copy(source: &Connection, part: &Path, path: &Path, progress: impl FnMut(u32)
     // One file, without a log beside it.
     copy.pragma_update_and_check(None, "journal_mode", "delete", |_| Ok(())).map_err(|cause| failed(&cause))?;
     schema::check(path, &copy)?;
+    roster::forget_versions(&copy).map_err(|cause| failed(&cause))?;
     let accounts: i64 = copy.query_row("SELECT count(*) FROM accounts", [], |row| row.get(0))?;
     copy.close().map_err(|(_, cause)| failed(&cause))?;
     let bytes = fs::metadata(part).map_err(|cause| failed(&cause))?.len();

@@ -12,9 +12,11 @@ use super::{Store, StoreError, accounts};
 pub struct Roster {
     /// The contacts, with those only known by a pending request.
     pub items: BTreeMap<BareJid, Item>,
-    /// The version (RFC 6121 section 2.6): it grows with each change that the user sees. 0: none was made yet.
+    /// The version (RFC 6121 section 2.6): it grows with each change that the user sees. 0: none was made yet, or none since
+    /// the roster came from a backup.
     pub version: i64,
-    /// Who knows an older version than this gets the whole roster: since then a contact was removed, or the roster begun.
+    /// Who knows an older version than this gets the whole roster: since then a contact was removed, or the roster begun or
+    /// restored.
     pub whole_before: i64,
 }
 
@@ -182,11 +184,22 @@ pub(super) fn next_version(db: &Connection, user: &str, removes: bool) -> Result
     let mut next = db.prepare_cached(
         "INSERT INTO roster_versions (user, version, whole_before) VALUES (?1, ?2, ?2)
          ON CONFLICT (user) DO UPDATE SET
-             version = max(version + 2, ?2), whole_before = iif(?3, max(version + 2, ?2), whole_before)
+             version = max(version + 2, ?2),
+             whole_before = iif(?3 OR version = 0, max(version + 2, ?2), whole_before)
          RETURNING version",
     )?;
     let now = jiff::Timestamp::now().as_millisecond();
     next.query_row((user, now, removes), |row| row.get(0)).map_err(|cause| of_no_account(user, cause))
+}
+
+/// Has a copy of the database know no version of any roster until its next change: versions that were given after the copy
+/// was made are of changes that it does not hold.
+pub(super) fn forget_versions(copy: &Connection) -> rusqlite::Result<()> {
+    // Before this table there were no versions.
+    if copy.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'roster_versions'")?.exists([])? {
+        copy.execute("UPDATE roster_versions SET version = 0, whole_before = 1", [])?;
+    }
+    Ok(())
 }
 
 /// The one constraint that a well-typed item can break: its owner has no account.

@@ -129,6 +129,28 @@ async fn a_goodbye_is_known_before_and_after_it_is_on_the_disk() {
     assert_eq!(store.goodbyes(&[&ann]).unwrap(), []);
 }
 
+/// Versions that a roster got after the backup was made are of changes that it does not hold.
+#[tokio::test]
+async fn a_roster_from_a_backup_is_sent_whole_to_whom_had_it_before() {
+    let (folder, restored) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let seen = |contact| vec![RosterChange { seen: true, ..change("ann@x", contact, both()) }];
+    let is_known = |store: &Store, version: i64| {
+        let roster = store.roster(&jid("ann@x")).unwrap();
+        (roster.whole_before..=roster.version).contains(&version)
+    };
+    let store = with_users(folder.path(), &["ann@x"]).await;
+    let kept = store.change_rosters(seen("bob@x")).await.unwrap()[0];
+    backup(folder.path(), &restored.path().join("state.db"), |_| {}).unwrap();
+    let lost = store.change_rosters(seen("cat@x")).await.unwrap()[0];
+    let store = Store::open(restored.path()).unwrap();
+    assert_eq!(store.roster(&jid("ann@x")).unwrap().items.len(), 1);
+    assert_eq!([0, kept, lost].map(|version| is_known(&store, version)), [false; 3]);
+    let next = store.change_rosters(seen("dan@x")).await.unwrap()[0];
+    for store in [store, Store::open(killed(restored.path()).path()).unwrap()] {
+        assert_eq!([0, kept, lost, next].map(|version| is_known(&store, version)), [false, false, false, true]);
+    }
+}
+
 #[tokio::test]
 async fn a_roster_has_a_new_version_with_each_change_that_is_seen() {
     let folder = tempfile::tempdir().unwrap();
@@ -395,6 +417,7 @@ async fn the_first_schema_is_upgraded_with_what_it_holds() {
                  ALTER TABLE last_statuses DROP COLUMN at;
                  PRAGMA user_version = 1";
     Connection::open(schema::path(folder.path())).unwrap().execute_batch(first).unwrap();
+    backup(folder.path(), &folder.path().join("before the upgrade"), |_| {}).unwrap();
     let store = Store::open(folder.path()).unwrap();
     assert_eq!(store.last_statuses().unwrap(), [("ann@x".into(), "lunch".into())]);
     assert_eq!(store.goodbyes(&[&jid("ann@x")]).unwrap(), []);
