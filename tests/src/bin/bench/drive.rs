@@ -10,6 +10,10 @@ use std::{
 
 const THREADS: usize = 2;
 const CONNECTIONS: usize = 16;
+/// From one request to the next, in a list that it reaches all of: a prime.
+const STRIDE: usize = 7_919;
+/// `HTTP/1.1 200`
+const START: usize = 12;
 /// The clock ticks in a second that Linux shows to user space (USER_HZ).
 const TICKS: f64 = 100.0;
 
@@ -22,25 +26,32 @@ pub struct Drive {
     pub cost: f64,
 }
 
-/// Asks `address` for `target` for so long. `server` is the process that answers. Panics on an answer that is not 200.
-pub fn drive(address: SocketAddr, target: &str, server: u32, length: Duration) -> Drive {
-    let request = format!("GET {target} HTTP/1.1\r\nHost: {address}\r\n\r\n");
+/// A request for a target, with header fields, each ended by CRLF.
+pub fn get(target: &str, fields: &str) -> String {
+    format!("GET {target} HTTP/1.1\r\nHost: localhost:9090\r\n{fields}\r\n")
+}
+
+/// Asks `address` these requests for so long, in an order that jumps about. `server` is the process that answers. All answers must be as
+/// long as the first, with its status, which is 200 or 304.
+pub fn drive(address: SocketAddr, requests: &[String], server: u32, length: Duration) -> Drive {
     let (started, before) = (Instant::now(), processor_time(server));
     let counts = thread::scope(|scope| {
-        let asking: Vec<_> = (0..THREADS).map(|_| scope.spawn(|| ask(address, request.as_bytes(), length))).collect();
+        let asking: Vec<_> = (0..THREADS).map(|_| scope.spawn(|| ask(address, requests, length))).collect();
         asking.into_iter().map(|thread| thread.join().expect("the server answers")).sum::<u64>()
     });
     let (time, processor) = (started.elapsed().as_secs_f64(), processor_time(server) - before);
     Drive { rate: counts as f64 / time, cost: processor * 1e6 / counts as f64 }
 }
 
-fn ask(address: SocketAddr, request: &[u8], length: Duration) -> u64 {
-    let mut connections: Vec<_> = (0..CONNECTIONS).map(|_| Connection::open(address, request)).collect();
+fn ask(address: SocketAddr, requests: &[String], length: Duration) -> u64 {
+    let mut connections: Vec<_> = (0..CONNECTIONS).map(|_| Connection::open(address, requests[0].as_bytes())).collect();
+    let mut place = 0;
     let deadline = Instant::now() + length;
     let mut count = 0;
     while Instant::now() < deadline {
         for connection in &mut connections {
-            connection.socket.write_all(request).expect("the server reads");
+            place = (place + STRIDE) % requests.len();
+            connection.socket.write_all(requests[place].as_bytes()).expect("the server reads");
         }
         for connection in &mut connections {
             connection.hear();
@@ -53,6 +64,7 @@ fn ask(address: SocketAddr, request: &[u8], length: Duration) -> u64 {
 /// A connection on which every answer is as long as the first.
 struct Connection {
     socket: TcpStream,
+    start: Vec<u8>,
     answer: Vec<u8>,
 }
 
@@ -62,7 +74,8 @@ impl Connection {
         socket.set_nodelay(true).expect("a socket of ours");
         socket.set_read_timeout(Some(Duration::from_secs(10))).expect("a socket of ours");
         socket.write_all(request).expect("the server reads");
-        let mut connection = Connection { answer: vec![0; length_of_answer(&mut socket)], socket };
+        let (start, length) = first_answer(&mut socket);
+        let mut connection = Connection { answer: vec![0; length], start, socket };
         connection.socket.write_all(request).expect("the server reads");
         connection.hear();
         connection
@@ -70,12 +83,12 @@ impl Connection {
 
     fn hear(&mut self) {
         self.socket.read_exact(&mut self.answer).expect("the server answers");
-        assert!(self.answer.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&self.answer));
+        assert!(self.answer.starts_with(&self.start), "{}", String::from_utf8_lossy(&self.answer));
     }
 }
 
-/// Reads one answer and says how long it was, head and body.
-fn length_of_answer(socket: &mut TcpStream) -> usize {
+/// Reads one answer and says how it began, and how long it was, head and body.
+fn first_answer(socket: &mut TcpStream) -> (Vec<u8>, usize) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
@@ -84,9 +97,13 @@ fn length_of_answer(socket: &mut TcpStream) -> usize {
     }
     let text = String::from_utf8_lossy(&head).to_lowercase();
     let field = text.lines().find_map(|line| line.strip_prefix("content-length: "));
-    let body = field.and_then(|length| length.parse().ok()).unwrap_or_else(|| panic!("no length in {text}"));
+    let body = match &text[..START] {
+        "http/1.1 304" => 0,
+        "http/1.1 200" => field.and_then(|length| length.parse().ok()).unwrap_or_else(|| panic!("no length in {text}")),
+        _ => panic!("{text}"),
+    };
     socket.read_exact(&mut vec![0; body]).expect("the server answers");
-    head.len() + body
+    (head[..START].to_vec(), head.len() + body)
 }
 
 /// Seconds of processor time that a process has taken, proc(5).

@@ -4,11 +4,12 @@
 //! # Layout
 //! [`routes`] sets a plugin's routes against the same bodies from a [`native`] actix-web server, asked by the [`drive`]r; [`boundary`]
 //! times a read of presence from inside a plugin; [`swaps`] overwrites a plugin again and again. [`sessions`] logs thousands of
-//! clients in, [`strangers`] connects and does not. The presence table is measured by `host-demo/examples/presence_table.rs`.
+//! clients in, [`presence`] asks for a thousand of them over HTTP, [`strangers`] connects and does not. The presence table is measured by `host-demo/examples/presence_table.rs`.
 
 mod boundary;
 mod drive;
 mod native;
+mod presence;
 mod routes;
 mod sessions;
 mod strangers;
@@ -39,6 +40,8 @@ enum What {
     Swaps,
     /// Logins, idle sessions, and a change of presence to many subscribers
     Sessions,
+    /// The presence service with a thousand users online
+    Presence,
     /// Connections before a login
     Strangers,
     /// The presence table with a million users
@@ -65,6 +68,9 @@ fn main() -> std::io::Result<()> {
     }
     if wanted(What::Sessions) {
         sessions::measure();
+    }
+    if wanted(What::Presence) {
+        presence::measure();
     }
     if wanted(What::Strangers) {
         strangers::measure();

@@ -21,7 +21,17 @@ pub fn serve() -> io::Result<()> {
                     .insert_header(("X-Content-Type-Options", "nosniff"))
                     .body(body)
             };
+            let public = |length: web::Path<usize>| async move {
+                HttpResponse::Ok()
+                    .insert_header(("X-Content-Type-Options", "nosniff"))
+                    .insert_header(("Cache-Control", "no-cache"))
+                    .insert_header(("Access-Control-Allow-Origin", "*"))
+                    .insert_header(("Content-Type", "text/plain; charset=utf-8"))
+                    .insert_header(("ETag", "\"t0123456789abcdef\""))
+                    .body(&[b'x'; 4096][..length.into_inner()])
+            };
             App::new()
+                .route("/public/{length}", web::get().to(public))
                 .route("/small", web::get().to(move || async move { body(&[b'x'; 16]) }))
                 .route("/large", web::get().to(move || async move { body(&[b'x'; 4096]) }))
         };

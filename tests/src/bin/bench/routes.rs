@@ -6,7 +6,7 @@ use tests::{artefacts::artefacts, host::Host};
 
 use crate::{
     Spread,
-    drive::{Drive, drive},
+    drive::{Drive, drive, get},
     native::Native,
 };
 
@@ -30,12 +30,13 @@ pub fn measure() {
 }
 
 fn compare(host: &Host, native: &Native, kind: &str, size: &str) -> String {
-    let plugin = format!("/plugins/measured/{kind}/{size}");
+    let plugin = [get(&format!("/plugins/measured/{kind}/{size}"), "")];
+    let theirs = [get(&format!("/{size}"), "")];
     let (address, process) = (host.process().ready().http, host.process().id());
     let pairs: Vec<(Drive, Drive)> = (0..ROUNDS)
         .map(|_| {
             let ours = drive(address, &plugin, process, LENGTH);
-            (ours, drive(native.address, &format!("/{size}"), native.id(), LENGTH))
+            (ours, drive(native.address, &theirs, native.id(), LENGTH))
         })
         .collect();
     let rates = Spread::of(pairs.iter().map(|(ours, theirs)| ours.rate / theirs.rate).collect());

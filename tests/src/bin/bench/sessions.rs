@@ -62,7 +62,7 @@ fn online(address: SocketAddr, user: usize) -> Session {
 }
 
 /// Makes `count` of something, in the order of their numbers.
-fn in_parallel<T: Send>(count: usize, make: impl Fn(usize) -> T + Sync) -> Vec<T> {
+pub fn in_parallel<T: Send>(count: usize, make: impl Fn(usize) -> T + Sync) -> Vec<T> {
     let made = Mutex::new(Vec::with_capacity(count));
     divide(count, |number| {
         let one = make(number);
@@ -73,7 +73,8 @@ fn in_parallel<T: Send>(count: usize, make: impl Fn(usize) -> T + Sync) -> Vec<T
     made.into_iter().map(|(_, one)| one).collect()
 }
 
-fn divide(count: usize, work: impl Fn(usize) + Sync) {
+/// Does some work for all numbers up to `count`, on several threads.
+pub fn divide(count: usize, work: impl Fn(usize) + Sync) {
     let next = AtomicUsize::new(0);
     let take = || Some(next.fetch_add(1, Relaxed)).filter(|number| *number < count);
     thread::scope(|scope| {
