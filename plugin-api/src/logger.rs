@@ -1,5 +1,7 @@
 //! Sends the records of the plugin's own copy of `log` to the host, which would otherwise never see them.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use log::{LevelFilter, Log, Metadata, Record};
 
 use crate::Host;
@@ -7,6 +9,8 @@ use crate::Host;
 struct Forward;
 
 static FORWARD: Forward = Forward;
+/// Whether the records go to the host.
+static CONNECTED: AtomicBool = AtomicBool::new(false);
 
 impl Log for Forward {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
@@ -29,11 +33,14 @@ impl Log for Forward {
 pub(crate) fn install(host: Host) {
     // A plugin that installed a logger of its own keeps it.
     if log::set_logger(&FORWARD).is_ok() {
+        CONNECTED.store(true, Ordering::Relaxed);
         set_level(host.max_log_level());
     }
 }
 
-/// Takes over a level of the host.
+/// Takes over a level of the host. A plugin with a logger of its own keeps its level too.
 pub(crate) fn set_level(level: u8) {
-    log::set_max_level(LevelFilter::iter().nth(level.into()).unwrap_or(LevelFilter::Trace));
+    if CONNECTED.load(Ordering::Relaxed) {
+        log::set_max_level(LevelFilter::iter().nth(level.into()).unwrap_or(LevelFilter::Trace));
+    }
 }

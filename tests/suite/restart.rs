@@ -119,6 +119,7 @@ fn sigterm_ends_within_ten_seconds_whoever_is_stuck() {
 fn sighup_reads_configuration_and_certificate_again_without_dropping_anybody() {
     let mut host = Host::prepare();
     host.drop_plugin(&artefacts().presence, "presence.so");
+    host.drop_plugin(artefacts().fixture("measured"), "measured.so");
     let file = host.folder().join("host.toml");
     fs::write(&file, "log = 'info'\n").unwrap();
     host.flag("--config", &file);
@@ -141,6 +142,10 @@ fn sighup_reads_configuration_and_certificate_again_without_dropping_anybody() {
     let new = shown(&mut host.login("alice"));
     assert_ne!(new, old);
     host.process().until_logged(mark, PATIENCE, |line| line.contains("DEBUG"));
+    let mark = host.process().log_mark();
+    assert_eq!(host.http().get("/plugins/measured/reads/alice/many").status, 400);
+    let of_plugin = |line: &str| line.contains("DEBUG") && line.contains("plugin::measured");
+    host.process().until_logged(mark, PATIENCE, of_plugin);
     assert!(host.http().get("/").text().contains("alice@localhost"));
 
     fs::write(&file, "log = 'info'\n\ncolour = 'red'\n").unwrap();

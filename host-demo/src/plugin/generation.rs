@@ -111,6 +111,11 @@ impl Generation {
         self.context.mark.keep_thread(|| self.life.settings_changed()());
     }
 
+    /// Tells the plugin which records are written from now on.
+    pub fn log_level_changed(&self) {
+        self.context.mark.run(|| self.life.log_level_changed()(log::max_level() as u8));
+    }
+
     /// Asks the plugin whether it can do its work. Blocks for as long as it takes to find out.
     ///
     /// # Errors

@@ -38,6 +38,7 @@ impl Reload<'_> {
         let changes = self.config.renew(new);
         self.host.front_page_users.store(self.config.front_page_users, Relaxed);
         logging::set_level(self.config.log);
+        self.host.routes.load().generations().for_each(|plugin| plugin.log_level_changed());
         log::info!("reloaded: {}", told(&changes));
     }
 }

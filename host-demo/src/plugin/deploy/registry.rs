@@ -152,6 +152,8 @@ impl Registry {
         let settings = tell_of_settings(&serving);
         let former = plugin.serving.replace(serving);
         self.publish_routes();
+        // The same goes for a level of the log.
+        generation.log_level_changed();
         tokio::spawn(settings);
         if let Some(travel) = self.books.travels.get_mut(&journey) {
             travel.reach(State::Active);
