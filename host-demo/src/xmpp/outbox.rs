@@ -1,7 +1,8 @@
 //! What waits to be written to a session: a queue with a bound in stanzas and in bytes.
 //!
 //! Any thread may post. A client that does not read fills its outbox, which then closes with a stream error: a slow
-//! reader loses its own session and nobody else's.
+//! reader loses its own session and nobody else's. What a client is owed because it asked for it (its roster, the presence of
+//! its contacts) has a bound of its own, as wide as the largest roster: it comes all at once, before the client could read.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -15,6 +16,8 @@ use super::error::StreamError;
 pub const MAX_STANZAS: usize = 256;
 /// The most bytes that may wait for one session.
 pub const MAX_BYTES: usize = 1 << 20;
+/// The most bytes that may wait of what a client asked for.
+const MAX_OWED: usize = 32 << 20;
 
 /// The posting end; clones post to the same session.
 #[derive(Clone)]
@@ -43,7 +46,11 @@ struct Shared {
 #[derive(Default)]
 struct Queue {
     stanzas: VecDeque<Bytes>,
+    /// How many of them nobody asked for, and their bytes.
+    unasked: usize,
     bytes: usize,
+    /// The bytes of what the client asked for.
+    owed: usize,
     /// Messages that waited for the user are due.
     hand_out: bool,
     /// Whether something was written from the queue since they became due.
@@ -61,21 +68,36 @@ impl Outbox {
     /// Queues one serialised stanza. `false`: the session is closed, or this stanza overfilled its queue and closed it
     /// with `<resource-constraint/>`; the stanza will not be delivered.
     pub fn post(&self, stanza: Bytes) -> bool {
+        self.queue(stanza, |queue, length| {
+            (queue.unasked, queue.bytes) = (queue.unasked + 1, queue.bytes + length);
+            queue.unasked <= MAX_STANZAS && queue.bytes <= MAX_BYTES
+        })
+    }
+
+    /// As [`Outbox::post`], for whole stanzas that the client asked for.
+    pub fn post_owed(&self, stanzas: Bytes) -> bool {
+        self.queue(stanzas, |queue, length| {
+            queue.owed += length;
+            queue.owed <= MAX_OWED
+        })
+    }
+
+    /// Queues bytes, if there is room for so many.
+    fn queue(&self, stanzas: Bytes, has_room: impl FnOnce(&mut Queue, usize) -> bool) -> bool {
         let mut queue = self.0.queue.lock();
         if queue.closed.is_some() {
             return false;
         }
-        if queue.stanzas.len() >= MAX_STANZAS || queue.bytes + stanza.len() > MAX_BYTES {
+        let fits = has_room(&mut queue, stanzas.len());
+        if fits {
+            queue.stanzas.push_back(stanzas);
+        } else {
             queue.stanzas.clear();
             queue.closed = Some(Some(StreamError::ResourceConstraint));
-        } else {
-            queue.bytes += stanza.len();
-            queue.stanzas.push_back(stanza);
         }
-        let open = queue.closed.is_none();
         drop(queue);
         self.0.posted.notify_one();
-        open
+        fits
     }
 
     /// Asks for messages that waited for the user to be handed out. They don't pass through the queue, which is bounded: the
@@ -123,7 +145,7 @@ impl Queue {
         let hand_out = self.hand_out && self.closed.is_none();
         let its_turn = hand_out && self.wrote;
         if !self.stanzas.is_empty() && !its_turn {
-            (self.bytes, self.wrote) = (0, true);
+            (self.unasked, self.bytes, self.owed, self.wrote) = (0, 0, 0, true);
             return Some(Next::Write(self.stanzas.drain(..).collect()));
         }
         if hand_out {
@@ -164,6 +186,19 @@ mod tests {
         outbox.hand_out();
         outbox.close(None);
         assert_eq!(outgoing.next().await, Next::Close(None), "they wait for the next session");
+    }
+
+    #[tokio::test]
+    async fn what_was_asked_for_takes_no_room_from_the_rest() {
+        let (outbox, mut outgoing) = outbox();
+        for _ in 0..MAX_OWED / MAX_BYTES {
+            assert!(outbox.post_owed(vec![b' '; MAX_BYTES].into()));
+        }
+        assert!(outbox.post("<presence/>".into()));
+        let Next::Write(stanzas) = outgoing.next().await else { panic!("nothing to write") };
+        assert_eq!(stanzas.len(), MAX_OWED / MAX_BYTES + 1);
+        assert!(outbox.post_owed(vec![b' '; MAX_OWED].into()), "written, it counts no more");
+        assert!(!outbox.post_owed("<presence/>".into()));
     }
 
     #[tokio::test]

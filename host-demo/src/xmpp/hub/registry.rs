@@ -225,7 +225,7 @@ impl ConnectedResource {
         let mut batch = self.batch.lock();
         let Some(gathered) = batch.as_mut() else { return self.outbox.post(stanza) };
         gathered.extend_from_slice(&stanza);
-        gathered.len() < BATCH || self.outbox.post(gathered.split().freeze())
+        gathered.len() < BATCH || self.outbox.post_owed(gathered.split().freeze())
     }
 
     /// Sends a stanza that is already addressed to this resource.
@@ -240,7 +240,7 @@ impl ConnectedResource {
         send_many();
         let mut batch = self.batch.lock();
         if let Some(rest) = batch.take().filter(|rest| !rest.is_empty()) {
-            self.outbox.post(rest.freeze());
+            self.outbox.post_owed(rest.freeze());
         }
     }
 }

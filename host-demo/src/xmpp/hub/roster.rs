@@ -48,7 +48,12 @@ impl Hub {
                 from.send(&result(request, None));
                 from.gather(|| self.push_since(from, &roster, version));
             }
-            None => drop(from.send(&result(request, Some(whole(&roster, query.attr("ver").is_some()))))),
+            None => {
+                let whole = result(request, Some(whole(&roster, query.attr("ver").is_some())));
+                from.gather(|| {
+                    from.send(&whole);
+                });
+            }
         }
         Ok(())
     }

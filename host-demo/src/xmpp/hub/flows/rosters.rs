@@ -43,3 +43,21 @@ async fn a_roster_holds_a_thousand_contacts() {
     );
     assert!(server.store.roster(&account("bob")).unwrap().items.is_empty());
 }
+
+#[tokio::test]
+async fn the_largest_roster_reaches_its_user() {
+    let server = Server::start().await;
+    let mut ann = server.connect("ann", "desk").await;
+    let groups: Vec<_> = (0..16).map(|number| format!("{number:x<1023}")).collect();
+    let item = || Item { name: Some("n".repeat(1_023)), groups: groups.clone(), listed: true, ..Item::default() };
+    let contact = |number: usize| RosterChange {
+        user: account("ann"),
+        contact: account(&format!("u{number}")),
+        item: Some(item()),
+        seen: true,
+    };
+    server.store.change_rosters((0..1_000).map(contact).collect()).await.unwrap();
+    ann.sends("<iq type='get' id='1'><query xmlns='jabber:iq:roster'/></iq>").await;
+    let read = ann.reads_xml().await;
+    assert_eq!(read[0].get_child("query", ns::ROSTER).map(|query| query.children().count()), Some(1_000));
+}
