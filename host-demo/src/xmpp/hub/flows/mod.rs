@@ -132,9 +132,7 @@ impl Client {
     async fn reads_xml(&mut self) -> Vec<Element> {
         let mut read = Vec::new();
         while let Some(pieces) = self.pieces().await {
-            let text: String = pieces.iter().map(|piece| std::str::from_utf8(piece).unwrap()).collect();
-            let all: Element = format!("<all xmlns='all'>{text}</all>").parse().unwrap();
-            read.extend(all.children().cloned());
+            read.extend(elements(&pieces));
         }
         read
     }
@@ -171,6 +169,13 @@ impl Client {
         })
         .await
     }
+}
+
+/// The stanzas in what a stream would write.
+fn elements(pieces: &[Bytes]) -> Vec<Element> {
+    let text: String = pieces.iter().map(|piece| std::str::from_utf8(piece).unwrap()).collect();
+    let all: Element = format!("<all xmlns='all'>{text}</all>").parse().unwrap();
+    all.children().cloned().collect()
 }
 
 /// `presence:away ann@here/desk`, `message:chat ann@here/desk`, `push bob@here both`, `block bob@here`,

@@ -1,15 +1,21 @@
 //! Messages that wait (XEP-0160), and how they are handed out.
 
 use std::{
+    sync::atomic::{AtomicUsize, Ordering},
     thread,
     time::{Duration, Instant},
 };
+
+use tokio::task::yield_now;
 
 use super::*;
 
 /// The bodies of what a client reads, in order.
 async fn bodies(client: &mut Client) -> Vec<String> {
-    let read = client.reads_xml().await;
+    bodies_of(&client.reads_xml().await)
+}
+
+fn bodies_of(read: &[Element]) -> Vec<String> {
     read.iter().filter_map(|stanza| stanza.get_child("body", ns::CLIENT)).map(Element::text).collect()
 }
 
@@ -206,4 +212,51 @@ async fn a_removed_account_takes_its_messages_with_it() {
     assert!(!server.store.has_offline_messages(&account("ann")));
     server.add_account("ann").await;
     assert_eq!(bodies(&mut server.login("ann", "desk").await).await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn who_comes_and_goes_reads_each_message_once_and_in_order() {
+    const MESSAGES: usize = 600;
+    let (server, got) = (Server::start().await, Arc::new(AtomicUsize::new(0)));
+    let (mut bob, seen) = (server.login("bob", "phone").await, got.clone());
+    let sending = tokio::spawn(async move {
+        for number in 0..MESSAGES {
+            // Fewer on their way than overfill a session.
+            while number >= seen.load(Ordering::Relaxed) + 100 {
+                yield_now().await;
+            }
+            bob.sends(&chat("ann@here", number)).await;
+        }
+        bob.reads().await
+    });
+    let (mut read, begun) = (Vec::new(), Instant::now());
+    for session in 0.. {
+        if read.len() >= MESSAGES || begun.elapsed() > Duration::from_secs(60) {
+            break;
+        }
+        let mut ann = server.connect("ann", "desk").await;
+        ann.sends("<presence/>").await;
+        for _ in 0..session % 50 {
+            read.extend(bodies(&mut ann).await);
+            got.store(read.len(), Ordering::Relaxed);
+            yield_now().await;
+        }
+        read.extend(bodies_of(&close(&server, ann).await));
+        got.store(read.len(), Ordering::Relaxed);
+    }
+    assert_eq!(read, (0..MESSAGES).map(|number| number.to_string()).collect::<Vec<_>>());
+    assert_eq!(sending.await.unwrap(), [""; 0]);
+}
+
+/// Ends a session as its stream does, and reads what was posted before.
+async fn close(server: &Server, client: Client) -> Vec<Element> {
+    let outbox = server.hub.registry.find(client.session.jid()).unwrap().outbox().clone();
+    let Client { session, mut outgoing } = client;
+    session.close().await;
+    outbox.close(None);
+    let mut read = Vec::new();
+    while let Next::Write(pieces) = outgoing.next().await {
+        read.extend(elements(&pieces));
+    }
+    read
 }
