@@ -45,7 +45,7 @@ struct Shared {
 
 #[derive(Default)]
 struct Queue {
-    stanzas: VecDeque<Bytes>,
+    stanzas: VecDeque<Queued>,
     /// How many of them nobody asked for, and their bytes.
     unasked: usize,
     bytes: usize,
@@ -58,6 +58,12 @@ struct Queue {
     closed: Option<Option<StreamError>>,
 }
 
+struct Queued {
+    stanza: Bytes,
+    /// Whose broadcast presence it is, if it is one.
+    presence_of: Option<u64>,
+}
+
 /// Makes the two ends of a session's queue.
 pub fn outbox() -> (Outbox, Outgoing) {
     let shared = Arc::new(Shared::default());
@@ -68,29 +74,36 @@ impl Outbox {
     /// Queues one serialised stanza. `false`: the session is closed, or this stanza overfilled its queue and closed it
     /// with `<resource-constraint/>`; the stanza will not be delivered.
     pub fn post(&self, stanza: Bytes) -> bool {
-        self.queue(stanza, |queue, length| {
-            (queue.unasked, queue.bytes) = (queue.unasked + 1, queue.bytes + length);
-            queue.unasked <= MAX_STANZAS && queue.bytes <= MAX_BYTES
+        self.queue(Queued { stanza, presence_of: None }, Queue::take_room)
+    }
+
+    /// As [`Outbox::post`], for an available presence that a resource, told by a number of its own, shows to everybody. An
+    /// older one that waits is out of date and makes way: however often somebody changes, a client that reads slowly has
+    /// one presence to read.
+    pub fn post_presence(&self, stanza: Bytes, resource: u64) -> bool {
+        self.queue(Queued { stanza, presence_of: Some(resource) }, |queue, length| {
+            queue.forget_presence_of(resource);
+            queue.take_room(length)
         })
     }
 
     /// As [`Outbox::post`], for whole stanzas that the client asked for.
     pub fn post_owed(&self, stanzas: Bytes) -> bool {
-        self.queue(stanzas, |queue, length| {
+        self.queue(Queued { stanza: stanzas, presence_of: None }, |queue, length| {
             queue.owed += length;
             queue.owed <= MAX_OWED
         })
     }
 
-    /// Queues bytes, if there is room for so many.
-    fn queue(&self, stanzas: Bytes, has_room: impl FnOnce(&mut Queue, usize) -> bool) -> bool {
+    /// Queues a stanza, if there is room for so many bytes.
+    fn queue(&self, queued: Queued, has_room: impl FnOnce(&mut Queue, usize) -> bool) -> bool {
         let mut queue = self.0.queue.lock();
         if queue.closed.is_some() {
             return false;
         }
-        let fits = has_room(&mut queue, stanzas.len());
+        let fits = has_room(&mut queue, queued.stanza.len());
         if fits {
-            queue.stanzas.push_back(stanzas);
+            queue.stanzas.push_back(queued);
         } else {
             queue.stanzas.clear();
             queue.closed = Some(Some(StreamError::ResourceConstraint));
@@ -141,12 +154,25 @@ impl Outgoing {
 }
 
 impl Queue {
+    /// `false`: there is no room for one more stanza of so many bytes.
+    fn take_room(&mut self, length: usize) -> bool {
+        (self.unasked, self.bytes) = (self.unasked + 1, self.bytes + length);
+        self.unasked <= MAX_STANZAS && self.bytes <= MAX_BYTES
+    }
+
+    fn forget_presence_of(&mut self, resource: u64) {
+        let older = self.stanzas.iter().position(|queued| queued.presence_of == Some(resource));
+        if let Some(older) = older.and_then(|at| self.stanzas.remove(at)) {
+            (self.unasked, self.bytes) = (self.unasked - 1, self.bytes - older.stanza.len());
+        }
+    }
+
     fn take(&mut self) -> Option<Next> {
         let hand_out = self.hand_out && self.closed.is_none();
         let its_turn = hand_out && self.wrote;
         if !self.stanzas.is_empty() && !its_turn {
             (self.unasked, self.bytes, self.owed, self.wrote) = (0, 0, 0, true);
-            return Some(Next::Write(self.stanzas.drain(..).collect()));
+            return Some(Next::Write(self.stanzas.drain(..).map(|queued| queued.stanza).collect()));
         }
         if hand_out {
             self.hand_out = false;
@@ -186,6 +212,20 @@ mod tests {
         outbox.hand_out();
         outbox.close(None);
         assert_eq!(outgoing.next().await, Next::Close(None), "they wait for the next session");
+    }
+
+    #[tokio::test]
+    async fn of_a_resource_only_the_latest_presence_waits() {
+        let (outbox, mut outgoing) = outbox();
+        for number in 0..10 * MAX_STANZAS {
+            assert!(outbox.post_presence(format!("a{number}").into(), 1));
+            assert!(number > 0 || outbox.post("b".into()));
+        }
+        assert!(outbox.post_presence("c".into(), 2));
+        let latest = format!("a{}", 10 * MAX_STANZAS - 1);
+        assert_eq!(outgoing.next().await, Next::Write(vec!["b".into(), latest.into(), "c".into()]));
+        assert!(outbox.post_presence("d".into(), 1));
+        assert_eq!(outgoing.next().await, Next::Write(vec!["d".into()]));
     }
 
     #[tokio::test]

@@ -155,9 +155,13 @@ impl Hub {
         let mut viewers = self.registry.addressed(to);
         viewers.retain(|viewer| may_see(viewer) && !self.blocks(viewer, from));
         if !viewers.is_empty() {
+            let is_broadcast = stanza.attr("type").is_none() && stanza.attr("to").is_none();
             let stanza = serialise_to(stanza, to);
             for viewer in &viewers {
-                viewer.post(stanza.clone());
+                match is_broadcast {
+                    true => viewer.post_presence(stanza.clone(), from),
+                    false => viewer.post(stanza.clone()),
+                };
             }
         }
         viewers

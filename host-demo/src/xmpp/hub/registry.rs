@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeSet, HashMap},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicI16, AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicI16, AtomicU64, AtomicUsize, Ordering::SeqCst},
     },
 };
 
@@ -27,6 +27,8 @@ pub(super) struct Registry {
     users: RwLock<HashMap<BareJid, Vec<Arc<ConnectedResource>>>>,
     /// How many of them have no account.
     anonymous: AtomicUsize,
+    /// How many there ever were.
+    numbers: AtomicU64,
 }
 
 /// A resource bound to a session.
@@ -35,6 +37,8 @@ pub(super) struct Registry {
 /// (a broadcast, the answer to a probe, the end of a subscription) receives the latest last. Under this lock only the
 /// parts of *other* resources that need no such lock are touched: `reach`, `interested`, `follows_blocklist`, `batch` and the outbox.
 pub(super) struct ConnectedResource {
+    /// No other resource of this run has it.
+    number: u64,
     jid: FullJid,
     user: BareJid,
     outbox: Outbox,
@@ -91,7 +95,8 @@ impl Registry {
         if connected.len() >= MAX_SESSIONS {
             return Err(BindError::TooManySessions);
         }
-        let resource = Arc::new(ConnectedResource::new(jid, user.clone(), outbox, anonymous));
+        let number = self.numbers.fetch_add(1, SeqCst);
+        let resource = Arc::new(ConnectedResource::new(number, jid, user.clone(), outbox, anonymous));
         connected.push(resource.clone());
         self.anonymous.fetch_add(anonymous.into(), SeqCst);
         Ok((resource, older))
@@ -163,8 +168,9 @@ impl Registry {
 }
 
 impl ConnectedResource {
-    fn new(jid: FullJid, user: BareJid, outbox: Outbox, anonymous: bool) -> ConnectedResource {
+    fn new(number: u64, jid: FullJid, user: BareJid, outbox: Outbox, anonymous: bool) -> ConnectedResource {
         ConnectedResource {
+            number,
             jid,
             user,
             outbox,
@@ -222,8 +228,17 @@ impl ConnectedResource {
 
     /// Sends a stanza. `false`: it will not arrive.
     pub fn post(&self, stanza: Bytes) -> bool {
+        self.gather_or(stanza, |outbox, stanza| outbox.post(stanza))
+    }
+
+    /// Sends the presence that another resource shows to everybody, in the place of an older one that waits.
+    pub fn post_presence(&self, stanza: Bytes, of: &ConnectedResource) -> bool {
+        self.gather_or(stanza, |outbox, stanza| outbox.post_presence(stanza, of.number))
+    }
+
+    fn gather_or(&self, stanza: Bytes, post: impl FnOnce(&Outbox, Bytes) -> bool) -> bool {
         let mut batch = self.batch.lock();
-        let Some(gathered) = batch.as_mut() else { return self.outbox.post(stanza) };
+        let Some(gathered) = batch.as_mut() else { return post(&self.outbox, stanza) };
         gathered.extend_from_slice(&stanza);
         gathered.len() < BATCH || self.outbox.post_owed(gathered.split().freeze())
     }
