@@ -152,7 +152,7 @@ pub fn crash_loop(extent: Extent) -> Report {
         assert!(crashes <= 3, "a crash loop");
         host.run();
     }
-    let (stable, seconds) = (Instant::now(), extent.of(1, 60));
+    let (stable, seconds) = (Instant::now(), extent.of(1, 600));
     wait::until(PATIENCE + Duration::from_secs(seconds), "time passes", || {
         let answer = host.http().get("/plugins/hello/inline");
         assert_eq!((answer.status, answer.text()), (503, "This plugin is disabled.\n"));
