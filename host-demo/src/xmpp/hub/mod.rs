@@ -108,15 +108,14 @@ impl Hub {
         resource: Option<&ResourceRef>,
         outbox: Outbox,
     ) -> Result<Session, BindError> {
-        if !self.store.account_exists(user.as_str()) {
-            return Err(BindError::NoAccount);
-        }
         let (resource, older) = self.registry.connect(user, resource, outbox, false)?;
+        let session = Session::new(self.clone(), resource);
         if let Some(older) = older {
             older.outbox().close(Some(StreamError::Conflict));
             self.end(&older);
         }
-        Ok(Session::new(self.clone(), resource))
+        // Asked last: an account that is removed at this moment is missed here, or its removal finds the session.
+        if self.store.account_exists(user.as_str()) { Ok(session) } else { Err(BindError::NoAccount) }
     }
 
     /// Ends all sessions of a user with a stream error.
