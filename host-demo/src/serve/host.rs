@@ -42,7 +42,7 @@ pub(super) struct Host {
 
 impl Host {
     pub fn start(config: &Config, store: Store) -> Result<Host, Refusal> {
-        let presence = Arc::new(Table::default());
+        let presence = Arc::new(Table::with_capacity(store.accounts().len()));
         for (user, status) in store.last_statuses()? {
             presence.restore(&user, &status);
         }
