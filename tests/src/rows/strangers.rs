@@ -18,6 +18,12 @@ use crate::{
 /// How long a client may take to log in.
 const TIME_TO_LOG_IN: Duration = Duration::from_secs(30);
 
+/// So many descriptors of its own a host that has just started may open or close.
+const FEW: u64 = 16;
+
+/// So many connections wait to be accepted at least.
+const BACKLOG: usize = 500;
+
 const HEADER: &[u8] = b"<stream:stream to='localhost' version='1.0' xmlns='jabber:client' \
                         xmlns:stream='http://etherx.jabber.org/streams'>";
 
@@ -84,10 +90,7 @@ pub fn crowds(extent: Extent) -> Report {
         let mut left = Vec::new();
         let mut most = 0;
         for _ in 0..rounds {
-            let crowd = gather(&host, count, talks);
-            wait::until(PATIENCE * 3, "all are accepted", || {
-                (host.process().census().descriptors >= before.descriptors + count as u64).then_some(())
-            });
+            let crowd = gather(&host, before.descriptors, count, talks);
             most = most.max(host.process().census().anonymous.saturating_sub(before.anonymous) / count as u64);
             drop(crowd);
             until_gone(&host, before.descriptors);
@@ -105,11 +108,17 @@ pub fn crowds(extent: Extent) -> Report {
     report
 }
 
-/// Connects them all at once: who is slow to come is shown out before the last has come. A greeting crowd has opened its
-/// streams and knows what is offered.
-fn gather(host: &Host, count: usize, talks: bool) -> Vec<TcpStream> {
-    let connect = |_| TcpStream::connect(host.xmpp()).expect("the host listens");
-    let mut crowd: Vec<_> = (0..count).map(connect).collect();
+/// Connects them, no more at a time than the kernel keeps for a host that has not accepted them yet. A greeting crowd has
+/// opened its streams and knows what is offered.
+fn gather(host: &Host, descriptors: u64, count: usize, talks: bool) -> Vec<TcpStream> {
+    let mut crowd = Vec::with_capacity(count);
+    while crowd.len() < count {
+        let more = BACKLOG.min(count - crowd.len());
+        crowd.extend((0..more).map(|_| TcpStream::connect(host.xmpp()).expect("the host listens")));
+        wait::until(PATIENCE * 3, "all are accepted", || {
+            (host.process().census().descriptors + FEW >= descriptors + crowd.len() as u64).then_some(())
+        });
+    }
     if talks {
         crowd.iter_mut().for_each(|socket| socket.write_all(HEADER).expect("a header can be sent"));
         for socket in &mut crowd {
@@ -132,8 +141,7 @@ fn room_for(wanted: usize) -> usize {
 }
 
 fn until_gone(host: &Host, descriptors: u64) {
-    // A host that has just started opens some more of its own.
     wait::until(PATIENCE * 3, "all are gone", || {
-        (host.process().census().descriptors <= descriptors + 16).then_some(())
+        (host.process().census().descriptors <= descriptors + FEW).then_some(())
     });
 }
