@@ -141,6 +141,17 @@ impl Outgoing {
         }
     }
 
+    /// Whether something waits that the client asked for.
+    pub fn owes(&self) -> bool {
+        self.0.queue.lock().owed > 0
+    }
+
+    /// What [`Outgoing::next`] would return, without waiting for it.
+    #[cfg(any(test, fuzzing))]
+    pub fn next_now(&mut self) -> Option<Next> {
+        self.0.queue.lock().take()
+    }
+
     /// Waits until the queue overflows.
     pub async fn overfilled(&self) {
         loop {
@@ -235,8 +246,10 @@ mod tests {
             assert!(outbox.post_owed(vec![b' '; MAX_BYTES].into()));
         }
         assert!(outbox.post("<presence/>".into()));
+        assert!(outgoing.owes());
         let Next::Write(stanzas) = outgoing.next().await else { panic!("nothing to write") };
         assert_eq!(stanzas.len(), MAX_OWED / MAX_BYTES + 1);
+        assert!(!outgoing.owes());
         assert!(outbox.post_owed(vec![b' '; MAX_OWED].into()), "written, it counts no more");
         assert!(!outbox.post_owed("<presence/>".into()));
     }

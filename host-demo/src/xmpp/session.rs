@@ -40,7 +40,8 @@ async fn exchange<T: Transport>(stream: &mut Stream<T>, bound: &mut Bound) -> Re
                 Next::Close(None) => return Err(End::Closed),
                 Next::Close(Some(error)) => return Err(error.into()),
             },
-            event = stream.next() => match event? {
+            // Or else what it asks for would pile up here, while it takes none of it.
+            event = stream.next(), if !bound.outgoing.owes() => match event? {
                 Event::Stanza(mut stanza) => {
                     if let Some(lang) = &bound.lang {
                         name_language(&mut stanza, lang);

@@ -121,7 +121,7 @@ pub fn unread(extent: Extent) -> Report {
         (sessions(&host) == 2).then_some(())
     });
     let (took, grown) = (started.elapsed(), host.process().peak().saturating_sub(peak));
-    assert!(grown <= extent.of(12 << 20, 6 << 20), "{grown} bytes for a client that does not read");
+    assert!(grown <= extent.of(4 << 20, 2 << 20), "{grown} bytes for a client that does not read");
     alice.settle().expect("whoever reads stays connected");
     Report::new(format!("{asked} rosters asked for and not read: over {:.1} s after others wrote", took.as_secs_f64()))
         .note(format!("+{} kB", grown >> 10))

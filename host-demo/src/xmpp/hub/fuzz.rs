@@ -1,11 +1,6 @@
 //! What must hold for any address and any presence that a client sends.
 
-use std::{
-    future::{Future, poll_fn},
-    pin::pin,
-    sync::{Arc, OnceLock},
-    task::Poll,
-};
+use std::sync::{Arc, OnceLock};
 
 use jid::{BareJid, DomainPart, FullJid, Jid, ResourcePart};
 use minidom::Element;
@@ -176,7 +171,7 @@ impl Client {
     /// All that arrived, read as a client reads it.
     async fn reads(&mut self) -> Vec<Element> {
         let mut stanzas = Vec::new();
-        while let Some(Next::Write(pieces)) = self.next_now().await {
+        while let Some(Next::Write(pieces)) = self.outgoing.next_now() {
             let bytes = [OPEN.as_bytes(), &pieces.concat()].concat();
             let (events, error) = read(Limits { per_stanza: true, ..Limits::SESSION }, &bytes, usize::MAX);
             assert_eq!(error, None, "{}", String::from_utf8_lossy(&bytes));
@@ -186,14 +181,5 @@ impl Client {
             }));
         }
         stanzas
-    }
-
-    async fn next_now(&mut self) -> Option<Next> {
-        let mut next = pin!(self.outgoing.next());
-        poll_fn(|context| match next.as_mut().poll(context) {
-            Poll::Ready(next) => Poll::Ready(Some(next)),
-            Poll::Pending => Poll::Ready(None),
-        })
-        .await
     }
 }

@@ -15,7 +15,7 @@ mod rosters;
 mod sessions;
 mod subscriptions;
 
-use std::{future::poll_fn, pin::pin, sync::Arc, task::Poll};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use jid::{BareJid, DomainPart, ResourcePart};
@@ -139,7 +139,7 @@ impl Client {
 
     /// What the stream would write next.
     async fn pieces(&mut self) -> Option<Vec<Bytes>> {
-        match self.next_now().await? {
+        match self.outgoing.next_now()? {
             Next::Write(pieces) => Some(pieces),
             Next::HandOut => {
                 let messages = self.session.waiting_messages();
@@ -154,20 +154,10 @@ impl Client {
     /// Why the stream is to be closed, if it is.
     async fn is_closed(&mut self) -> Option<Option<StreamError>> {
         self.reads().await;
-        match self.next_now().await {
+        match self.outgoing.next_now() {
             Some(Next::Close(error)) => Some(error),
             _ => None,
         }
-    }
-
-    /// What the stream would do next, without waiting for it.
-    async fn next_now(&mut self) -> Option<Next> {
-        let mut next = pin!(self.outgoing.next());
-        poll_fn(|context| match next.as_mut().poll(context) {
-            Poll::Ready(next) => Poll::Ready(Some(next)),
-            Poll::Pending => Poll::Ready(None),
-        })
-        .await
     }
 }
 
