@@ -7,6 +7,7 @@ use plugin_api::{Response, Show};
 
 use crate::{
     answer::{self, Format, Question, tests::settings},
+    cache::Audience,
     moment::Moment,
     query::Parameters,
     settings::Settings,
@@ -134,6 +135,7 @@ fn every_request_gets_an_answer_of_the_contract() {
                     parameters,
                     format,
                     parties: Parties { user: party(dice.below(2) == 0), requester: party(dice.below(2) == 0) },
+                    audience: [Audience::Everyone { max_age: 0 }, Audience::Nobody, Audience::Requester][dice.below(3)],
                     if_none_match: (dice.below(4) == 0).then_some(&held),
                     navigation: dice.below(8) == 0,
                 };

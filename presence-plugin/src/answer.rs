@@ -61,6 +61,8 @@ pub struct Question<'a> {
     pub format: Format,
     /// Who asks about whom.
     pub parties: Parties<'a>,
+    /// For whom the answer is.
+    pub audience: Audience,
     /// `If-None-Match` of a GET or HEAD.
     pub if_none_match: Option<&'a str>,
     /// Whether the answer becomes a page of its own (`Sec-Fetch-Dest: document`). Such a request is not sent on, or this
@@ -71,7 +73,7 @@ pub struct Question<'a> {
 impl Question<'_> {
     /// The answer for what may be shown.
     pub fn answer(&self, shown: &Shown<'_>, settings: &Settings) -> Response {
-        let audience = Audience::of(settings.visibility, self.parties.requester, settings.max_age);
+        let audience = self.audience;
         match self.format {
             Format::Image => self.image(shown, audience, &settings.redirect_hosts),
             Format::Xml => {
@@ -155,10 +157,7 @@ fn head(status: u16, audience: Audience) -> Response {
     let response = Response::new(status)
         .header("X-Content-Type-Options", "nosniff")
         .header("Cache-Control", audience.cache_control());
-    match audience {
-        Audience::Everyone { .. } => response.header("Access-Control-Allow-Origin", "*"),
-        Audience::Requester => response,
-    }
+    if audience.is_public() { response.header("Access-Control-Allow-Origin", "*") } else { response }
 }
 
 #[cfg(test)]
@@ -168,6 +167,7 @@ pub mod tests {
     use super::*;
 
     const AWAY: Shown<'_> = Shown::Online { show: Show::Away, status: "Lunch", priority: 5, since: Moment(0) };
+    const EVERYONE: Audience = Audience::Everyone { max_age: 0 };
     const TYPES: [&str; 5] = ["image", "xml", "text", "json", "svg"];
 
     /// The default settings, with this visibility.
@@ -186,7 +186,7 @@ pub mod tests {
         let parameters = Parameters::new(query, b"");
         let format = Format::parse(parameters.first("type").as_deref()).expect("a valid type");
         let parties = Parties { user: Some("alice@example.com"), requester: None };
-        Question { parameters, format, parties, if_none_match: None, navigation: false }
+        Question { parameters, format, parties, audience: EVERYONE, if_none_match: None, navigation: false }
     }
 
     fn field<'r>(response: &'r Response, name: &str) -> Option<&'r str> {
@@ -239,7 +239,8 @@ pub mod tests {
             let public = question(&query).answer(&AWAY, &settings("anyone"));
             assert_eq!(field(&public, "Cache-Control"), Some("no-cache"));
             assert_eq!(field(&public, "Access-Control-Allow-Origin"), Some("*"));
-            let private = question(&query).answer(&AWAY, &settings("subscribed"));
+            let private = Question { audience: Audience::Requester, ..question(&query) };
+            let private = private.answer(&AWAY, &settings("subscribed"));
             assert_eq!(field(&private, "Cache-Control"), Some("private, no-store"));
             assert_eq!(field(&private, "Access-Control-Allow-Origin"), None);
             for response in [public, private] {
@@ -257,13 +258,14 @@ pub mod tests {
     /// left to differ is what the request names, which shows in XML and JSON alone.
     #[test]
     fn refusals_differ_in_nothing_but_the_names_in_xml_and_json() {
-        for visibility in ["anyone", "subscribed"] {
+        for audience in [EVERYONE, Audience::Nobody, Audience::Requester] {
             for kind in TYPES {
                 let query = format!("type={kind}");
                 let refusal = |user| {
                     let mut question = question(&query);
+                    question.audience = audience;
                     question.parties = Parties { user, requester: Some("bob@example.com") };
-                    question.answer(&Shown::Forbidden, &settings(visibility))
+                    question.answer(&Shown::Forbidden, &settings("subscribed"))
                 };
                 let (known, unknown, none) = (refusal(Some("alice@x")), refusal(Some("nobody@x")), refusal(None));
                 if ["xml", "json"].contains(&kind) {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::visibility::Visibility;
+use crate::{settings::Settings, users::Requester, visibility::Visibility};
 
 /// For whom an answer is made.
 ///
@@ -15,17 +15,25 @@ pub enum Audience {
         /// Zero: not at all.
         max_age: u32,
     },
+    /// Nobody in particular asks, so that the answer is the same for everybody; it is kept nowhere, because each user decides who may see.
+    Nobody,
     /// The answer depends on who asks.
     Requester,
 }
 
 impl Audience {
-    /// The audience of an answer under this setting. Even where anyone may see, a requester may be blocked.
-    pub fn of(visibility: Visibility, requester: Option<&str>, max_age: u32) -> Audience {
-        match (visibility, requester) {
-            (Visibility::Anyone, None) => Audience::Everyone { max_age },
-            _ => Audience::Requester,
+    /// The audience of an answer under these settings. Even where anyone may see, a requester may be blocked.
+    pub fn of(settings: &Settings, requester: &Requester) -> Audience {
+        match settings.visibility {
+            _ if !requester.is_nobody() => Audience::Requester,
+            Visibility::Anyone => Audience::Everyone { max_age: settings.max_age },
+            Visibility::Subscribed => Audience::Nobody,
         }
+    }
+
+    /// Whether the answer is the same for everybody, so that pages of any origin may read it (Fetch Standard, CORS protocol).
+    pub fn is_public(self) -> bool {
+        self != Audience::Requester
     }
 
     /// The value of `Cache-Control`.
@@ -33,7 +41,7 @@ impl Audience {
         match self {
             Audience::Everyone { max_age: 0 } => "no-cache".into(),
             Audience::Everyone { max_age } => format!("max-age={max_age}").into(),
-            Audience::Requester => "private, no-store".into(),
+            Audience::Nobody | Audience::Requester => "private, no-store".into(),
         }
     }
 }
@@ -91,15 +99,19 @@ const fn fnv1a(bytes: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::answer::tests::settings;
 
     #[test]
     fn only_an_answer_for_everyone_is_public() {
         for (max_age, public) in [(0, "no-cache"), (60, "max-age=60")] {
-            let of = |visibility, requester| Audience::of(visibility, requester, max_age).cache_control();
-            assert_eq!(of(Visibility::Anyone, None), public);
-            assert_eq!(of(Visibility::Anyone, Some("bob@x")), "private, no-store");
-            assert_eq!(of(Visibility::Subscribed, None), "private, no-store");
-            assert_eq!(of(Visibility::Subscribed, Some("bob@x")), "private, no-store");
+            let of = |visibility, requester| {
+                let audience = Audience::of(&Settings { max_age, ..settings(visibility) }, &requester);
+                (audience.cache_control(), audience.is_public())
+            };
+            assert_eq!(of("anyone", Requester::nobody()), (public.into(), true));
+            assert_eq!(of("anyone", Requester::somebody()), ("private, no-store".into(), false));
+            assert_eq!(of("subscribed", Requester::nobody()), ("private, no-store".into(), true));
+            assert_eq!(of("subscribed", Requester::somebody()), ("private, no-store".into(), false));
         }
     }
 

@@ -5,9 +5,9 @@
 //!
 //! # Layout
 //! A request becomes a [`Question`](answer::Question): its parameters ([`query`]), the type of the answer and the two JIDs.
-//! The host tells how the requester stands to the user and lends the user's presence; [`visibility`] decides, [`shown`] holds
+//! [`users`] asks the host how the requester stands to the user and for the user's presence, and has [`visibility`] decide; [`shown`] holds
 //! what is left to see. [`answer`] turns that into a response, with a body by [`image`], [`xml`], [`json`] or [`text`], with a way to
-//! a custom image by [`redirect`], with the fields by [`cache`]. [`page`] makes the pages, [`limit`] counts who asks how often. Everything but this file is free of the host.
+//! a custom image by [`redirect`], with the fields by [`cache`]. [`page`] makes the pages, [`limit`] counts who asks how often. Everything but this file and [`users`] is free of the host.
 
 #![forbid(unsafe_code)]
 
@@ -25,6 +25,7 @@ mod redirect;
 mod settings;
 mod shown;
 mod text;
+mod users;
 mod visibility;
 mod xml;
 
@@ -37,12 +38,13 @@ use plugin_api::prelude::*;
 
 use crate::{
     answer::{Format, Question},
+    cache::Audience,
     limit::Limiter,
     page::{Base, Person},
     query::Parameters,
     settings::Settings,
     shown::Shown,
-    visibility::Visibility,
+    users::{Requester, Users},
     xml::Parties,
 };
 
@@ -54,6 +56,7 @@ const MOST_PEOPLE: usize = 6;
 /// The plugin.
 struct Presence {
     host: Host,
+    users: Users,
     settings: RwLock<Arc<Settings>>,
     limiter: Limiter,
 }
@@ -68,7 +71,8 @@ impl Plugin for Presence {
         routes.get("/", Presence::home).inline();
         routes.get("/example", Presence::example).inline();
         let settings = Settings::read(|name| host.setting(name))?;
-        Ok(Presence { host, settings: RwLock::new(Arc::new(settings)), limiter: Limiter::new() })
+        let settings = RwLock::new(Arc::new(settings));
+        Ok(Presence { host, users: Users::new(host), settings, limiter: Limiter::new() })
     }
 
     fn settings_changed(&self) {
@@ -89,16 +93,17 @@ impl Presence {
         let Some(format) = Format::parse(parameters.first("type").as_deref()) else {
             return Ok(answer::unknown_type());
         };
-        let jid = |name| parameters.first(name).and_then(|text| self.host.jid(without_resource(&text)?).ok());
-        let (user, requester) = (jid("jid"), jid("req_jid"));
+        let user = parameters.first("jid").and_then(|text| self.users.jid(&text));
+        let requester = self.users.requester(request, &parameters, &settings);
         let question = Question {
             parameters,
             format,
-            parties: Parties { user: user.as_ref().map(Jid::bare), requester: requester.as_ref().map(Jid::bare) },
+            parties: Parties { user: user.as_ref().map(Jid::bare), requester: requester.claim() },
+            audience: Audience::of(&settings, &requester),
             if_none_match: request.header("If-None-Match").filter(|_| request.method() != "POST"),
             navigation: request.header("Sec-Fetch-Dest") == Some("document"),
         };
-        Ok(self.look(settings.visibility, user.as_ref(), requester.as_ref(), |shown| question.answer(shown, &settings)))
+        Ok(self.users.look(&settings, user.as_ref(), &requester, |shown| question.answer(shown, &settings)))
     }
 
     fn home(&self, request: &Request<'_>) -> Result<Response> {
@@ -115,7 +120,7 @@ impl Presence {
         let known = parameters.all("jid").filter_map(|text| self.host.jid(&text).ok());
         let person = |user: Jid| {
             let person = |shown: &Shown<'_>| Person::new(user.bare(), shown, &settings);
-            self.look(settings.visibility, Some(&user), None, person)
+            self.users.look(&settings, Some(&user), &Requester::nobody(), person)
         };
         let people: Vec<Person> = known.take(MOST_PEOPLE).map(person).collect();
         let base = parameters.first("base").unwrap_or_default();
@@ -138,35 +143,6 @@ impl Presence {
 
     fn settings(&self) -> Arc<Settings> {
         self.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Shows `user` to `requester`. Whoever is asked for, the same is looked up, so that time tells nothing either; what can't
-    /// be looked up can't be seen.
-    fn look<R>(
-        &self,
-        visibility: Visibility,
-        user: Option<&Jid>,
-        requester: Option<&Jid>,
-        answer: impl Fn(&Shown<'_>) -> R,
-    ) -> R {
-        let Some(user) = user else { return answer(&Shown::Forbidden) };
-        let relation = self.host.relation(user, requester);
-        let visible = user.is_local()
-            && relation.is_ok_and(|relation| visibility.allows(user.bare(), requester.map(Jid::bare), relation));
-        let seen = self
-            .host
-            .with_presence(user, |presence| answer(&if visible { Shown::of(presence) } else { Shown::Forbidden }));
-        seen.unwrap_or_else(|_| answer(&Shown::Forbidden))
-    }
-}
-
-/// An address without its resource, which is ignored, so that it need not be a valid one. `None`: there is a slash, and
-/// nothing behind it.
-fn without_resource(address: &str) -> Option<&str> {
-    match address.split_once('/') {
-        Some((_, "")) => None,
-        Some((bare, _)) => Some(bare),
-        None => Some(address),
     }
 }
 

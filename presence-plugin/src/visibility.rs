@@ -2,6 +2,8 @@
 
 use plugin_api::Relation;
 
+use crate::users::Who;
+
 /// To whom the users of this server are visible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Visibility {
@@ -21,11 +23,14 @@ impl Visibility {
         if setting == "anyone" { Visibility::Anyone } else { Visibility::Subscribed }
     }
 
-    /// Whether `requester` may see `user`, both bare JIDs, given what the user's account and roster say about the requester.
-    pub fn allows(self, user: &str, requester: Option<&str>, relation: Relation) -> bool {
-        let open = match self {
-            Visibility::Anyone => true,
-            Visibility::Subscribed => requester == Some(user) || (requester.is_some() && relation.from),
+    /// Whether `who` may see `user`, a bare JID, given what the user's account and roster say about the requester.
+    pub fn allows(self, user: &str, who: Who<'_>, relation: Relation) -> bool {
+        let open = match (self, who) {
+            (Visibility::Anyone, _) => true,
+            (Visibility::Subscribed, Who::Nobody) => false,
+            (Visibility::Subscribed, Who::Claimed(requester) | Who::Proven(requester)) => {
+                requester == user || relation.from
+            }
         };
         relation.account && !relation.blocked && open
     }
@@ -40,7 +45,8 @@ mod tests {
     const BOB: Option<&str> = Some("bob@example.com");
 
     fn allows(setting: &str, requester: Option<&str>, relation: Relation) -> bool {
-        Visibility::parse(setting).allows("alice@example.com", requester, relation)
+        let who = requester.map_or(Who::Nobody, Who::Claimed);
+        Visibility::parse(setting).allows("alice@example.com", who, relation)
     }
 
     /// Row: "`anyone`: every user of this server is visible".
