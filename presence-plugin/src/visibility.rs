@@ -28,9 +28,7 @@ impl Visibility {
         let open = match (self, who) {
             (Visibility::Anyone, _) => true,
             (Visibility::Subscribed, Who::Nobody) => false,
-            (Visibility::Subscribed, Who::Claimed(requester) | Who::Proven(requester)) => {
-                requester == user || relation.from
-            }
+            (Visibility::Subscribed, Who::Claimed(requester)) => requester == user || relation.from,
         };
         relation.account && !relation.blocked && open
     }

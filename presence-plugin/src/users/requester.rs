@@ -1,4 +1,4 @@
-//! Who asks: nobody in particular, somebody who says so, or somebody who proved it.
+//! Who asks: nobody in particular, or somebody who says so.
 
 use plugin_api::Jid;
 
@@ -16,8 +16,6 @@ pub enum Who<'a> {
     Nobody,
     /// Whoever knows this address.
     Claimed(&'a str),
-    /// Nobody but the owner of this address, or whom the owner gave the proof to.
-    Proven(&'a str),
 }
 
 impl Requester {
