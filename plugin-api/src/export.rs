@@ -20,12 +20,14 @@ use crate::{
         plugin_http::{PluginHttp, PluginHttpRef, RequestView, RouteView},
         plugin_life::{PluginLife, PluginLifeRef},
         plugin_presence::{PluginPresence, PluginPresenceRef},
+        plugin_timers::{PluginTimers, PluginTimersRef},
         root::{HostQuery, Interface, Root, RootRef, Table},
         wire::Status,
     },
     logger, memory, response,
     routes::Route,
     subscription::{self, Change},
+    timer,
 };
 
 /// The place of a library's one plugin. [`export_plugin!`](crate::export_plugin) makes it.
@@ -161,6 +163,7 @@ extern "C" fn query<P: Exported>(id: RStr<'_>) -> ROption<Interface> {
             stop: stop::<P>,
         }),
         PluginPresenceRef::ID => presence(),
+        PluginTimersRef::ID => timers(),
         RootRef::ID => itself(root::<P>()),
         _ => return ROption::RNone,
     };
@@ -183,6 +186,11 @@ fn life(table: PluginLife) -> Interface {
 #[inline(never)]
 fn presence() -> Interface {
     Interface::of(PluginPresence { changed }.leak_into_prefix())
+}
+
+#[inline(never)]
+fn timers() -> Interface {
+    Interface::of(PluginTimers { due }.leak_into_prefix())
 }
 
 #[inline(never)]
@@ -233,6 +241,10 @@ extern "C" fn changed(subscription: u64, user: RStr<'_>, lost: u32) {
     guard_logged("a presence subscription", || subscription::tell(subscription, &change));
 }
 
+extern "C" fn due(timer: u64) {
+    guard_logged("a timer", || timer::tell(timer));
+}
+
 extern "C" fn settings_changed<P: Exported>() {
     if let Some(running) = P::cell().running() {
         // The call may hold the last reference when it returns late: then the plugin is dropped inside the guard.
@@ -266,6 +278,7 @@ extern "C" fn stop<P: Exported>() {
     // A closure may own what keeps it.
     guard_logged("dropping the closures of streams", response::forget_all);
     guard_logged("dropping the closures of subscriptions", subscription::forget_all);
+    guard_logged("dropping the closures of timers", timer::forget_all);
 }
 
 /// Exports the plugin of a library: `export_plugin!(Hello);`
@@ -277,7 +290,7 @@ extern "C" fn stop<P: Exported>() {
 /// `min_host = "0.2.0"`, behind the name, is the lowest version of the host that it runs on: an older one refuses it, unless it is so old that
 /// it does not know of this.
 ///
-/// `needs` are the interfaces of the host that the plugin cannot do without: `presence`, `roster`, `settings`, `data`; a host that
+/// `needs` are the interfaces of the host that the plugin cannot do without: `presence`, `roster`, `settings`, `data`, `timers`; a host that
 /// lacks one refuses the plugin. `wants`, behind them, are those that it uses where they are. The administrator sees both, and the host
 /// gives no others. By default a plugin needs `presence` and `roster`.
 #[macro_export]
@@ -350,6 +363,9 @@ macro_rules! __need {
     };
     (data) => {
         "host.data/1"
+    };
+    (timers) => {
+        "host.timers/1"
     };
     ($other:ident) => {
         compile_error!(concat!("the host has no interface called ", stringify!($other)))

@@ -1,6 +1,6 @@
 //! The server, as its plugin sees it.
 
-use std::{ffi::OsString, os::unix::ffi::OsStringExt, path::PathBuf, sync::OnceLock};
+use std::{ffi::OsString, os::unix::ffi::OsStringExt, path::PathBuf, sync::OnceLock, time::Duration};
 
 use abi_stable::std_types::{RResult, RSlice, RString, RVec};
 
@@ -13,11 +13,13 @@ use crate::{
         host_presence::HostPresenceRef,
         host_roster::{HostRosterRef, JidParts, RelationFlags},
         host_settings::{HostSettingsRef, SettingValue, SettingView},
+        host_timers::HostTimersRef,
         root::{HostContext, HostQuery, Table},
         visitor::PresenceVisitor,
         wire::Status,
     },
     subscription::{self, Change, Subscription},
+    timer::{self, Timer},
 };
 
 /// What the host offers to this plugin. Every library has its own copy of this crate, so it is the plugin's own.
@@ -38,6 +40,7 @@ pub(crate) struct Tables {
     roster: Option<HostRosterRef>,
     settings: Option<HostSettingsRef>,
     data: Option<HostDataRef>,
+    timers: Option<HostTimersRef>,
 }
 
 /// What a user lets a viewer see.
@@ -59,7 +62,8 @@ impl Host {
         let log = query.ask().ok_or_else(|| missing(HostLogRef::ID))?;
         let http = query.ask().ok_or_else(|| missing(HostHttpRef::ID))?;
         let (presence, roster, settings, data) = (query.ask(), query.ask(), query.ask(), query.ask());
-        let tables = Tables { context: query.context, http, log, presence, roster, settings, data };
+        let timers = query.ask();
+        let tables = Tables { context: query.context, http, log, presence, roster, settings, data, timers };
         if TABLES.set(tables).is_err() {
             return Err(Error::new("this copy of the library was started before"));
         }
@@ -155,6 +159,26 @@ impl Host {
         if let Some(table) = self.0.presence {
             // The host may have stopped this plugin already: then there is nothing left to end.
             table.unsubscribe()(self.0.context, subscription);
+        }
+    }
+
+    /// Calls `due` when `delay` has passed, never before, unless the timer is dropped first; of delays longer than a year a year is enough.
+    ///
+    /// Calls come one at a time, on the thread on which this plugin is told of changes of presence: what blocks there keeps the others waiting.
+    /// A plugin can have 10,000 timers at a time; with more, this is an error.
+    pub fn after(self, delay: Duration, due: impl FnOnce() + Send + 'static) -> Result<Timer> {
+        let table = self.need(self.0.timers)?;
+        // Part of a millisecond is one: a timer is never early.
+        let milliseconds = u64::try_from(delay.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+        let timer = timer::add(self, due);
+        done(table.set()(self.0.context, timer.number(), milliseconds))?;
+        Ok(timer)
+    }
+
+    pub(crate) fn cancel(self, timer: u64) {
+        if let Some(table) = self.0.timers {
+            // It may be due at this moment, or the plugin stopped: then there is nothing left to cancel.
+            table.cancel()(self.0.context, timer);
         }
     }
 
@@ -274,8 +298,8 @@ pub(crate) mod tests {
     pub(crate) fn host() -> Host {
         let http = HostHttp { respond, open, write, finish, abandon }.leak_into_prefix();
         let log = HostLog { max_level, log }.leak_into_prefix();
-        let (presence, roster, settings, data) = (None, None, None, None);
+        let (presence, roster, settings, data, timers) = (None, None, None, None, None);
         let context = HostContext::new(&());
-        Host(Box::leak(Box::new(Tables { context, http, log, presence, roster, settings, data })))
+        Host(Box::leak(Box::new(Tables { context, http, log, presence, roster, settings, data, timers })))
     }
 }

@@ -61,6 +61,7 @@ mod routes;
 mod setting;
 mod settings_map;
 mod subscription;
+mod timer;
 
 pub use error::{Error, Result};
 pub use host::{Host, Relation};
@@ -74,11 +75,12 @@ pub use routes::{DEFAULT_BODY_LIMIT, Handler, Responds, Returns, Route, Routes};
 pub use setting::Setting;
 pub use settings_map::SettingsMap;
 pub use subscription::{Change, Subscription};
+pub use timer::Timer;
 
 /// What most plugins import.
 pub mod prelude {
     pub use crate::{
         Change, Error, Host, Jid, Plugin, Presence, Request, Responder, Response, Result, Routes, Setting, SettingsMap,
-        Show, Subscription, export_plugin, log,
+        Show, Subscription, Timer, export_plugin, log,
     };
 }

@@ -21,9 +21,11 @@ use plugin_api::abi::{
     host_presence::HostPresenceRef,
     host_roster::HostRosterRef,
     host_settings::HostSettingsRef,
+    host_timers::HostTimersRef,
     plugin_http::PluginHttpRef,
     plugin_life::PluginLifeRef,
     plugin_presence::PluginPresenceRef,
+    plugin_timers::PluginTimersRef,
     root::{HostQuery, RootRef, Table},
 };
 
@@ -43,9 +45,11 @@ fn interfaces() -> Vec<(&'static str, Vec<&'static TypeLayout>)> {
         table::<HostPresenceRef>(),
         table::<HostRosterRef>(),
         table::<HostSettingsRef>(),
+        table::<HostTimersRef>(),
         table::<PluginHttpRef>(),
         table::<PluginLifeRef>(),
         table::<PluginPresenceRef>(),
+        table::<PluginTimersRef>(),
     ]
 }
 

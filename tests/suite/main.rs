@@ -17,4 +17,5 @@ mod roster;
 mod rows;
 mod slixmpp;
 mod slow_machine;
+mod timers;
 mod trust;

@@ -26,20 +26,29 @@ use plugin_api::abi::{
     host_presence::{HostPresence, HostPresenceRef, PresenceView, ResourceView, ShowCode},
     host_roster::{HostRoster, HostRosterRef, JidParts, RelationFlags},
     host_settings::{HostSettings, HostSettingsRef, SettingValue, SettingView, StoredSetting},
+    host_timers::{HostTimers, HostTimersRef},
     root::{HostContext, HostQuery, Interface, LayoutMismatch, Table},
     visitor::PresenceVisitor,
     wire::Status,
 };
 
 use super::{
+    changes::Untimed,
     context::Context,
     exchange::{Answer, Body, Closed, Written},
 };
 use crate::presence::{Resource, Show, UserPresence};
 
 /// The ids of all interfaces offered here.
-pub const OFFERED: [&str; 6] =
-    [HostPresenceRef::ID, HostRosterRef::ID, HostSettingsRef::ID, HostDataRef::ID, HostLogRef::ID, HostHttpRef::ID];
+pub const OFFERED: [&str; 7] = [
+    HostPresenceRef::ID,
+    HostRosterRef::ID,
+    HostSettingsRef::ID,
+    HostDataRef::ID,
+    HostTimersRef::ID,
+    HostLogRef::ID,
+    HostHttpRef::ID,
+];
 
 /// What a generation is started with.
 pub fn query(context: &'static Context) -> HostQuery {
@@ -68,6 +77,7 @@ fn offer(id: &str, want: &'static TypeLayout) -> Option<Result<Interface, Layout
     static SETTINGS: WithMetadata<HostSettings> =
         WithMetadata::new(HostSettings { declare, stored, migrated, read: read_setting });
     static DATA: WithMetadata<HostData> = WithMetadata::new(HostData { directory });
+    static TIMERS: WithMetadata<HostTimers> = WithMetadata::new(HostTimers { set: set_timer, cancel: cancel_timer });
     static LOG: WithMetadata<HostLog> = WithMetadata::new(HostLog { max_level, log: write_log });
     static HTTP: WithMetadata<HostHttp> = WithMetadata::new(HostHttp { respond, open, write, finish, abandon });
     Some(match id {
@@ -75,6 +85,7 @@ fn offer(id: &str, want: &'static TypeLayout) -> Option<Result<Interface, Layout
         HostRosterRef::ID => Interface::for_user(HostRosterRef(ROSTER.static_as_prefix()), want),
         HostSettingsRef::ID => Interface::for_user(HostSettingsRef(SETTINGS.static_as_prefix()), want),
         HostDataRef::ID => Interface::for_user(HostDataRef(DATA.static_as_prefix()), want),
+        HostTimersRef::ID => Interface::for_user(HostTimersRef(TIMERS.static_as_prefix()), want),
         HostLogRef::ID => Interface::for_user(HostLogRef(LOG.static_as_prefix()), want),
         HostHttpRef::ID => Interface::for_user(HostHttpRef(HTTP.static_as_prefix()), want),
         _ => return None,
@@ -254,6 +265,18 @@ extern "C" fn directory(host: HostContext, out: &mut RVec<u8>) -> Status {
     })
 }
 
+extern "C" fn set_timer(host: HostContext, timer: u64, milliseconds: u64) -> Status {
+    answer(host, |context| match context.changes.set_timer(timer, Duration::from_millis(milliseconds)) {
+        Ok(()) => Status::OK,
+        Err(Untimed::Full) => Status::FULL,
+        Err(Untimed::Stopped) => Status::CLOSED,
+    })
+}
+
+extern "C" fn cancel_timer(host: HostContext, timer: u64) -> Status {
+    answer(host, |context| if context.changes.cancel_timer(timer) { Status::OK } else { Status::UNKNOWN })
+}
+
 extern "C" fn max_level(_: HostContext) -> u8 {
     log::max_level() as u8
 }
@@ -350,7 +373,7 @@ mod tests {
     #[test]
     fn every_offered_interface_fits_its_own_definition() {
         assert!(fits::<HostPresenceRef>() && fits::<HostRosterRef>() && fits::<HostSettingsRef>());
-        assert!(fits::<HostDataRef>() && fits::<HostLogRef>() && fits::<HostHttpRef>());
+        assert!(fits::<HostDataRef>() && fits::<HostTimersRef>() && fits::<HostLogRef>() && fits::<HostHttpRef>());
         assert!(OFFERED.iter().all(|id| offer(id, HostLogRef::LAYOUT).is_some()));
     }
 
@@ -388,13 +411,15 @@ mod tests {
             stored(host, &mut from, &mut values),
             read_setting(host, "tone".into(), &mut text),
             directory(host, &mut bytes),
+            set_timer(host, 1, 0),
+            cancel_timer(host, 1),
             respond(host, 0, &head, RSlice::EMPTY),
             open(host, 0, &head),
             write(host, 0, RSlice::EMPTY, 0),
             finish(host, 0),
             abandon(host, 0, "late".into()),
         ];
-        assert_eq!(answers, [Status::CLOSED; 14]);
+        assert_eq!(answers, [Status::CLOSED; 16]);
         assert!(text.is_empty() && bytes.is_empty());
     }
 

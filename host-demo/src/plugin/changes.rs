@@ -1,26 +1,48 @@
-//! Telling a generation of changes of presence: coalesced per user, on one thread of the generation's own.
+//! Telling a generation of changes of presence, coalesced per user, and of timers that are due: on one thread of the generation's own.
 
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, OnceLock, Weak},
     thread::JoinHandle,
+    time::{Duration, Instant},
 };
 
 use parking_lot::{Condvar, Mutex};
-use plugin_api::abi::plugin_presence::PluginPresenceRef;
+use plugin_api::abi::{plugin_presence::PluginPresenceRef, plugin_timers::PluginTimersRef};
 
-use super::mark::Mark;
+use super::{
+    mark::Mark,
+    timers::{Full, Timers},
+};
 use crate::presence::{Listener, Source};
 
-/// The subscriptions of one generation and what waits to be told.
+/// The subscriptions and timers of one generation, and what waits to be told.
 pub struct Changes {
     name: String,
     state: Mutex<State>,
     changed: Condvar,
     teller: Mutex<Option<JoinHandle<()>>>,
-    plugin: OnceLock<(PluginPresenceRef, &'static Mark)>,
+    plugin: OnceLock<(Ends, &'static Mark)>,
     /// What the source of presence knows of this generation; gone when that stops.
     ear: Mutex<Option<Arc<Ear>>>,
+}
+
+/// Whom to tell in a plugin: of changes, and of timers.
+#[derive(Default)]
+pub struct Ends {
+    /// Its end of subscriptions.
+    pub presence: Option<PluginPresenceRef>,
+    /// Its end of timers.
+    pub timers: Option<PluginTimersRef>,
+}
+
+/// Why a timer was not set.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Untimed {
+    /// There are too many.
+    Full,
+    /// The generation has been stopped, or is about to be.
+    Stopped,
 }
 
 /// Listens for a generation without keeping it.
@@ -35,7 +57,17 @@ struct State {
     /// Users whose change waits, in the order of their first one, with how many more came since.
     waiting: VecDeque<String>,
     lost: HashMap<String, u32>,
+    timers: Timers,
+    /// The last thing told was a timer: so that neither keeps the other waiting for ever.
+    told_timer: bool,
     stopped: bool,
+}
+
+/// What is to be told next.
+#[derive(Debug, PartialEq, Eq)]
+enum News {
+    Change { user: String, lost: u32, subscriptions: Vec<u64> },
+    Due(u64),
 }
 
 impl Changes {
@@ -51,11 +83,36 @@ impl Changes {
         })
     }
 
-    /// Whom to tell. Changes that came before wait for it.
-    pub fn connect(self: &Arc<Self>, plugin: PluginPresenceRef, mark: &'static Mark) {
-        if self.plugin.set((plugin, mark)).is_ok() && self.state.lock().has_subscribers() {
+    /// Whom to tell. What came before waits for it.
+    pub fn connect(self: &Arc<Self>, plugin: Ends, mark: &'static Mark) {
+        if self.plugin.set((plugin, mark)).is_ok() && self.state.lock().has_work() {
             self.start_telling();
         }
+    }
+
+    /// Has the plugin told of this timer when `delay` has passed.
+    ///
+    /// # Errors
+    /// It never will be.
+    pub fn set_timer(self: &Arc<Self>, timer: u64, delay: Duration) -> Result<(), Untimed> {
+        let mut state = self.state.lock();
+        if state.stopped {
+            return Err(Untimed::Stopped);
+        }
+        let is_next = state.timers.set(timer, Instant::now(), delay).map_err(|Full| Untimed::Full)?;
+        drop(state);
+        if is_next {
+            self.changed.notify_one();
+        }
+        if self.plugin.get().is_some() {
+            self.start_telling();
+        }
+        Ok(())
+    }
+
+    /// Forgets a timer. `false`: it is not waiting.
+    pub fn cancel_timer(&self, timer: u64) -> bool {
+        self.state.lock().timers.cancel(timer)
     }
 
     /// Adds a subscription to `user`, or to everybody if it is empty. Every change of `source` from here on will be told.
@@ -103,14 +160,14 @@ impl Changes {
         }
     }
 
-    /// Ends all subscriptions.
+    /// Ends all subscriptions and timers.
     pub fn silence(&self) {
         *self.state.lock() = State { stopped: true, ..State::default() };
         self.ear.lock().take();
         self.changed.notify_all();
     }
 
-    /// Ends all subscriptions and joins the thread, unless it is the one that calls.
+    /// Ends all subscriptions and timers, and joins the thread, unless it is the one that calls.
     pub fn stop(&self) {
         self.silence();
         let teller = self.teller.lock().take();
@@ -129,33 +186,45 @@ impl Changes {
         let thread = std::thread::Builder::new().name(format!("{}-changes", self.name));
         match thread.spawn(move || changes.tell_all()) {
             Ok(thread) => *teller = Some(thread),
-            Err(error) => log::error!("{}: no thread for changes of presence: {error}", self.name),
+            Err(error) => log::error!("{}: no thread for changes of presence and timers: {error}", self.name),
         }
     }
 
     fn tell_all(&self) {
         let Some((plugin, mark)) = self.plugin.get() else { return };
-        while let Some((user, lost, subscriptions)) = self.next() {
-            for subscription in subscriptions {
-                mark.keep_thread(|| plugin.changed()(subscription, user.as_str().into(), lost));
-            }
+        while let Some(news) = self.next() {
+            mark.keep_thread(|| tell(plugin, &news));
         }
     }
 
-    /// Waits for a change. `None`: stopped.
-    fn next(&self) -> Option<(String, u32, Vec<u64>)> {
+    /// Waits for something to tell. `None`: stopped.
+    fn next(&self) -> Option<News> {
         let mut state = self.state.lock();
         loop {
             if state.stopped {
                 return None;
             }
-            if let Some(user) = state.waiting.pop_front() {
-                let lost = state.lost.remove(&user).unwrap_or_default();
-                let subscriptions = state.subscribers(&user);
-                return Some((user, lost, subscriptions));
+            if let Some(news) = state.take_news() {
+                return Some(news);
             }
-            self.changed.wait(&mut state);
+            match state.timers.next() {
+                Some(due) => drop(self.changed.wait_until(&mut state, due)),
+                None => self.changed.wait(&mut state),
+            }
         }
+    }
+}
+
+fn tell(plugin: &Ends, news: &News) {
+    match (news, plugin) {
+        (News::Change { user, lost, subscriptions }, Ends { presence: Some(presence), .. }) => {
+            for subscription in subscriptions {
+                presence.changed()(*subscription, user.as_str().into(), *lost);
+            }
+        }
+        (News::Due(timer), Ends { timers: Some(timers), .. }) => timers.due()(*timer),
+        // It asked for what it has no end of.
+        _ => {}
     }
 }
 
@@ -184,8 +253,24 @@ impl Changes {
 }
 
 impl State {
-    fn has_subscribers(&self) -> bool {
-        !self.everybody.is_empty() || !self.by_user.is_empty()
+    fn has_work(&self) -> bool {
+        !self.everybody.is_empty() || !self.by_user.is_empty() || self.timers.next().is_some()
+    }
+
+    /// A change or a timer that is due, in turn while there are both.
+    fn take_news(&mut self) -> Option<News> {
+        let now = Instant::now();
+        let timer_is_first = !self.told_timer || self.waiting.is_empty();
+        let due = if timer_is_first { self.timers.take_due(now) } else { None };
+        self.told_timer = due.is_some();
+        due.map(News::Due).or_else(|| self.take_change())
+    }
+
+    fn take_change(&mut self) -> Option<News> {
+        let user = self.waiting.pop_front()?;
+        let lost = self.lost.remove(&user).unwrap_or_default();
+        let subscriptions = self.subscribers(&user);
+        Some(News::Change { user, lost, subscriptions })
     }
 
     fn subscribers(&self, user: &str) -> Vec<u64> {
@@ -207,8 +292,35 @@ mod tests {
         for user in ["ann@x", "bob@x", "ann@x", "ann@x"] {
             source.forget(user);
         }
-        assert_eq!(changes.next(), Some(("ann@x".into(), 2, vec![2, 1])));
-        assert_eq!(changes.next(), Some(("bob@x".into(), 0, vec![2])));
+        let change = |user: &str, lost, subscriptions| News::Change { user: user.into(), lost, subscriptions };
+        assert_eq!(changes.next(), Some(change("ann@x", 2, vec![2, 1])));
+        assert_eq!(changes.next(), Some(change("bob@x", 0, vec![2])));
+    }
+
+    #[test]
+    fn timers_and_changes_take_turns() {
+        let (changes, source) = (Changes::new("test".into()), Table::default());
+        changes.subscribe(&source, "", 1);
+        for timer in [7, 8, 9] {
+            changes.set_timer(timer, Duration::ZERO).unwrap();
+        }
+        for user in ["ann@x", "bob@x", "cid@x"] {
+            source.forget(user);
+        }
+        let told: Vec<_> = (0..6).map(|_| matches!(changes.next(), Some(News::Due(_)))).collect();
+        assert_eq!(told, [true, false, true, false, true, false]);
+    }
+
+    #[test]
+    fn a_timer_is_waited_for_while_nothing_else_happens() {
+        let (changes, begun) = (Changes::new("test".into()), Instant::now());
+        let delay = Duration::from_millis(20);
+        changes.set_timer(1, Duration::from_secs(3_600)).unwrap();
+        changes.set_timer(2, delay).unwrap();
+        assert_eq!(changes.next(), Some(News::Due(2)));
+        assert!(begun.elapsed() >= delay, "it was early");
+        assert!(changes.cancel_timer(1) && !changes.cancel_timer(2));
+        assert!(!changes.state.lock().has_work());
     }
 
     #[test]
@@ -225,13 +337,15 @@ mod tests {
     fn a_stopped_generation_hears_and_keeps_nothing() {
         let (changes, source) = (Changes::new("test".into()), Table::default());
         changes.subscribe(&source, "", 1);
+        changes.set_timer(1, Duration::ZERO).unwrap();
         let ear = Arc::downgrade(changes.ear.lock().as_ref().unwrap());
         source.forget("ann@x");
         changes.stop();
         assert_eq!(ear.strong_count(), 0, "the source would call it for ever");
         // A call that came through just before.
         changes.subscribe(&source, "", 2);
-        assert!(changes.ear.lock().is_none() && !changes.state.lock().has_subscribers());
+        assert_eq!(changes.set_timer(2, Duration::ZERO), Err(Untimed::Stopped));
+        assert!(changes.ear.lock().is_none() && !changes.state.lock().has_work());
         source.forget("bob@x");
         assert_eq!(changes.next(), None);
         assert!(changes.state.lock().waiting.is_empty());

@@ -41,9 +41,11 @@ pub mod host_presence;
 pub mod host_roster;
 #[allow(unsafe_code, reason = "abi_stable's accessors of functions behind a table's mark")]
 pub mod host_settings;
+pub mod host_timers;
 pub mod plugin_http;
 pub mod plugin_life;
 pub mod plugin_presence;
+pub mod plugin_timers;
 pub mod root;
 #[allow(unsafe_code, reason = "hands a closure through a plain function pointer")]
 pub mod visitor;

@@ -138,7 +138,7 @@ fn late(fixture: &str, target: &str, versions: usize) -> Report {
         let told = watched.host.process().until_logged(mark, PATIENCE, |line| line.contains(" after the stop, "));
         assert!(told.contains(" after the stop, 0 "), "{told}");
     }
-    watched.end(format!("{versions} versions, 6000 calls after the stop of each, none answered"))
+    watched.end(format!("{versions} versions, 7000 calls after the stop of each, none answered"))
 }
 
 /// P43: where thread keys or mappings run out, a new version is refused, and the old one serves.

@@ -16,7 +16,6 @@ use plugin_api::{
     abi::{
         plugin_http::PluginHttpRef,
         plugin_life::PluginLifeRef,
-        plugin_presence::PluginPresenceRef,
         root::{Interface, LayoutMismatch, RootRef, Table},
     },
     manifest::Manifest,
@@ -26,6 +25,7 @@ use super::Generation;
 use crate::plugin::{
     callbacks,
     calls::Calls,
+    changes::Ends,
     context::{Context, Hold},
     crash,
     mark::Mark,
@@ -188,14 +188,12 @@ fn start(
     let life: PluginLifeRef = implemented(root)?.ok_or(StartError::NoLife)?;
     // From here on the plugin runs: if it can't be used, it is to end.
     let parts = read_parts(root, context).inspect_err(|_| life.stop()())?;
-    let (http, routes, presence) = parts;
+    let (http, routes, ends) = parts;
     context.mark.know_routes(&routes);
     if let Some(http) = http {
         context.connect(http);
     }
-    if let Some(presence) = presence {
-        context.changes.connect(presence, context.mark);
-    }
+    context.changes.connect(ends, context.mark);
     Ok(Generation {
         context,
         library,
@@ -209,7 +207,7 @@ fn start(
     })
 }
 
-type Parts = (Option<PluginHttpRef>, Vec<Route>, Option<PluginPresenceRef>);
+type Parts = (Option<PluginHttpRef>, Vec<Route>, Ends);
 
 /// Whether the plugin got all that it cannot do without, which it may notice only when it uses it.
 fn check_grants(context: &Context) -> Result<(), StartError> {
@@ -223,7 +221,7 @@ fn read_parts(root: RootRef, context: &Context) -> Result<Parts, StartError> {
         Some(http) => Route::read_all(&context.manifest.id, &http.routes()()).map_err(StartError::Route)?,
         None => Vec::new(),
     };
-    Ok((http, routes, implemented(root)?))
+    Ok((http, routes, Ends { presence: implemented(root)?, timers: implemented(root)? }))
 }
 
 fn implemented<T: Table>(root: RootRef) -> Result<Option<T>, StartError> {
