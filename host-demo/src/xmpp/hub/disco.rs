@@ -7,8 +7,17 @@ use super::stanza::{Condition, element, ns};
 
 /// XEP-0160 section 4: messages wait for users who are offline. No request belongs to it.
 pub(super) const OFFLINE_MESSAGES: &str = "msgoffline";
-const SERVER_FEATURES: [&str; 7] =
-    [ns::DISCO_INFO, ns::DISCO_ITEMS, ns::VERSION, ns::PING, ns::ROSTER, ns::BLOCKING, OFFLINE_MESSAGES];
+const SERVER_FEATURES: [&str; 9] = [
+    ns::DISCO_INFO,
+    ns::DISCO_ITEMS,
+    ns::VERSION,
+    ns::PING,
+    ns::ROSTER,
+    ns::BLOCKING,
+    ns::CARBONS,
+    ns::CARBONS_RULES,
+    OFFLINE_MESSAGES,
+];
 const ACCOUNT_FEATURES: [&str; 2] = [ns::DISCO_INFO, ns::DISCO_ITEMS];
 
 /// The server.

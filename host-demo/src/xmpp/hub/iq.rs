@@ -77,6 +77,10 @@ impl Hub {
                 self.blocklist_set(from, payload).await?;
                 Ok(request.result(None))
             }
+            (true, "enable" | "disable", ns::CARBONS) => {
+                from.take_copies(payload.name() == "enable");
+                Ok(request.result(None))
+            }
             (false, "query", ns::DISCO_INFO) => Ok(request.result(Some(disco::account_info(payload)?))),
             (false, "query", ns::DISCO_ITEMS) => Ok(request.result(Some(disco::no_items(payload)?))),
             (false, "ping", ns::PING) => Ok(request.result(None)),

@@ -5,7 +5,7 @@
 //! get a message. Unlike there, a message that is not of type `chat` never goes to another resource than the one that it
 //! names, as section 8.5.3.2.1 forbids.
 
-use std::sync::Arc;
+use std::{borrow::Cow, mem, sync::Arc};
 
 use bytes::Bytes;
 use jid::{BareJid, Jid};
@@ -13,8 +13,9 @@ use minidom::Element;
 
 use super::{
     ConnectedResource, Hub,
+    carbons::{is_private, may_be_copied},
     offline::may_wait,
-    stanza::{Condition, Stanza, serialise_within_limit, set},
+    stanza::{Condition, Stanza, ns, serialise_within_limit, set},
 };
 
 /// The type of a message (section 5.2.2).
@@ -63,18 +64,55 @@ fn rule(kind: Type, addressed: Addressed) -> Rule {
     }
 }
 
+/// Who was sent a message itself, if it went anywhere.
+enum Outcome {
+    /// These resources.
+    Sent(Vec<Arc<ConnectedResource>>),
+    /// It waits for its user: what waits is handed out to one of the user's resources, if one is there.
+    Waits,
+    /// Nobody, and nobody is told.
+    Dropped,
+}
+
 impl Hub {
     /// Takes a message of a session. One without `to` is for the sender's own account (RFC 6120 section 10.3.1).
     pub(super) async fn message(&self, from: &Arc<ConnectedResource>, stanza: &Stanza) -> Result<(), Condition> {
-        let Some(to) = &stanza.to else {
-            let mut message = stanza.element.clone();
-            set(&mut message, "to", from.user().as_str());
-            return self.message_to(from, Type::of(stanza), &Jid::from(from.user().clone()), &message).await;
-        };
+        let own = Jid::from(from.user().clone());
+        let to = stanza.to.as_ref().unwrap_or(&own);
         if !self.serves(to) {
             return Err(Condition::RemoteServerNotFound);
         }
-        self.message_to(from, Type::of(stanza), to, &stanza.element).await
+        let mut message = Cow::Borrowed(&stanza.element);
+        if stanza.to.is_none() {
+            set(message.to_mut(), "to", own.as_str());
+        }
+        let may_be_copied = may_be_copied(&message);
+        if is_private(&message) {
+            let _ = message.to_mut().remove_child("private", ns::CARBONS);
+        }
+        let outcome = self.message_to(from, Type::of(stanza), to, &message).await?;
+        if may_be_copied {
+            self.copy(from, to, &message, outcome);
+        }
+        Ok(())
+    }
+
+    /// What waits was sent to nobody yet, but will be to who hands it out: to copy it there would be to send it twice. While
+    /// nobody is there to do so, whoever comes will be.
+    fn copy(&self, from: &Arc<ConnectedResource>, to: &Jid, message: &Element, outcome: Outcome) {
+        match outcome {
+            Outcome::Sent(received) => {
+                self.copy_sent(from, message, &received);
+                self.copy_received(from, to, message, &received);
+            }
+            Outcome::Waits => {
+                self.copy_sent(from, message, &[]);
+                if let Some(holder) = self.hand_outs.holder(&to.to_bare()) {
+                    self.copy_received(from, to, message, &[holder]);
+                }
+            }
+            Outcome::Dropped => {}
+        }
     }
 
     /// A resource need not be available for what is addressed to it (section 8.5.3.1). Unknown users have none: what is for
@@ -85,7 +123,7 @@ impl Hub {
         kind: Type,
         to: &Jid,
         message: &Element,
-    ) -> Result<(), Condition> {
+    ) -> Result<Outcome, Condition> {
         let bytes = serialise_within_limit(message)?;
         if self.is_self(to) {
             return Err(Condition::ServiceUnavailable);
@@ -93,8 +131,8 @@ impl Hub {
         let addressed = match to.try_as_full() {
             Ok(full) => {
                 let found = self.registry.find(full).filter(|_| !self.are_parted(from.jid(), to));
-                if found.is_some_and(|resource| resource.post(bytes.clone())) {
-                    return Ok(());
+                if let Some(resource) = found.filter(|resource| resource.post(bytes.clone())) {
+                    return Ok(Outcome::Sent(vec![resource]));
                 }
                 Addressed::MissingResource
             }
@@ -105,12 +143,9 @@ impl Hub {
         takers.retain(|taker| !self.are_parted(from.jid(), taker.jid()));
         match rule(kind, addressed) {
             Rule::Best => self.message_to_best(from, &account, takers, message, &bytes).await,
-            Rule::All => {
-                post_all(&takers, &bytes);
-                Ok(())
-            }
+            Rule::All => Ok(post_all(takers, &bytes).unwrap_or(Outcome::Dropped)),
             Rule::Refuse => Err(Condition::ServiceUnavailable),
-            Rule::Drop => Ok(()),
+            Rule::Drop => Ok(Outcome::Dropped),
         }
     }
 
@@ -121,7 +156,7 @@ impl Hub {
         mut takers: Vec<Arc<ConnectedResource>>,
         message: &Element,
         bytes: &Bytes,
-    ) -> Result<(), Condition> {
+    ) -> Result<Outcome, Condition> {
         let highest = takers.iter().filter_map(|taker| taker.priority()).max();
         takers.retain(|taker| taker.priority() >= highest);
         let may_wait = may_wait(message)
@@ -129,23 +164,24 @@ impl Hub {
             && !self.are_parted(from.jid(), &Jid::from(account.clone()));
         // What waits comes first, from the moment at which its user is there on: handing it out begins a little later.
         let has_to_wait = may_wait && self.store.has_offline_messages(account);
-        if !has_to_wait && post_all(&takers, bytes) {
-            return Ok(());
+        if !has_to_wait && let Some(sent) = post_all(mem::take(&mut takers), bytes) {
+            return Ok(sent);
         }
         if !may_wait {
             return Err(Condition::ServiceUnavailable);
         }
         match self.keep(account, message).await {
-            // Better early than never.
-            Err(_) if has_to_wait && post_all(&takers, bytes) => Ok(()),
-            outcome => outcome,
+            Ok(()) => Ok(Outcome::Waits),
+            // Those that were not tried: better early than never.
+            Err(cause) => post_all(takers, bytes).ok_or(cause),
         }
     }
 }
 
-/// Sends a message to all of these. `false`: none of them will get it.
-fn post_all(takers: &[Arc<ConnectedResource>], message: &Bytes) -> bool {
-    takers.iter().filter(|taker| taker.post(message.clone())).count() > 0
+/// Sends a message to all of these. `None`: none of them will get it.
+fn post_all(mut takers: Vec<Arc<ConnectedResource>>, message: &Bytes) -> Option<Outcome> {
+    takers.retain(|taker| taker.post(message.clone()));
+    (!takers.is_empty()).then_some(Outcome::Sent(takers))
 }
 
 impl Type {

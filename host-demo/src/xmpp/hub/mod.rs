@@ -4,7 +4,7 @@
 //! # Layout
 //! A stream that has authenticated a user binds a resource and receives a [`Session`]. It hands every stanza it reads to
 //! [`Session::receive`]; what is sent back, and what others send, arrives in the session's outbox. [`stanza`] parses and
-//! answers, then [`presence`], [`message`] or [`iq`] takes over; [`offline`] keeps what nobody is there for; [`roster`] and
+//! answers, then [`presence`], [`message`] or [`iq`] takes over; [`offline`] keeps what nobody is there for, [`carbons`] copies; [`roster`] and
 //! [`handshake`] change rosters, by the tables of [`subscription`]. [`audience`] says who sees a presence, [`blocking`] whom
 //! a user keeps away, [`anonymous`] what sessions without an account may do. [`registry`] knows who is connected, [`locks`]
 //! keeps changes of one roster in order.
@@ -16,6 +16,7 @@ mod anonymous;
 mod audience;
 mod availability;
 mod blocking;
+mod carbons;
 mod disco;
 #[cfg(test)]
 mod flows;

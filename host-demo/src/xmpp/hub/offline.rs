@@ -28,6 +28,11 @@ impl HandOuts {
         self.0.lock().get(resource.user()).is_some_and(|holder| Arc::ptr_eq(holder, resource))
     }
 
+    /// Who hands out what waits for a user.
+    pub fn holder(&self, user: &BareJid) -> Option<Arc<ConnectedResource>> {
+        self.0.lock().get(user).cloned()
+    }
+
     fn leave(&self, resource: &Arc<ConnectedResource>) {
         let mut under_way = self.0.lock();
         if under_way.get(resource.user()).is_some_and(|holder| Arc::ptr_eq(holder, resource)) {

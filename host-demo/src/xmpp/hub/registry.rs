@@ -35,7 +35,7 @@ pub(super) struct Registry {
 ///
 /// Its presence is guarded by a lock that is held while that presence is sent to anybody: so whoever receives it twice
 /// (a broadcast, the answer to a probe, the end of a subscription) receives the latest last. Under this lock only the
-/// parts of *other* resources that need no such lock are touched: `reach`, `interested`, `follows_blocklist`, `batch` and the outbox.
+/// parts of *other* resources that need no such lock are touched: `reach`, `interested`, `follows_blocklist`, `takes_copies`, `batch` and the outbox.
 pub(super) struct ConnectedResource {
     /// No other resource of this run has it.
     number: u64,
@@ -49,6 +49,7 @@ pub(super) struct ConnectedResource {
     reach: AtomicI16,
     interested: AtomicBool,
     follows_blocklist: AtomicBool,
+    takes_copies: AtomicBool,
     pub presence: Mutex<Presence>,
 }
 
@@ -147,6 +148,11 @@ impl Registry {
         self.filtered(user, |resource| resource.follows_blocklist.load(SeqCst))
     }
 
+    /// The resources of a user that asked for copies of messages (XEP-0280 section 4).
+    pub fn taking_copies(&self, user: &BareJid) -> Vec<Arc<ConnectedResource>> {
+        self.filtered(user, |resource| resource.takes_copies.load(SeqCst))
+    }
+
     /// Where a presence with this `to` goes: to that resource, available or not, or to the available ones of the account.
     pub fn addressed(&self, to: &Jid) -> Vec<Arc<ConnectedResource>> {
         match to.try_as_full() {
@@ -179,6 +185,7 @@ impl ConnectedResource {
             reach: AtomicI16::new(UNAVAILABLE),
             interested: AtomicBool::new(false),
             follows_blocklist: AtomicBool::new(false),
+            takes_copies: AtomicBool::new(false),
             presence: Mutex::default(),
         }
     }
@@ -224,6 +231,11 @@ impl ConnectedResource {
     /// From now on the resource receives pushes of the blocklist.
     pub fn follow_blocklist(&self) {
         self.follows_blocklist.store(true, SeqCst);
+    }
+
+    /// From now on the resource receives copies of messages, or none.
+    pub fn take_copies(&self, wanted: bool) {
+        self.takes_copies.store(wanted, SeqCst);
     }
 
     /// Sends a stanza. `false`: it will not arrive.

@@ -16,12 +16,17 @@ use crate::{
 pub(super) mod ns {
     pub const BLOCKING: &str = "urn:xmpp:blocking";
     pub const BLOCKING_ERRORS: &str = "urn:xmpp:blocking:errors";
+    pub const CARBONS: &str = "urn:xmpp:carbons:2";
+    /// Says that the rules of section 6.1 of the XEP are kept.
+    pub const CARBONS_RULES: &str = "urn:xmpp:carbons:rules:0";
     pub const CLIENT: &str = "jabber:client";
     pub const DELAY: &str = "urn:xmpp:delay";
     pub const DISCO_INFO: &str = "http://jabber.org/protocol/disco#info";
     pub const DISCO_ITEMS: &str = "http://jabber.org/protocol/disco#items";
+    pub const FORWARD: &str = "urn:xmpp:forward:0";
     pub const HINTS: &str = "urn:xmpp:hints";
     pub const PING: &str = "urn:xmpp:ping";
+    pub const ROOM_USER: &str = "http://jabber.org/protocol/muc#user";
     pub const ROSTER: &str = "jabber:iq:roster";
     pub const SESSION: &str = "urn:ietf:params:xml:ns:xmpp-session";
     pub const STANZAS: &str = "urn:ietf:params:xml:ns:xmpp-stanzas";

@@ -218,15 +218,16 @@ async fn what_disco_announces_is_answered() {
     let features: Vec<_> = info.children().filter_map(|child| child.attr("var")).collect();
     assert!(features.len() >= 6);
     for feature in features {
-        let (to, name, answer) = match feature {
-            ns::ROSTER => ("", "query", "iq:result"),
-            ns::BLOCKING => ("", "blocklist", "blocklist"),
-            ns::PING => ("to='here'", "ping", "iq:result"),
-            // Seen in the flows of `offline`.
-            disco::OFFLINE_MESSAGES => continue,
-            _ => ("to='here'", "query", "iq:result"),
+        let (kind, to, name, answer) = match feature {
+            ns::ROSTER => ("get", "", "query", "iq:result"),
+            ns::BLOCKING => ("get", "", "blocklist", "blocklist"),
+            ns::CARBONS => ("set", "", "enable", "iq:result"),
+            ns::PING => ("get", "to='here'", "ping", "iq:result"),
+            // No requests: what they promise is seen in the flows of their own.
+            disco::OFFLINE_MESSAGES | ns::CARBONS_RULES => continue,
+            _ => ("get", "to='here'", "query", "iq:result"),
         };
-        ann.sends(&format!("<iq type='get' id='2' {to}><{name} xmlns='{feature}'/></iq>")).await;
+        ann.sends(&format!("<iq type='{kind}' id='2' {to}><{name} xmlns='{feature}'/></iq>")).await;
         assert_eq!(ann.reads().await, [answer], "{feature}");
     }
 }
