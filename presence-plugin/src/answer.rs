@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// What browsers would show as a document of its own, if it is opened as one, loads and runs nothing.
-const DOCUMENT_POLICY: &str = "default-src 'none'; sandbox";
+pub const DOCUMENT_POLICY: &str = "default-src 'none'; sandbox";
 
 /// The type of an answer, by the parameter `type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,7 +119,7 @@ impl Question<'_> {
     }
 
     /// A representation, or the news that the client holds it already.
-    fn represent(
+    pub fn represent(
         &self,
         audience: Audience,
         content_type: &'static str,

@@ -7,7 +7,8 @@
 //! A request becomes a [`Question`](answer::Question): its parameters ([`query`]), the type of the answer and the two JIDs.
 //! [`users`] asks the host how the requester stands to the user and for the user's presence, and has [`visibility`] decide; [`shown`] holds
 //! what is left to see. [`answer`] turns that into a response, with a body by [`image`], [`xml`], [`json`] or [`text`], with a way to
-//! a custom image by [`redirect`], with the fields by [`cache`]. [`page`] makes the pages, [`limit`] counts who asks how often. Everything but this file and [`users`] is free of the host.
+//! a custom image by [`redirect`], with the fields by [`cache`]. [`v1`] is the interface beside `/status`, with [`icons`] of any size. [`page`] makes
+//! the pages, [`limit`] counts who asks how often. Everything but this file and [`users`] is free of the host.
 
 #![forbid(unsafe_code)]
 
@@ -15,6 +16,7 @@
 mod abuse;
 mod answer;
 mod cache;
+mod icons;
 mod image;
 mod json;
 mod limit;
@@ -26,6 +28,7 @@ mod settings;
 mod shown;
 mod text;
 mod users;
+mod v1;
 mod visibility;
 mod xml;
 
@@ -39,6 +42,7 @@ use plugin_api::prelude::*;
 use crate::{
     answer::{Format, Question},
     cache::Audience,
+    icons::Icons,
     limit::Limiter,
     page::{Base, Person},
     query::Parameters,
@@ -59,6 +63,7 @@ struct Presence {
     users: Users,
     settings: RwLock<Arc<Settings>>,
     limiter: Limiter,
+    icons: Icons,
 }
 
 impl Plugin for Presence {
@@ -70,9 +75,10 @@ impl Plugin for Presence {
         routes.on("GET HEAD POST", "/status", Presence::status).inline().body_limit(LONGEST_FORM);
         routes.get("/", Presence::home).inline();
         routes.get("/example", Presence::example).inline();
+        v1::mount(routes);
         let settings = Settings::read(|name| host.setting(name))?;
         let settings = RwLock::new(Arc::new(settings));
-        Ok(Presence { host, users: Users::new(host), settings, limiter: Limiter::new() })
+        Ok(Presence { host, users: Users::new(host), settings, limiter: Limiter::new(), icons: Icons::default() })
     }
 
     fn settings_changed(&self) {

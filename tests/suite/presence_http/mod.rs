@@ -8,6 +8,7 @@ mod redirects;
 mod settings;
 mod shared_cache;
 mod states;
+mod v1;
 mod visibility;
 
 use tests::{

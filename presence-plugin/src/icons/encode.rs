@@ -1,0 +1,110 @@
+//! Pixels as a file.
+
+use std::collections::HashMap;
+
+use super::raster::Pixel;
+
+/// The pixels as PNG, eight bits a channel.
+pub fn png(pixels: &[Pixel], size: u16) -> Vec<u8> {
+    let mut file = Vec::new();
+    let mut encoder = png::Encoder::new(&mut file, size.into(), size.into());
+    encoder.set_color(png::ColorType::Rgba);
+    encoder.set_compression(png::Compression::High);
+    let written = encoder.write_header().and_then(|mut writer| {
+        writer.write_image_data(pixels.as_flattened())?;
+        writer.finish()
+    });
+    written.expect("memory takes any picture");
+    file
+}
+
+/// The pixels as GIF. There a pixel is either seen or not: a drawing has an edge in the colour of the page that it is meant for, and the cut
+/// falls outside of it.
+pub fn gif(pixels: &[Pixel], size: u16) -> Vec<u8> {
+    let (palette, indices) = palette(pixels);
+    let mut file = Vec::new();
+    let frame =
+        gif::Frame { width: size, height: size, buffer: indices.into(), transparent: Some(0), ..gif::Frame::default() };
+    let written =
+        gif::Encoder::new(&mut file, size, size, &palette).and_then(|mut encoder| encoder.write_frame(&frame));
+    written.expect("memory takes any picture");
+    file
+}
+
+/// The colours, of which the first stands for what can't be seen, and the one of each pixel. A drawing has few colours and the steps between
+/// them; with 32 steps a channel they are far fewer than a GIF has room for, and should they be more, the rest takes the last.
+fn palette(pixels: &[Pixel]) -> (Vec<u8>, Vec<u8>) {
+    let mut palette = vec![0; 3];
+    let mut known = HashMap::new();
+    let mut index = |pixel: &Pixel| {
+        if pixel[3] < 128 {
+            return 0;
+        }
+        let colour = [pixel[0], pixel[1], pixel[2]].map(coarse);
+        *known.entry(colour).or_insert_with(|| {
+            if palette.len() < 256 * 3 {
+                palette.extend(colour);
+            }
+            (palette.len() / 3 - 1) as u8
+        })
+    };
+    let indices = pixels.iter().map(&mut index).collect();
+    (palette, indices)
+}
+
+/// The nearest of 32 steps, black and white among them.
+fn coarse(channel: u8) -> u8 {
+    let step = (u16::from(channel) * 31 + 127) / 255;
+    (step * 255 / 31) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+    use crate::icons::{
+        drawing, raster,
+        themes::{State, Theme},
+    };
+
+    fn every_picture() -> impl Iterator<Item = (u16, Vec<Pixel>)> {
+        let drawings = Theme::ALL.into_iter().flat_map(|theme| State::ALL.map(|state| theme.drawing(state)));
+        drawings.flat_map(|file| [16, 33, 48].map(|size| (size, raster::draw(&drawing::layers(file), size))))
+    }
+
+    #[test]
+    fn a_png_is_read_back_as_drawn() {
+        for (size, pixels) in every_picture() {
+            let file = png(&pixels, size);
+            let mut reader = png::Decoder::new(Cursor::new(&file)).read_info().unwrap();
+            let mut read = vec![0; reader.output_buffer_size().unwrap()];
+            let info = reader.next_frame(&mut read).unwrap();
+            assert_eq!((info.width, info.height), (size.into(), size.into()));
+            assert_eq!(read, pixels.as_flattened());
+        }
+    }
+
+    #[test]
+    fn a_gif_is_read_back_as_near_as_its_steps() {
+        for (size, pixels) in every_picture() {
+            let file = gif(&pixels, size);
+            let mut options = gif::DecodeOptions::new();
+            options.set_color_output(gif::ColorOutput::RGBA);
+            let mut decoder = options.read_info(Cursor::new(&file)).unwrap();
+            let frame = decoder.read_next_frame().unwrap().unwrap();
+            assert_eq!((frame.width, frame.height), (size, size));
+            for (read, drawn) in frame.buffer.chunks_exact(4).zip(&pixels) {
+                assert_eq!(read[3] == 255, drawn[3] >= 128);
+                let near = read.iter().zip(drawn).take(3).all(|(read, drawn)| read.abs_diff(*drawn) <= 9);
+                assert!(near || drawn[3] < 128, "{read:?} {drawn:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_steps_reach_black_and_white() {
+        assert_eq!([0, 255, 1, 254].map(coarse), [0, 255, 0, 255]);
+        assert!((0..=255).all(|channel| coarse(channel).abs_diff(channel) <= 5));
+    }
+}

@@ -1,0 +1,117 @@
+//! The interface `/v1`: a user as a resource with several forms (RFC 9110 section 3.2), and many users at once.
+//!
+//! ```text
+//! GET  /v1/users/{jid}              in the form that `Accept` prefers, or by a suffix: .json .xml .txt .svg .png .gif
+//! GET  /v1/users/{jid}/icon.svg     also .png and .gif; size=16..256, theme=
+//! ```
+//!
+//! Whoever may not be seen is shown as `forbidden`, with status 200 as at `/status`: an answer never tells whether there is such a user.
+//! What is wrong with a request is told by a [`problem`] before any user is looked up.
+//!
+//! # Layout
+//! [`negotiation`] finds the form, [`picture`] answers with an icon; the other forms are those of `/status`.
+
+mod negotiation;
+mod picture;
+mod problem;
+
+use plugin_api::{Jid, Request, Response, Result, Routes};
+
+use self::{
+    negotiation::{Form, NEGOTIATED},
+    picture::Style,
+};
+use crate::{
+    Presence,
+    answer::{Format, Question},
+    cache::Audience,
+    icons::themes::State,
+    query::Parameters,
+    settings::Settings,
+    users::{Requester, Users},
+    xml::Parties,
+};
+
+/// Registers what this interface answers.
+pub fn mount(routes: &mut Routes<Presence>) {
+    routes.get("/v1/users/{jid}", Presence::user).inline();
+    routes.get("/v1/users/{jid}/icon.{format}", Presence::user_icon).inline();
+}
+
+impl Presence {
+    /// A user in the form that the suffix names or else the client prefers.
+    fn user(&self, request: &Request<'_>) -> Result<Response> {
+        let (user, suffix) = negotiation::split_suffix(request.path_parameter("jid")?);
+        if suffix.is_some() {
+            return Ok(self.form(request, user, suffix));
+        }
+        let form = negotiation::preferred(request.headers());
+        Ok(self.form(request, user, form).header("Vary", NEGOTIATED))
+    }
+
+    /// The icon of a user.
+    fn user_icon(&self, request: &Request<'_>) -> Result<Response> {
+        let form = Form::of_icon(request.path_parameter("format")?);
+        Ok(match form {
+            Some(form) => self.form(request, request.path_parameter("jid")?, Some(form)),
+            None => problem::no_such_form("an icon has the forms icon.svg, icon.png and icon.gif"),
+        })
+    }
+
+    /// The answer about the user of this address in a form. `None`: the client takes none that there is.
+    fn form(&self, request: &Request<'_>, user: &str, form: Option<Form>) -> Response {
+        let settings = self.settings();
+        if let Err(wait) = self.admit(request, &settings) {
+            return problem::too_many(wait);
+        }
+        let Some(form) = form else { return problem::not_acceptable() };
+        let asked = Asked::read(&self.users, request, user, &settings);
+        match form {
+            Form::Written(format) => self.written(&asked, format, &settings),
+            Form::Drawn(encoding) => match Style::read(&asked.parameters, encoding) {
+                Ok(style) => self.drawn(&asked, style, &settings),
+                Err(problem) => problem.into(),
+            },
+        }
+    }
+
+    fn written(&self, asked: &Asked<'_>, format: Format, settings: &Settings) -> Response {
+        let question = asked.question(format);
+        self.users.look(settings, asked.user.as_ref(), &asked.requester, |shown| question.answer(shown, settings))
+    }
+
+    /// Only the state leaves the look: a drawing in the making would hold the user's presence.
+    fn drawn(&self, asked: &Asked<'_>, style: Style, settings: &Settings) -> Response {
+        let state = self.users.look(settings, asked.user.as_ref(), &asked.requester, State::of);
+        picture::answer(&asked.question(Format::Image), &self.icons, style.of(state))
+    }
+}
+
+/// Who is asked for by whom, read from a request.
+struct Asked<'r> {
+    parameters: Parameters<'r>,
+    user: Option<Jid>,
+    requester: Requester,
+    audience: Audience,
+    if_none_match: Option<&'r str>,
+}
+
+impl<'r> Asked<'r> {
+    fn read(users: &Users, request: &Request<'r>, user: &str, settings: &Settings) -> Asked<'r> {
+        let parameters = Parameters::new(request.query(), &[]);
+        let requester = users.requester(request, &parameters, settings);
+        let audience = Audience::of(settings, &requester);
+        Asked { parameters, user: users.jid(user), requester, audience, if_none_match: request.header("If-None-Match") }
+    }
+
+    fn question(&self, format: Format) -> Question<'_> {
+        Question {
+            parameters: self.parameters,
+            format,
+            parties: Parties { user: self.user.as_ref().map(Jid::bare), requester: self.requester.claim() },
+            audience: self.audience,
+            if_none_match: self.if_none_match,
+            navigation: false,
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! A user as an icon.
+
+use plugin_api::Response;
+
+use super::problem::Problem;
+use crate::{
+    answer::{DOCUMENT_POLICY, Question},
+    icons::{
+        Encoding, Icons, Look, NATURAL_SIZE, SIZES,
+        themes::{State, Theme},
+    },
+    query::Parameters,
+};
+
+/// How an icon is to look, whatever it shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Style {
+    theme: Theme,
+    size: u16,
+    encoding: Encoding,
+}
+
+impl Style {
+    /// Reads `size` and `theme`. An empty value counts as absent, since an empty field of an HTML form is sent.
+    ///
+    /// # Errors
+    /// One of them is out of its bounds, which the problem names.
+    pub fn read(parameters: &Parameters<'_>, encoding: Encoding) -> Result<Style, Problem> {
+        let given = |name| parameters.first(name).filter(|value| !value.is_empty());
+        let size = match given("size") {
+            None => NATURAL_SIZE,
+            Some(text) => text.parse().ok().filter(|size| SIZES.contains(size)).ok_or_else(|| {
+                Problem::parameter("size", format!("size is a whole number from {} to {}", SIZES.start(), SIZES.end()))
+            })?,
+        };
+        let theme = match given("theme") {
+            None => Theme::default(),
+            Some(name) => Theme::parse(&name)
+                .ok_or_else(|| Problem::parameter("theme", format!("theme is one of {}", Theme::NAMES)))?,
+        };
+        Ok(Style { theme, size, encoding })
+    }
+
+    /// The look of a state in this style.
+    pub fn of(self, state: State) -> Look {
+        let Style { theme, size, encoding } = self;
+        Look { theme, state, size, encoding }
+    }
+}
+
+/// The icon of this look.
+pub fn answer(question: &Question<'_>, icons: &Icons, look: Look) -> Response {
+    let icon = icons.icon(look);
+    let content_type = match look.encoding {
+        Encoding::Svg => "image/svg+xml",
+        Encoding::Png => "image/png",
+        Encoding::Gif => "image/gif",
+    };
+    let response =
+        question.represent(question.audience, content_type, icon.etag.as_str().to_owned(), icon.bytes.clone());
+    let response = response.header("Cross-Origin-Resource-Policy", "cross-origin");
+    match look.encoding {
+        Encoding::Svg => response.header("Content-Security-Policy", DOCUMENT_POLICY),
+        Encoding::Png | Encoding::Gif => response,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(query: &str) -> Result<Style, Problem> {
+        Style::read(&Parameters::new(query, b""), Encoding::Png)
+    }
+
+    #[test]
+    fn size_and_theme_have_defaults_and_bounds() {
+        let natural = Style { theme: Theme::Default, size: 16, encoding: Encoding::Png };
+        for query in ["", "size=&theme=", "size=16", "theme=default"] {
+            assert_eq!(read(query), Ok(natural), "{query}");
+        }
+        assert_eq!(read("theme=dark&size=256"), Ok(Style { theme: Theme::Dark, size: 256, ..natural }));
+        let bound = Problem::parameter("size", "size is a whole number from 16 to 256");
+        for size in ["15", "257", "0", "-16", "16.0", "x", " 16", "99999999999", "%FF"] {
+            assert_eq!(read(&format!("size={size}")).as_ref(), Err(&bound), "{size}");
+        }
+        let names = Problem::parameter("theme", "theme is one of default, dark, contrast");
+        assert_eq!(read("theme=<b>"), Err(names), "what was sent is not repeated");
+    }
+}

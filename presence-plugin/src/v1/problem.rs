@@ -1,0 +1,87 @@
+//! What is wrong with a request, told in a form for programs: problem details (RFC 9457).
+
+use std::time::Duration;
+
+use plugin_api::Response;
+use serde::Serialize;
+
+/// A problem. Its type is `about:blank`: the status code says what kind it is (RFC 9457 section 4.2.1).
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    title: &'static str,
+    status: u16,
+    /// What to do about it, in words.
+    detail: String,
+    /// The parameter that is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parameter: Option<&'static str>,
+    /// The most, or the longest, that is taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    limit: Option<u32>,
+}
+
+impl Problem {
+    /// A parameter is not what it may be.
+    pub fn parameter(parameter: &'static str, detail: impl Into<String>) -> Problem {
+        let (title, detail) = ("Bad Request", detail.into());
+        Problem { title, status: 400, detail, parameter: Some(parameter), limit: None }
+    }
+
+    fn new(status: u16, title: &'static str, detail: impl Into<String>) -> Problem {
+        Problem { title, status, detail: detail.into(), ..Problem::default() }
+    }
+}
+
+/// The same for everybody, and in no cache: it is about this request.
+impl From<Problem> for Response {
+    fn from(problem: Problem) -> Response {
+        let mut body = serde_json::to_vec(&problem).expect("texts and numbers under fixed names can always be written");
+        body.push(b'\n');
+        Response::new(problem.status)
+            .header("Content-Type", "application/problem+json")
+            .header("X-Content-Type-Options", "nosniff")
+            .header("Access-Control-Allow-Origin", "*")
+            .header("Cache-Control", "no-store")
+            .body(body)
+    }
+}
+
+/// There is no such form of a user, whoever the user is.
+pub fn no_such_form(detail: &'static str) -> Response {
+    Problem::new(404, "Not Found", detail).into()
+}
+
+/// The client takes none of the forms that there are.
+pub fn not_acceptable() -> Response {
+    let forms = "application/json, image/svg+xml, image/png, image/gif, text/xml, text/plain";
+    Problem::new(406, "Not Acceptable", format!("a user is shown as {forms}")).into()
+}
+
+/// The client asks too often (RFC 6585 section 4).
+pub fn too_many(wait: Duration) -> Response {
+    let seconds = wait.as_secs() + 1;
+    let problem = Problem::new(429, "Too Many Requests", format!("ask again in {seconds} s"));
+    Response::from(problem).header("Retry-After", seconds.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_has_the_members_of_the_rfc() {
+        let response = Response::from(Problem::parameter("size", "size is \"1\""));
+        let field = |name| response.headers().find(|(known, _)| *known == name).map(|(_, value)| value);
+        assert_eq!((response.status(), field("Content-Type")), (400, Some("application/problem+json")));
+        assert_eq!(field("Cache-Control"), Some("no-store"));
+        let expected =
+            "{\"title\":\"Bad Request\",\"status\":400,\"detail\":\"size is \\\"1\\\"\",\"parameter\":\"size\"}\n";
+        assert_eq!(std::str::from_utf8(response.bytes()).unwrap(), expected);
+    }
+
+    #[test]
+    fn who_is_to_wait_is_told_how_long() {
+        let response = too_many(Duration::from_millis(1_200));
+        assert!(response.headers().any(|field| field == ("Retry-After", "2")) && response.status() == 429);
+    }
+}
