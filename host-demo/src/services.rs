@@ -5,11 +5,11 @@ use std::{fs, io, os::unix::fs::DirBuilderExt, path::PathBuf, sync::Arc};
 use crate::{
     address,
     plugin::{
-        services::{Relation, Services},
+        services::{RecordError, Relation, Services},
         settings::StoredSettings,
     },
     presence::{Source, Table},
-    store::Store,
+    store::{RecordChange, Store, StoreError},
 };
 
 /// The server behind the plugins.
@@ -55,10 +55,31 @@ impl Services for Server {
         }
     }
 
+    fn read_record(&self, plugin: &str, key: &str, read: &mut dyn FnMut(Option<&[u8]>)) {
+        self.store.with_record(plugin, key, read);
+    }
+
+    fn records(&self, plugin: &str, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, RecordError> {
+        self.store.records(plugin, prefix).map_err(record_error)
+    }
+
+    fn change_records(&self, plugin: &str, changes: Vec<RecordChange>) -> Result<(), RecordError> {
+        self.store.change_records_blocking(plugin, changes).map_err(record_error)
+    }
+
     fn data_directory(&self, plugin: &str) -> io::Result<PathBuf> {
         let folder = self.data.join(plugin);
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         Ok(folder)
+    }
+}
+
+fn record_error(error: StoreError) -> RecordError {
+    match error {
+        StoreError::RecordSize => RecordError::Size,
+        StoreError::RecordsFull(_) => RecordError::Full,
+        StoreError::UnknownAccount(_) => RecordError::UnknownOwner,
+        other => RecordError::Failed(other.to_string()),
     }
 }
 

@@ -290,7 +290,7 @@ extern "C" fn stop<P: Exported>() {
 /// `min_host = "0.2.0"`, behind the name, is the lowest version of the host that it runs on: an older one refuses it, unless it is so old that
 /// it does not know of this.
 ///
-/// `needs` are the interfaces of the host that the plugin cannot do without: `presence`, `roster`, `settings`, `data`, `timers`; a host that
+/// `needs` are the interfaces of the host that the plugin cannot do without: `presence`, `roster`, `settings`, `data`, `timers`, `records`; a host that
 /// lacks one refuses the plugin. `wants`, behind them, are those that it uses where they are. The administrator sees both, and the host
 /// gives no others. By default a plugin needs `presence` and `roster`.
 #[macro_export]
@@ -366,6 +366,9 @@ macro_rules! __need {
     };
     (timers) => {
         "host.timers/1"
+    };
+    (records) => {
+        "host.records/1"
     };
     ($other:ident) => {
         compile_error!(concat!("the host has no interface called ", stringify!($other)))

@@ -11,6 +11,7 @@ use crate::{
         host_http::HostHttpRef,
         host_log::HostLogRef,
         host_presence::HostPresenceRef,
+        host_records::HostRecordsRef,
         host_roster::{HostRosterRef, JidParts, RelationFlags},
         host_settings::{HostSettingsRef, SettingValue, SettingView},
         host_timers::HostTimersRef,
@@ -41,6 +42,7 @@ pub(crate) struct Tables {
     settings: Option<HostSettingsRef>,
     data: Option<HostDataRef>,
     timers: Option<HostTimersRef>,
+    pub(crate) records: Option<HostRecordsRef>,
 }
 
 /// What a user lets a viewer see.
@@ -62,8 +64,8 @@ impl Host {
         let log = query.ask().ok_or_else(|| missing(HostLogRef::ID))?;
         let http = query.ask().ok_or_else(|| missing(HostHttpRef::ID))?;
         let (presence, roster, settings, data) = (query.ask(), query.ask(), query.ask(), query.ask());
-        let timers = query.ask();
-        let tables = Tables { context: query.context, http, log, presence, roster, settings, data, timers };
+        let (timers, records) = (query.ask(), query.ask());
+        let tables = Tables { context: query.context, http, log, presence, roster, settings, data, timers, records };
         if TABLES.set(tables).is_err() {
             return Err(Error::new("this copy of the library was started before"));
         }
@@ -236,7 +238,7 @@ impl Host {
         self.0.log.log()(self.0.context, level, target.into(), message.into());
     }
 
-    fn need<T: Table>(self, table: Option<T>) -> Result<T> {
+    pub(crate) fn need<T: Table>(self, table: Option<T>) -> Result<T> {
         table.ok_or_else(|| missing(T::ID))
     }
 }
@@ -250,7 +252,7 @@ fn done(status: Status) -> Result<()> {
     if status == Status::OK { Ok(()) } else { Err(refused(status)) }
 }
 
-fn refused(status: Status) -> Error {
+pub(crate) fn refused(status: Status) -> Error {
     Error::new(match status {
         Status::INVALID => "the host did not take an argument",
         Status::UNKNOWN => "the host knows no such thing",
@@ -298,8 +300,8 @@ pub(crate) mod tests {
     pub(crate) fn host() -> Host {
         let http = HostHttp { respond, open, write, finish, abandon }.leak_into_prefix();
         let log = HostLog { max_level, log }.leak_into_prefix();
-        let (presence, roster, settings, data, timers) = (None, None, None, None, None);
+        let (presence, roster, settings, data, timers, records) = (None, None, None, None, None, None);
         let context = HostContext::new(&());
-        Host(Box::leak(Box::new(Tables { context, http, log, presence, roster, settings, data, timers })))
+        Host(Box::leak(Box::new(Tables { context, http, log, presence, roster, settings, data, timers, records })))
     }
 }

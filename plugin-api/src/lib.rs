@@ -55,6 +55,7 @@ pub mod manifest;
 pub mod memory;
 mod plugin;
 mod presence;
+mod records;
 mod request;
 mod response;
 mod routes;
@@ -69,6 +70,7 @@ pub use jid::Jid;
 pub use log;
 pub use plugin::Plugin;
 pub use presence::{Presence, Resource, Show, Snapshot};
+pub use records::RecordChange;
 pub use request::Request;
 pub use response::{Responder, Response, Stream, Written};
 pub use routes::{DEFAULT_BODY_LIMIT, Handler, Responds, Returns, Route, Routes};
@@ -80,7 +82,7 @@ pub use timer::Timer;
 /// What most plugins import.
 pub mod prelude {
     pub use crate::{
-        Change, Error, Host, Jid, Plugin, Presence, Request, Responder, Response, Result, Routes, Setting, SettingsMap,
-        Show, Subscription, Timer, export_plugin, log,
+        Change, Error, Host, Jid, Plugin, Presence, RecordChange, Request, Responder, Response, Result, Routes,
+        Setting, SettingsMap, Show, Subscription, Timer, export_plugin, log,
     };
 }

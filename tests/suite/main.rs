@@ -11,6 +11,7 @@ mod flows;
 mod health;
 mod login;
 mod presence_http;
+mod records;
 mod refusals;
 mod restart;
 mod roster;

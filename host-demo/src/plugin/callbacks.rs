@@ -3,6 +3,8 @@
 //! Each finds the generation by its mark, answers `CLOSED` when that has been stopped, and catches its own panics: none may
 //! unwind into a plugin.
 
+mod records;
+
 use std::{
     os::unix::ffi::OsStrExt,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -24,6 +26,7 @@ use plugin_api::abi::{
     host_http::{HostHttp, HostHttpRef, ResponseHead},
     host_log::{HostLog, HostLogRef},
     host_presence::{HostPresence, HostPresenceRef, PresenceView, ResourceView, ShowCode},
+    host_records::{HostRecords, HostRecordsRef},
     host_roster::{HostRoster, HostRosterRef, JidParts, RelationFlags},
     host_settings::{HostSettings, HostSettingsRef, SettingValue, SettingView, StoredSetting},
     host_timers::{HostTimers, HostTimersRef},
@@ -40,12 +43,13 @@ use super::{
 use crate::presence::{Resource, Show, UserPresence};
 
 /// The ids of all interfaces offered here.
-pub const OFFERED: [&str; 7] = [
+pub const OFFERED: [&str; 8] = [
     HostPresenceRef::ID,
     HostRosterRef::ID,
     HostSettingsRef::ID,
     HostDataRef::ID,
     HostTimersRef::ID,
+    HostRecordsRef::ID,
     HostLogRef::ID,
     HostHttpRef::ID,
 ];
@@ -78,6 +82,8 @@ fn offer(id: &str, want: &'static TypeLayout) -> Option<Result<Interface, Layout
         WithMetadata::new(HostSettings { declare, stored, migrated, read: read_setting });
     static DATA: WithMetadata<HostData> = WithMetadata::new(HostData { directory });
     static TIMERS: WithMetadata<HostTimers> = WithMetadata::new(HostTimers { set: set_timer, cancel: cancel_timer });
+    static RECORDS: WithMetadata<HostRecords> =
+        WithMetadata::new(HostRecords { read: records::read, list: records::list, change: records::change });
     static LOG: WithMetadata<HostLog> = WithMetadata::new(HostLog { max_level, log: write_log });
     static HTTP: WithMetadata<HostHttp> = WithMetadata::new(HostHttp { respond, open, write, finish, abandon });
     Some(match id {
@@ -86,6 +92,7 @@ fn offer(id: &str, want: &'static TypeLayout) -> Option<Result<Interface, Layout
         HostSettingsRef::ID => Interface::for_user(HostSettingsRef(SETTINGS.static_as_prefix()), want),
         HostDataRef::ID => Interface::for_user(HostDataRef(DATA.static_as_prefix()), want),
         HostTimersRef::ID => Interface::for_user(HostTimersRef(TIMERS.static_as_prefix()), want),
+        HostRecordsRef::ID => Interface::for_user(HostRecordsRef(RECORDS.static_as_prefix()), want),
         HostLogRef::ID => Interface::for_user(HostLogRef(LOG.static_as_prefix()), want),
         HostHttpRef::ID => Interface::for_user(HostHttpRef(HTTP.static_as_prefix()), want),
         _ => return None,
@@ -373,7 +380,8 @@ mod tests {
     #[test]
     fn every_offered_interface_fits_its_own_definition() {
         assert!(fits::<HostPresenceRef>() && fits::<HostRosterRef>() && fits::<HostSettingsRef>());
-        assert!(fits::<HostDataRef>() && fits::<HostTimersRef>() && fits::<HostLogRef>() && fits::<HostHttpRef>());
+        assert!(fits::<HostDataRef>() && fits::<HostRecordsRef>() && fits::<HostTimersRef>());
+        assert!(fits::<HostLogRef>() && fits::<HostHttpRef>());
         assert!(OFFERED.iter().all(|id| offer(id, HostLogRef::LAYOUT).is_some()));
     }
 
@@ -383,10 +391,14 @@ mod tests {
         assert!(offer("host.presence/2", <HostPresenceRef as StableAbi>::LAYOUT).is_none());
     }
 
-    fn stopped() -> &'static Context {
+    pub(super) fn running() -> &'static Context {
         let manifest = Manifest::parse(b"id=late\nversion=1\nabi=0.1\ntarget=t\n").unwrap();
         let mark = Mark::new(&manifest, Path::new("/nowhere.so"));
-        let context = Context::new(manifest, "late#1".into(), Nobody::new("/nowhere".into()), Plan::Follow, mark);
+        Context::new(manifest, "late#1".into(), Nobody::new("/nowhere".into()), Plan::Follow, mark)
+    }
+
+    pub(super) fn stopped() -> &'static Context {
+        let context = running();
         context.stop();
         context
     }

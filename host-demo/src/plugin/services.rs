@@ -1,9 +1,11 @@
 //! What a plugin may ask of the server.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc};
+
+use parking_lot::Mutex;
 
 use super::settings::StoredSettings;
-use crate::presence::Source;
+use crate::{presence::Source, store::RecordChange};
 
 /// The server behind a generation. The real one is made of the store and the presence table; the probe has an empty one.
 /// All functions may be called from any thread and, but for those that say so, never block.
@@ -22,6 +24,18 @@ pub trait Services: Send + Sync + 'static {
     fn setting(&self, name: &str) -> Option<String>;
     /// All that is stored of the settings of the plugin with this id.
     fn stored_settings(&self, plugin: &str) -> StoredSettings;
+    /// Shows a record of the plugin with this id, or that there is none, once.
+    fn read_record(&self, plugin: &str, key: &str, read: &mut dyn FnMut(Option<&[u8]>));
+    /// The records of a plugin whose keys begin with `prefix`, in the order of their keys. Reads the disk.
+    ///
+    /// # Errors
+    /// The disk could not be read.
+    fn records(&self, plugin: &str, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, RecordError>;
+    /// Makes all changes of a plugin's records, or none. Waits until they are on the disk.
+    ///
+    /// # Errors
+    /// None was made.
+    fn change_records(&self, plugin: &str, changes: Vec<RecordChange>) -> Result<(), RecordError>;
     /// The folder of the plugin with this id, made when missing. Touches the disk.
     ///
     /// # Errors
@@ -42,17 +56,31 @@ pub struct Relation {
     pub blocked: bool,
 }
 
+/// Why records of a plugin could not be read or changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecordError {
+    /// A key or value has no good size.
+    Size,
+    /// They would take more room than a plugin has.
+    Full,
+    /// The owner of one has no account here.
+    UnknownOwner,
+    /// The disk failed; the text is for the log.
+    Failed(String),
+}
+
 /// A server without users, for a plugin on trial.
 #[derive(Default)]
 pub struct Nobody {
     presence: crate::presence::Table,
+    records: Mutex<BTreeMap<Box<str>, Box<[u8]>>>,
     folder: PathBuf,
 }
 
 impl Nobody {
     /// A server that keeps plugins' data below `folder`.
     pub fn new(folder: PathBuf) -> Arc<Nobody> {
-        Arc::new(Nobody { presence: Default::default(), folder })
+        Arc::new(Nobody { folder, ..Nobody::default() })
     }
 }
 
@@ -75,6 +103,28 @@ impl Services for Nobody {
 
     fn stored_settings(&self, _plugin: &str) -> StoredSettings {
         StoredSettings::default()
+    }
+
+    fn read_record(&self, _plugin: &str, key: &str, read: &mut dyn FnMut(Option<&[u8]>)) {
+        let value = self.records.lock().get(key).cloned();
+        read(value.as_deref());
+    }
+
+    fn records(&self, _plugin: &str, prefix: &str) -> Result<Vec<(String, Vec<u8>)>, RecordError> {
+        let records = self.records.lock();
+        let below = records.iter().filter(|(key, _)| key.starts_with(prefix));
+        Ok(below.map(|(key, value)| (key.to_string(), value.to_vec())).collect())
+    }
+
+    fn change_records(&self, _plugin: &str, changes: Vec<RecordChange>) -> Result<(), RecordError> {
+        let mut records = self.records.lock();
+        for RecordChange { key, record } in changes {
+            match record {
+                Some(record) => records.insert(key, record.value),
+                None => records.remove(&key),
+            };
+        }
+        Ok(())
     }
 
     fn data_directory(&self, plugin: &str) -> io::Result<PathBuf> {

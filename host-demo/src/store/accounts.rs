@@ -91,7 +91,7 @@ impl Store {
         self.inner.writer.change(work, |_, ()| {}).await
     }
 
-    /// Removes an account with its roster, blocklist, offline messages and last status, in one transaction with what others keep about it: in their
+    /// Removes an account with its roster, blocklist, offline messages, last status and what plugins keep of it, in one transaction with what others keep about it: in their
     /// rosters the contact stays with its name and groups but without any subscription, request or pre-approval, so that
     /// a later owner of the name inherits nothing; a contact known only by its request goes. Who blocks the user still blocks the name.
     ///
@@ -111,6 +111,7 @@ impl Store {
             memory.accounts.pin().remove(published.as_str());
             memory.blocklists.pin().remove(published.as_str());
             memory.waiting.pin().remove(published.as_str());
+            memory.records.forget(published.as_str());
             memory.goodbyes.forget(published.as_str());
             memory.rosters.forget(owners.iter().chain([&published]));
         });

@@ -55,6 +55,10 @@ pub enum StoreError {
     UnknownAccount(String),
     /// No such plugin on record.
     UnknownPlugin(String),
+    /// A plugin's record without a key, or with a key or value that is too long.
+    RecordSize,
+    /// The records of a plugin take all the room that they may take.
+    RecordsFull(String),
     /// A stored value that this release can't read.
     Unreadable {
         /// The table and row.
@@ -109,6 +113,8 @@ impl fmt::Display for StoreError {
             StoreError::AlreadyExists(user) => write!(f, "account {user}: there already"),
             StoreError::UnknownAccount(user) => write!(f, "account {user}: not on this server"),
             StoreError::UnknownPlugin(id) => write!(f, "plugin {id}: not known here"),
+            StoreError::RecordSize => f.write_str("a record has a key of 1 to 256 bytes and a value of at most 64 KiB"),
+            StoreError::RecordsFull(id) => write!(f, "plugin {id}: its records would take more than 64 MiB"),
             StoreError::Unreadable { row, detail } => write!(f, "state: {row}: unreadable: {detail}"),
             StoreError::LogInUse(path) => {
                 write!(f, "state: {}: the log can't be emptied while it is read: nothing was changed", path.display())

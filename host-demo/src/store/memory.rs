@@ -14,6 +14,7 @@ use super::{
     StoreError, accounts,
     blocking::{self, Blocklist},
     offline,
+    records::Records,
     roster::{Roster, RosterChange},
     settings::{self, Settings},
     status::Goodbyes,
@@ -30,6 +31,8 @@ pub(super) struct Memory {
     pub(super) waiting: papaya::HashSet<Box<str>>,
     /// The rosters that were read since the start.
     pub(super) rosters: Rosters,
+    /// What plugins have kept.
+    pub(super) records: Records,
     /// All settings and what plugins declared about them.
     pub(super) settings: ArcSwap<Settings>,
     /// The goodbyes that wait to be written.
@@ -46,6 +49,7 @@ impl Memory {
         let waiting = offline::read_waiting(db)?;
         self.settings.store(Arc::new(settings::read_all(db)?));
         self.rosters.forget_all();
+        self.records.load(db)?;
         let known = self.accounts.pin();
         known.retain(|_, user| accounts.binary_search(user).is_ok());
         for user in accounts {

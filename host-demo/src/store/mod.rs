@@ -1,4 +1,5 @@
-//! What survives a restart: accounts, rosters, blocklists, offline messages, last status, settings and plugin records, in SQLite.
+//! What survives a restart: accounts, rosters, blocklists, offline messages, last status, settings, what is known of plugins and what they have
+//! kept, in SQLite.
 //!
 //! # Layout
 //! Changes go to one [`writer`] thread, which commits them in groups and answers when they are on the disk. Reads of
@@ -18,10 +19,12 @@ mod memory;
 mod offline;
 mod plugins;
 mod readers;
+mod records;
 pub mod roster;
 mod schema;
 mod settings;
 mod status;
+mod waiting;
 mod writer;
 
 use std::{path::Path, sync::Arc};
@@ -36,6 +39,7 @@ pub use self::{
     lock::{Lock, LockError},
     offline::OfflineMessage,
     plugins::{PluginRecord, Quarantined},
+    records::{Record, RecordChange},
     roster::RosterChange,
     settings::{PluginSettings, SettingKind, SettingSchema, Settings, SettingsChange},
     status::Goodbye,

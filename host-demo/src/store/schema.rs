@@ -21,7 +21,7 @@ const APPLICATION_ID: i32 = 0x6864_7072;
 
 /// What takes the schema from one version to the next; its number is the count of the steps taken. Steps that were
 /// released never change: a change of the schema is a new step.
-const STEPS: [&str; 6] = [
+const STEPS: [&str; 7] = [
     "
     CREATE TABLE about (
         name TEXT PRIMARY KEY,
@@ -122,6 +122,17 @@ const STEPS: [&str; 6] = [
         version INTEGER NOT NULL,
         whole_before INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
+",
+    // What plugins keep. A value may take sixteen pages, hence the numbered rows.
+    "
+    CREATE TABLE plugin_records (
+        plugin TEXT NOT NULL,
+        key TEXT NOT NULL,
+        owner TEXT REFERENCES accounts ON DELETE CASCADE,
+        value BLOB NOT NULL,
+        PRIMARY KEY (plugin, key)
+    ) STRICT;
+    CREATE INDEX plugin_records_by_owner ON plugin_records (owner);
 ",
 ];
 

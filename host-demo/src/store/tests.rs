@@ -1,6 +1,7 @@
 //! The store as its callers see it: what is acknowledged stays, what is damaged is refused.
 
 mod damage;
+mod records;
 
 use std::fs;
 
@@ -327,6 +328,8 @@ async fn of_a_removed_account_no_byte_stays_on_the_disk() {
     store.change_rosters(vec![change("zoe.quaint@x", "ann@x", both())]).await.unwrap();
     store.change_blocklist(&zoe, block(&["bob@x"])).await.unwrap();
     store.record_goodbye(&zoe, Some(goodbye("off to the zoe.quaint show")));
+    let record = Record { value: b"of zoe.quaint alone".as_slice().into(), owner: Some(zoe.as_str().into()) };
+    store.change_records("lamp", vec![RecordChange { key: "zoe.quaint".into(), record: Some(record) }]).await.unwrap();
     for _ in 0..100 {
         let message = "<message to='zoe.quaint@x'><body>for zoe.quaint alone</body></message>";
         store.store_offline_message(&zoe, message.into()).await.unwrap();
@@ -412,6 +415,7 @@ async fn the_first_schema_is_upgraded_with_what_it_holds() {
                  DROP TABLE crashes;
                  DROP TABLE offline_messages;
                  DROP TABLE roster_versions;
+                 DROP TABLE plugin_records;
                  ALTER TABLE roster_items DROP COLUMN version;
                  ALTER TABLE last_statuses DROP COLUMN stanza;
                  ALTER TABLE last_statuses DROP COLUMN at;

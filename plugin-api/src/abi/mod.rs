@@ -38,6 +38,7 @@ pub mod host_data;
 pub mod host_http;
 pub mod host_log;
 pub mod host_presence;
+pub mod host_records;
 pub mod host_roster;
 #[allow(unsafe_code, reason = "abi_stable's accessors of functions behind a table's mark")]
 pub mod host_settings;

@@ -6,7 +6,10 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
 };
 
-use abi_stable::StableAbi;
+use abi_stable::{
+    StableAbi,
+    std_types::{ROption, RSlice},
+};
 
 use super::host_presence::PresenceView;
 
@@ -16,6 +19,15 @@ use super::host_presence::PresenceView;
 pub struct PresenceVisitor<'a> {
     context: *mut (),
     visit: extern "C" fn(context: *mut (), presence: &PresenceView<'_>),
+    lent: PhantomData<&'a mut ()>,
+}
+
+/// Receives one borrowed record, or the news that there is none.
+#[repr(C)]
+#[derive(StableAbi)]
+pub struct RecordVisitor<'a> {
+    context: *mut (),
+    visit: extern "C" fn(context: *mut (), record: ROption<RSlice<'_, u8>>),
     lent: PhantomData<&'a mut ()>,
 }
 
@@ -42,6 +54,35 @@ impl PresenceVisitor<'_> {
     /// Shows `presence` to the closure.
     pub fn visit(&mut self, presence: &PresenceView<'_>) {
         (self.visit)(self.context, presence);
+    }
+}
+
+impl RecordVisitor<'_> {
+    /// Lends `closure` to `call`. A panic of the closure is raised again when `call` is back.
+    pub fn lend<R>(closure: impl FnMut(Option<&[u8]>), call: impl FnOnce(RecordVisitor<'_>) -> R) -> R {
+        fn visitor<F: FnMut(Option<&[u8]>)>(lent: &mut Lent<F>) -> RecordVisitor<'_> {
+            RecordVisitor { context: std::ptr::from_mut(lent).cast(), visit: visit_record::<F>, lent: PhantomData }
+        }
+        let mut lent = Lent { closure, panic: None };
+        let result = call(visitor(&mut lent));
+        if let Some(panic) = lent.panic {
+            resume_unwind(panic);
+        }
+        result
+    }
+
+    /// Shows the value of the record to the closure.
+    pub fn visit(&mut self, record: Option<&[u8]>) {
+        (self.visit)(self.context, record.map(RSlice::from_slice).into());
+    }
+}
+
+extern "C" fn visit_record<F: FnMut(Option<&[u8]>)>(context: *mut (), record: ROption<RSlice<'_, u8>>) {
+    // SAFETY: as in `visit`, for the `lend` of records.
+    let lent = unsafe { &mut *context.cast::<Lent<F>>() };
+    if lent.panic.is_none() {
+        let record = record.as_ref().map(RSlice::as_slice).into_option();
+        lent.panic = catch_unwind(AssertUnwindSafe(|| (lent.closure)(record))).err();
     }
 }
 

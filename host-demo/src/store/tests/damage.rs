@@ -29,7 +29,7 @@ fn a_file_that_is_not_ours_is_refused() {
 #[test]
 fn a_newer_schema_is_refused() {
     let newer = |path: &Path| Connection::open(path).unwrap().pragma_update(None, "user_version", 99).unwrap();
-    assert!(matches!(refused(newer), StoreError::Newer { found: 99, known: 6, .. }));
+    assert!(matches!(refused(newer), StoreError::Newer { found: 99, known, .. } if known < 99));
 }
 
 #[test]
