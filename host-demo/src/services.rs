@@ -1,11 +1,14 @@
-//! What this server lends to its plugins: the presence table, the rosters, the settings, and a folder each.
+//! What this server lends to its plugins: the presence table, the rosters, the settings, a folder each, and a voice.
+
+pub mod voices;
 
 use std::{fs, io, os::unix::fs::DirBuilderExt, path::PathBuf, sync::Arc};
 
+use self::voices::Voices;
 use crate::{
     address,
     plugin::{
-        services::{RecordError, Relation, Services},
+        services::{RecordError, Relation, SendError, Services},
         settings::StoredSettings,
     },
     presence::{Source, Table},
@@ -22,6 +25,8 @@ pub struct Server {
     pub presence: Arc<Table>,
     /// The folder below which each plugin has one of its own.
     pub data: PathBuf,
+    /// What they send.
+    pub voices: Voices,
 }
 
 impl Services for Server {
@@ -72,6 +77,10 @@ impl Services for Server {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         Ok(folder)
     }
+
+    fn send(&self, plugin: &str, stanza: &str) -> Result<(), SendError> {
+        self.voices.send(plugin, stanza)
+    }
 }
 
 fn record_error(error: StoreError) -> RecordError {
@@ -88,7 +97,10 @@ mod tests {
     use jid::BareJid;
 
     use super::*;
-    use crate::store::{BlocklistChange, Credentials, Keys};
+    use crate::{
+        store::{BlocklistChange, Credentials, Keys},
+        xmpp::hub::Hub,
+    };
 
     #[tokio::test]
     async fn a_viewer_is_blocked_by_jid_or_by_domain_and_a_stranger_never() {
@@ -100,7 +112,10 @@ mod tests {
         store.add_account(&ann, &credentials).await.unwrap();
         let blocked = ["bob@here", "away", "cat@here/pc"].map(|jid| jid.parse().unwrap()).to_vec();
         store.change_blocklist(&ann, BlocklistChange::Block(blocked)).await.unwrap();
-        let server = Server { domain: "here".into(), store, presence: Arc::default(), data: folder.path().into() };
+        let (presence, domain) = (Arc::<Table>::default(), "here".to_owned());
+        let hub = Hub::new(domain.parse().unwrap(), store.clone(), presence.clone());
+        let voices = Voices::new(hub, domain.clone(), tokio::runtime::Handle::current());
+        let server = Server { domain, store, presence, data: folder.path().into(), voices };
 
         let blocked = |viewer| server.relation("ann@here", viewer).unwrap().blocked;
         assert!(blocked("bob@here") && blocked("tim@away") && blocked("away"));

@@ -17,6 +17,7 @@ use parking_lot::RwLock;
 use crate::{
     Error, Host, Plugin, Request, Responder, Result, Routes,
     abi::{
+        plugin_component::{PluginComponent, PluginComponentRef},
         plugin_http::{PluginHttp, PluginHttpRef, RequestView, RouteView},
         plugin_life::{PluginLife, PluginLifeRef},
         plugin_presence::{PluginPresence, PluginPresenceRef},
@@ -164,6 +165,7 @@ extern "C" fn query<P: Exported>(id: RStr<'_>) -> ROption<Interface> {
         }),
         PluginPresenceRef::ID => presence(),
         PluginTimersRef::ID => timers(),
+        PluginComponentRef::ID => component(PluginComponent { stanza: stanza::<P> }),
         RootRef::ID => itself(root::<P>()),
         _ => return ROption::RNone,
     };
@@ -191,6 +193,11 @@ fn presence() -> Interface {
 #[inline(never)]
 fn timers() -> Interface {
     Interface::of(PluginTimers { due }.leak_into_prefix())
+}
+
+#[inline(never)]
+fn component(table: PluginComponent) -> Interface {
+    Interface::of(table.leak_into_prefix())
 }
 
 #[inline(never)]
@@ -245,6 +252,12 @@ extern "C" fn due(timer: u64) {
     guard_logged("a timer", || timer::tell(timer));
 }
 
+extern "C" fn stanza<P: Exported>(stanza: RStr<'_>) {
+    if let Some(running) = P::cell().running() {
+        guard_logged("stanza", move || running.plugin.stanza(&stanza));
+    }
+}
+
 extern "C" fn settings_changed<P: Exported>() {
     if let Some(running) = P::cell().running() {
         // The call may hold the last reference when it returns late: then the plugin is dropped inside the guard.
@@ -290,8 +303,8 @@ extern "C" fn stop<P: Exported>() {
 /// `min_host = "0.2.0"`, behind the name, is the lowest version of the host that it runs on: an older one refuses it, unless it is so old that
 /// it does not know of this.
 ///
-/// `needs` are the interfaces of the host that the plugin cannot do without: `presence`, `roster`, `settings`, `data`, `timers`, `records`; a host that
-/// lacks one refuses the plugin. `wants`, behind them, are those that it uses where they are. The administrator sees both, and the host
+/// `needs` are the interfaces of the host that the plugin cannot do without: `presence`, `roster`, `settings`, `data`, `timers`, `records`,
+/// `component`; a host that lacks one refuses the plugin. `wants`, behind them, are those that it uses where they are. The administrator sees both, and the host
 /// gives no others. By default a plugin needs `presence` and `roster`.
 #[macro_export]
 macro_rules! export_plugin {
@@ -360,6 +373,9 @@ macro_rules! __need {
     };
     (settings) => {
         "host.settings/1"
+    };
+    (component) => {
+        "host.component/1"
     };
     (data) => {
         "host.data/1"

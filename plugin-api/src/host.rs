@@ -7,6 +7,7 @@ use abi_stable::std_types::{RResult, RSlice, RString, RVec};
 use crate::{
     Error, Jid, Presence, Result, Setting, SettingsMap, Snapshot,
     abi::{
+        host_component::HostComponentRef,
         host_data::HostDataRef,
         host_http::HostHttpRef,
         host_log::HostLogRef,
@@ -43,6 +44,7 @@ pub(crate) struct Tables {
     data: Option<HostDataRef>,
     timers: Option<HostTimersRef>,
     pub(crate) records: Option<HostRecordsRef>,
+    pub(crate) component: Option<HostComponentRef>,
 }
 
 /// What a user lets a viewer see.
@@ -64,8 +66,9 @@ impl Host {
         let log = query.ask().ok_or_else(|| missing(HostLogRef::ID))?;
         let http = query.ask().ok_or_else(|| missing(HostHttpRef::ID))?;
         let (presence, roster, settings, data) = (query.ask(), query.ask(), query.ask(), query.ask());
-        let (timers, records) = (query.ask(), query.ask());
-        let tables = Tables { context: query.context, http, log, presence, roster, settings, data, timers, records };
+        let (timers, records, component) = (query.ask(), query.ask(), query.ask());
+        let context = query.context;
+        let tables = Tables { context, http, log, presence, roster, settings, data, timers, records, component };
         if TABLES.set(tables).is_err() {
             return Err(Error::new("this copy of the library was started before"));
         }
@@ -248,7 +251,7 @@ fn missing(id: &str) -> Error {
     Error::new(format!("{id} was not given to this plugin: name it in export_plugin!(.., needs = [{short}])"))
 }
 
-fn done(status: Status) -> Result<()> {
+pub(crate) fn done(status: Status) -> Result<()> {
     if status == Status::OK { Ok(()) } else { Err(refused(status)) }
 }
 
@@ -300,8 +303,10 @@ pub(crate) mod tests {
     pub(crate) fn host() -> Host {
         let http = HostHttp { respond, open, write, finish, abandon }.leak_into_prefix();
         let log = HostLog { max_level, log }.leak_into_prefix();
-        let (presence, roster, settings, data, timers, records) = (None, None, None, None, None, None);
+        let (presence, roster, settings, data) = (None, None, None, None);
+        let (timers, records, component) = (None, None, None);
         let context = HostContext::new(&());
-        Host(Box::leak(Box::new(Tables { context, http, log, presence, roster, settings, data, timers, records })))
+        let tables = Tables { context, http, log, presence, roster, settings, data, timers, records, component };
+        Host(Box::leak(Box::new(tables)))
     }
 }

@@ -46,6 +46,7 @@
 compile_error!("a plugin must be built with panic = \"unwind\": a panic in it would end the server");
 
 pub mod abi;
+mod component;
 pub mod error;
 pub mod export;
 mod host;

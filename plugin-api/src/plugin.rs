@@ -84,6 +84,15 @@ pub trait Plugin: Send + Sync + Sized + 'static {
         Ok(())
     }
 
+    /// A stanza arrived at the plugin's XMPP [`address`](Host::address), or at one at it: XML text in the namespace `jabber:client`. One
+    /// stanza after the other, in their order, on a thread that is there for this alone, so that it may block; meanwhile up to a thousand
+    /// wait, and the senders of more are told `<resource-constraint/>`. A request (`<iq type='get'/>` or `'set'`) is owed an answer.
+    ///
+    /// Only for plugins that need `component`.
+    fn stanza(&self, stanza: &str) {
+        let _ = stanza;
+    }
+
     /// No new request will come, though one that is under way may still open a stream. Streams should tell their clients to come
     /// back, and finish: after 30 s they are cut.
     fn drain(&self) {}

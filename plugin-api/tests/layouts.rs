@@ -15,6 +15,7 @@ use abi_stable::{
     type_layout::{TLData, TLField, TLFunction, TypeLayout},
 };
 use plugin_api::abi::{
+    host_component::HostComponentRef,
     host_data::HostDataRef,
     host_http::HostHttpRef,
     host_log::HostLogRef,
@@ -23,6 +24,7 @@ use plugin_api::abi::{
     host_roster::HostRosterRef,
     host_settings::HostSettingsRef,
     host_timers::HostTimersRef,
+    plugin_component::PluginComponentRef,
     plugin_http::PluginHttpRef,
     plugin_life::PluginLifeRef,
     plugin_presence::PluginPresenceRef,
@@ -40,6 +42,7 @@ fn interfaces() -> Vec<(&'static str, Vec<&'static TypeLayout>)> {
     }
     vec![
         ("root", vec![RootRef::LAYOUT, HostQuery::LAYOUT]),
+        table::<HostComponentRef>(),
         table::<HostDataRef>(),
         table::<HostHttpRef>(),
         table::<HostLogRef>(),
@@ -48,6 +51,7 @@ fn interfaces() -> Vec<(&'static str, Vec<&'static TypeLayout>)> {
         table::<HostRosterRef>(),
         table::<HostSettingsRef>(),
         table::<HostTimersRef>(),
+        table::<PluginComponentRef>(),
         table::<PluginHttpRef>(),
         table::<PluginLifeRef>(),
         table::<PluginPresenceRef>(),

@@ -2,6 +2,7 @@
 
 mod abuse;
 mod command_line;
+mod components;
 mod console;
 mod crashes;
 mod data;

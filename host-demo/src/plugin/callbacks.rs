@@ -22,6 +22,7 @@ use actix_web::http::{
 };
 use bytes::Bytes;
 use plugin_api::abi::{
+    host_component::{HostComponent, HostComponentRef},
     host_data::{HostData, HostDataRef},
     host_http::{HostHttp, HostHttpRef, ResponseHead},
     host_log::{HostLog, HostLogRef},
@@ -39,17 +40,20 @@ use super::{
     changes::Untimed,
     context::Context,
     exchange::{Answer, Body, Closed, Written},
+    services::{self, SendError},
+    shown,
 };
 use crate::presence::{Resource, Show, UserPresence};
 
 /// The ids of all interfaces offered here.
-pub const OFFERED: [&str; 8] = [
+pub const OFFERED: [&str; 9] = [
     HostPresenceRef::ID,
     HostRosterRef::ID,
     HostSettingsRef::ID,
     HostDataRef::ID,
     HostTimersRef::ID,
     HostRecordsRef::ID,
+    HostComponentRef::ID,
     HostLogRef::ID,
     HostHttpRef::ID,
 ];
@@ -84,6 +88,7 @@ fn offer(id: &str, want: &'static TypeLayout) -> Option<Result<Interface, Layout
     static TIMERS: WithMetadata<HostTimers> = WithMetadata::new(HostTimers { set: set_timer, cancel: cancel_timer });
     static RECORDS: WithMetadata<HostRecords> =
         WithMetadata::new(HostRecords { read: records::read, list: records::list, change: records::change });
+    static COMPONENT: WithMetadata<HostComponent> = WithMetadata::new(HostComponent { address, send });
     static LOG: WithMetadata<HostLog> = WithMetadata::new(HostLog { max_level, log: write_log });
     static HTTP: WithMetadata<HostHttp> = WithMetadata::new(HostHttp { respond, open, write, finish, abandon });
     Some(match id {
@@ -93,6 +98,7 @@ fn offer(id: &str, want: &'static TypeLayout) -> Option<Result<Interface, Layout
         HostDataRef::ID => Interface::for_user(HostDataRef(DATA.static_as_prefix()), want),
         HostTimersRef::ID => Interface::for_user(HostTimersRef(TIMERS.static_as_prefix()), want),
         HostRecordsRef::ID => Interface::for_user(HostRecordsRef(RECORDS.static_as_prefix()), want),
+        HostComponentRef::ID => Interface::for_user(HostComponentRef(COMPONENT.static_as_prefix()), want),
         HostLogRef::ID => Interface::for_user(HostLogRef(LOG.static_as_prefix()), want),
         HostHttpRef::ID => Interface::for_user(HostHttpRef(HTTP.static_as_prefix()), want),
         _ => return None,
@@ -284,6 +290,24 @@ extern "C" fn cancel_timer(host: HostContext, timer: u64) -> Status {
     answer(host, |context| if context.changes.cancel_timer(timer) { Status::OK } else { Status::UNKNOWN })
 }
 
+extern "C" fn address(host: HostContext, out: &mut RString) -> Status {
+    answer(host, |context| {
+        out.push_str(&services::address(&context.manifest.id, context.services.domain()));
+        Status::OK
+    })
+}
+
+extern "C" fn send(host: HostContext, stanza: RStr<'_>) -> Status {
+    answer(host, |context| match context.services.send(&context.manifest.id, &stanza) {
+        Ok(()) => Status::OK,
+        Err(SendError::Full) => Status::FULL,
+        Err(SendError::Refused(reason)) => {
+            log::warn!("plugin {}: a stanza of it is not sent: {}", context.manifest.id, shown::line(&reason));
+            Status::INVALID
+        }
+    })
+}
+
 extern "C" fn max_level(_: HostContext) -> u8 {
     log::max_level() as u8
 }
@@ -381,6 +405,7 @@ mod tests {
     fn every_offered_interface_fits_its_own_definition() {
         assert!(fits::<HostPresenceRef>() && fits::<HostRosterRef>() && fits::<HostSettingsRef>());
         assert!(fits::<HostDataRef>() && fits::<HostRecordsRef>() && fits::<HostTimersRef>());
+        assert!(fits::<HostComponentRef>());
         assert!(fits::<HostLogRef>() && fits::<HostHttpRef>());
         assert!(OFFERED.iter().all(|id| offer(id, HostLogRef::LAYOUT).is_some()));
     }
@@ -425,13 +450,15 @@ mod tests {
             directory(host, &mut bytes),
             set_timer(host, 1, 0),
             cancel_timer(host, 1),
+            address(host, &mut text),
+            send(host, "<message to='ann@x' from='late.x'/>".into()),
             respond(host, 0, &head, RSlice::EMPTY),
             open(host, 0, &head),
             write(host, 0, RSlice::EMPTY, 0),
             finish(host, 0),
             abandon(host, 0, "late".into()),
         ];
-        assert_eq!(answers, [Status::CLOSED; 16]);
+        assert_eq!(answers, [Status::CLOSED; 18]);
         assert!(text.is_empty() && bytes.is_empty());
     }
 

@@ -11,7 +11,10 @@ mod load;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -29,6 +32,7 @@ use super::{
     context::Context,
     route::Route,
     shown,
+    stanzas::{Handed, Stanzas},
     threads::Threads,
 };
 use crate::store::{SettingSchema, SettingsChange};
@@ -45,6 +49,7 @@ pub struct Generation {
     life: PluginLifeRef,
     http: Option<PluginHttpRef>,
     routes: Vec<Route>,
+    stanzas: Option<Arc<Stanzas>>,
     threads: Threads,
     calls: Calls,
     cut: AtomicBool,
@@ -84,6 +89,19 @@ impl Generation {
     /// Has it read these values of its settings from here on, whatever is stored; `None`: those that are.
     pub fn show_settings(&self, values: Option<BTreeMap<String, String>>) {
         self.context.show_settings(values);
+    }
+
+    /// Whether it answers for an XMPP address of its own.
+    pub fn is_component(&self) -> bool {
+        self.stanzas.is_some()
+    }
+
+    /// Hands it a stanza that was sent to that address. `Gone`: this generation takes no more; look the address up again.
+    pub fn hand(self: &Arc<Self>, stanza: String) -> Handed {
+        match (&self.stanzas, self.enter()) {
+            (Some(stanzas), Some(call)) => stanzas.hand(stanza, call),
+            _ => Handed::Gone,
+        }
     }
 
     /// How many requests and streams are not finished.
@@ -149,7 +167,8 @@ impl Generation {
     pub fn cut(&self) -> usize {
         self.close();
         self.cut.store(true, Ordering::SeqCst);
-        self.context.exchanges.abandon_all("the plugin was replaced or removed")
+        let stanzas = self.stanzas.as_ref().map_or(0, |stanzas| stanzas.cut());
+        stanzas + self.context.exchanges.abandon_all("the plugin was replaced or removed")
     }
 
     /// Ends the plugin: its threads joined, the plugin dropped, its late calls answered `CLOSED`. Blocks. Answers how many of its
@@ -157,7 +176,8 @@ impl Generation {
     pub fn stop(&self) -> usize {
         self.cut();
         self.context.changes.stop();
-        let busy = self.threads.stop(JOB_PATIENCE);
+        let idle = self.stanzas.as_ref().is_none_or(|stanzas| stanzas.stop(JOB_PATIENCE));
+        let busy = self.threads.stop(JOB_PATIENCE) + usize::from(!idle);
         if busy == 0 {
             self.context.mark.keep_thread(|| self.life.stop()());
         }

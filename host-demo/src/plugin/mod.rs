@@ -4,8 +4,8 @@
 //! [`deploy`] is the way of a file: from the drop folder into service, and out of it. It leads to a [`generation`], one loaded version
 //! of a plugin: it opens the library, starts it, passes requests in and ends it. What it is lent of the server stands in
 //! [`services`], given through the tables in [`callbacks`] and marked by its [`context`]. Answers come back through [`exchange`],
-//! [`calls`] counts them and how they went; [`threads`] and [`changes`] are the threads that the host makes for a generation, the latter for [`timers`]
-//! too; [`leaks`] looks at what it keeps. [`settings`] says which of those that are stored it starts with. [`route`] is the table by which HTTP finds
+//! [`calls`] counts them and how they went; [`threads`], [`changes`] and [`stanzas`] are the threads that the host makes for a generation,
+//! [`changes`] for [`timers`] too; [`leaks`] looks at what it keeps. [`settings`] says which of those that are stored it starts with. [`route`] is the table by which HTTP finds
 //! the generation for a path; [`shown`] makes what plugins say fit to be shown. [`mark`] is what a thread bears while it runs a
 //! plugin, [`crash`] what writes it down when the process dies of that, and the [`watchdog`] tells of inline handlers that do not return.
 
@@ -26,6 +26,7 @@ pub mod route;
 pub mod services;
 pub mod settings;
 pub mod shown;
+pub mod stanzas;
 mod threads;
 mod timers;
 pub mod watchdog;

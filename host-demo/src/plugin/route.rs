@@ -200,6 +200,11 @@ impl RouteTable {
         self.plugins.values()
     }
 
+    /// The active generation that answers for the XMPP address of the plugin with this id.
+    pub fn component(&self, id: &str) -> Option<&Arc<Generation>> {
+        self.plugins.get(id).filter(|generation| generation.is_component())
+    }
+
     /// Looks up a path as it was sent. An earlier route of a plugin goes before a later one.
     pub fn find(&self, method: &str, path: &str) -> Found<'_> {
         let Some((id, _)) = path.strip_prefix(MOUNT).and_then(|rest| rest.split_once('/')) else {

@@ -41,6 +41,25 @@ pub trait Services: Send + Sync + 'static {
     /// # Errors
     /// It could not be made.
     fn data_directory(&self, plugin: &str) -> io::Result<PathBuf>;
+    /// Sends a stanza from the address of the plugin with this id.
+    ///
+    /// # Errors
+    /// It is not sent.
+    fn send(&self, plugin: &str, stanza: &str) -> Result<(), SendError>;
+}
+
+/// The XMPP address of the plugin with this id.
+pub fn address(plugin: &str, domain: &str) -> String {
+    format!("{plugin}.{domain}")
+}
+
+/// Why a plugin's stanza is not sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SendError {
+    /// It is no stanza that this plugin may send, for this reason.
+    Refused(String),
+    /// Too many wait to be sent.
+    Full,
 }
 
 /// What an account and its roster say about a viewer.
@@ -131,5 +150,9 @@ impl Services for Nobody {
         let folder = self.folder.join(plugin);
         std::fs::create_dir_all(&folder)?;
         Ok(folder)
+    }
+
+    fn send(&self, _plugin: &str, _stanza: &str) -> Result<(), SendError> {
+        Ok(())
     }
 }

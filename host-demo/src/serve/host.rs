@@ -4,7 +4,7 @@ use std::sync::{Arc, atomic::AtomicBool};
 
 use jid::BareJid;
 use parking_lot::Mutex;
-use tokio::task::AbortHandle;
+use tokio::{runtime::Handle, task::AbortHandle};
 
 use super::failed;
 use crate::{
@@ -21,7 +21,7 @@ use crate::{
         route::{RouteTable, Routes},
     },
     presence::Table,
-    services,
+    services::{self, voices::Voices},
     store::Store,
     xmpp::{hub::Hub, sasl::Authenticator},
 };
@@ -55,8 +55,10 @@ impl Host {
             store: store.clone(),
             presence: presence.clone(),
             data: config.state.join("data"),
+            voices: Voices::new(hub.clone(), config.domain.to_string(), Handle::current()),
         };
         let routes = Arc::new(Routes::from_pointee(RouteTable::default()));
+        hub.know_plugins(routes.clone());
         let deploy = DeployConfig {
             folder: config.plugins.clone(),
             state: config.state.clone(),

@@ -34,6 +34,7 @@
 //! [`root`] is what is exchanged first; [`wire`] holds the types shared by several interfaces; `host_*` are the tables that
 //! the host implements, `plugin_*` those that the plugin implements.
 
+pub mod host_component;
 pub mod host_data;
 pub mod host_http;
 pub mod host_log;
@@ -43,6 +44,7 @@ pub mod host_roster;
 #[allow(unsafe_code, reason = "abi_stable's accessors of functions behind a table's mark")]
 pub mod host_settings;
 pub mod host_timers;
+pub mod plugin_component;
 pub mod plugin_http;
 pub mod plugin_life;
 pub mod plugin_presence;

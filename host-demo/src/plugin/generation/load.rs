@@ -14,6 +14,8 @@ use abi_stable::{
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 use plugin_api::{
     abi::{
+        host_component::HostComponentRef,
+        plugin_component::PluginComponentRef,
         plugin_http::PluginHttpRef,
         plugin_life::PluginLifeRef,
         root::{Interface, LayoutMismatch, RootRef, Table},
@@ -33,6 +35,7 @@ use crate::plugin::{
     services::Services,
     settings::Plan,
     shown,
+    stanzas::Stanzas,
     threads::Threads,
 };
 
@@ -188,7 +191,7 @@ fn start(
     let life: PluginLifeRef = implemented(root)?.ok_or(StartError::NoLife)?;
     // From here on the plugin runs: if it can't be used, it is to end.
     let parts = read_parts(root, context).inspect_err(|_| life.stop()())?;
-    let (http, routes, ends) = parts;
+    let Parts { http, routes, ends, component } = parts;
     context.mark.know_routes(&routes);
     if let Some(http) = http {
         context.connect(http);
@@ -201,13 +204,20 @@ fn start(
         life,
         http,
         routes,
+        stanzas: component.map(|component| Stanzas::new(name.into(), component, context.mark)),
         threads: Threads::new(name.into()),
         calls: Calls::default(),
         cut: AtomicBool::new(false),
     })
 }
 
-type Parts = (Option<PluginHttpRef>, Vec<Route>, Ends);
+/// What a plugin implements.
+struct Parts {
+    http: Option<PluginHttpRef>,
+    routes: Vec<Route>,
+    ends: Ends,
+    component: Option<PluginComponentRef>,
+}
 
 /// Whether the plugin got all that it cannot do without, which it may notice only when it uses it.
 fn check_grants(context: &Context) -> Result<(), StartError> {
@@ -221,7 +231,10 @@ fn read_parts(root: RootRef, context: &Context) -> Result<Parts, StartError> {
         Some(http) => Route::read_all(&context.manifest.id, &http.routes()()).map_err(StartError::Route)?,
         None => Vec::new(),
     };
-    Ok((http, routes, Ends { presence: implemented(root)?, timers: implemented(root)? }))
+    // An address is given to those that ask for it, whatever they implement.
+    let component = if context.is_granted(HostComponentRef::ID) { implemented(root)? } else { None };
+    let ends = Ends { presence: implemented(root)?, timers: implemented(root)? };
+    Ok(Parts { http, routes, ends, component })
 }
 
 fn implemented<T: Table>(root: RootRef) -> Result<Option<T>, StartError> {

@@ -29,20 +29,14 @@ impl Hub {
 
     /// Copies a message for the user of `to` to the resources that asked for it and were not sent the message itself
     /// (section 7), unless sender and resource are kept apart (XEP-0191).
-    pub(super) fn copy_received(
-        &self,
-        from: &Arc<ConnectedResource>,
-        to: &Jid,
-        message: &Element,
-        received: &[Arc<ConnectedResource>],
-    ) {
+    pub(super) fn copy_received(&self, from: &Jid, to: &Jid, message: &Element, received: &[Arc<ConnectedResource>]) {
         // What goes to the sender's own account was sent there: one copy is enough.
-        if to.to_bare() == *from.user() || is_of_a_room(message) {
+        if to.to_bare() == from.to_bare() || is_of_a_room(message) {
             return;
         }
         let others = self.registry.taking_copies(&to.to_bare());
         let others = others.iter().filter(|other| !contains(received, other));
-        others.filter(|other| !self.are_parted(from.jid(), other.jid())).for_each(|other| {
+        others.filter(|other| !self.are_parted(from, other.jid())).for_each(|other| {
             other.post_copy("received", message);
         });
     }

@@ -30,10 +30,15 @@ pub(super) fn account_info(query: &Element) -> Result<Element, Condition> {
     info(query, [("category", "account"), ("type", "registered")], &ACCOUNT_FEATURES)
 }
 
-/// Neither has items: there are no components yet, and resources are learnt by presence.
-pub(super) fn no_items(query: &Element) -> Result<Element, Condition> {
+/// What belongs to one of them: to the server its components, to an account nothing, as resources are learnt by presence.
+pub(super) fn items(query: &Element, mut addresses: Vec<String>) -> Result<Element, Condition> {
     without_node(query)?;
-    Ok(Element::bare("query", ns::DISCO_ITEMS))
+    addresses.sort();
+    let mut items = Element::bare("query", ns::DISCO_ITEMS);
+    for address in addresses {
+        items.append_child(element("item", ns::DISCO_ITEMS, [("jid", &address)]));
+    }
+    Ok(items)
 }
 
 fn info<const N: usize>(query: &Element, identity: [(&str, &str); N], features: &[&str]) -> Result<Element, Condition> {

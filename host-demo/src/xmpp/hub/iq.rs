@@ -28,10 +28,10 @@ impl Hub {
         let request = Request::parse(&stanza.element)?;
         if let Some(to) = &stanza.to {
             if !self.serves(to) {
-                return Err(Condition::RemoteServerNotFound);
+                return self.post_away(to, &stanza.element).map(|()| None);
             }
             if let Ok(full) = to.try_as_full() {
-                return self.forward(from, full, &stanza.element);
+                return self.forward(from.jid(), full, &stanza.element);
             }
         }
         // An answer to the server, such as that to a roster push, ends here.
@@ -39,16 +39,34 @@ impl Hub {
         match &stanza.to {
             None => self.account_request(from, &request).await,
             Some(to) if *to == **from.user() => self.account_request(from, &request).await,
-            Some(to) if self.is_self(to) => server_request(&request).map(|payload| request.result(payload)),
-            Some(to) => self.foreign_request(from, to, &request),
+            Some(to) if self.is_self(to) => self.server_request(&request),
+            Some(to) => self.foreign_request(from.jid(), to, &request),
+        }
+    }
+
+    /// Takes an IQ stanza that a component sent to this server. Returns what remains to be answered.
+    pub(super) fn iq_from_component(
+        &self,
+        from: &Jid,
+        to: &Jid,
+        stanza: &Element,
+    ) -> Result<Option<Element>, Condition> {
+        let request = Request::parse(stanza)?;
+        if let Ok(full) = to.try_as_full() {
+            return self.forward(from, full, stanza);
+        }
+        match request {
+            None => Ok(None),
+            Some(request) if self.is_self(to) => self.server_request(&request),
+            Some(request) => self.foreign_request(from, to, &request),
         }
     }
 
     /// Section 8.5.3: to a resource, answered by its client. One whose user blocks the sender is not there (XEP-0191
     /// section 3.3).
-    fn forward(&self, from: &ConnectedResource, to: &FullJid, stanza: &Element) -> Result<Option<Element>, Condition> {
+    fn forward(&self, from: &Jid, to: &FullJid, stanza: &Element) -> Result<Option<Element>, Condition> {
         let stanza = serialise_within_limit(stanza)?;
-        let found = self.registry.find(to).filter(|_| !self.are_parted(from.jid(), to));
+        let found = self.registry.find(to).filter(|_| !self.are_parted(from, to));
         let delivered = found.is_some_and(|resource| resource.post(stanza));
         if delivered { Ok(None) } else { Err(Condition::ServiceUnavailable) }
     }
@@ -82,7 +100,7 @@ impl Hub {
                 Ok(request.result(None))
             }
             (false, "query", ns::DISCO_INFO) => Ok(request.result(Some(disco::account_info(payload)?))),
-            (false, "query", ns::DISCO_ITEMS) => Ok(request.result(Some(disco::no_items(payload)?))),
+            (false, "query", ns::DISCO_ITEMS) => Ok(request.result(Some(disco::items(payload, Vec::new())?))),
             (false, "ping", ns::PING) => Ok(request.result(None)),
             // RFC 3921 section 3: older clients ask for a session; RFC 6121 made it part of the bind.
             (true, "session", ns::SESSION) => Ok(request.result(None)),
@@ -91,39 +109,37 @@ impl Hub {
     }
 
     /// To the account of somebody else: what contacts may see, and the same answer for all others and unknown users.
-    fn foreign_request(
-        &self,
-        from: &ConnectedResource,
-        to: &Jid,
-        request: &Request<'_>,
-    ) -> Result<Option<Element>, Condition> {
+    fn foreign_request(&self, from: &Jid, to: &Jid, request: &Request<'_>) -> Result<Option<Element>, Condition> {
         let payload = request.payload;
         if payload.has_ns(ns::ROSTER) {
             return Err(Condition::Forbidden);
         }
         let roster = self.store.roster(&to.to_bare())?;
         // A request about the roster came back forbidden even so: whoever is blocked learns nothing from a difference.
-        let is_subscriber = roster.items.get(from.user()).is_some_and(|item| item.from)
-            && !self.store.blocks(to.as_str(), from.jid().as_str());
+        let is_subscriber = roster.items.get(&from.to_bare()).is_some_and(|item| item.from)
+            && !self.store.blocks(to.as_str(), from.as_str());
         match (request.is_set, payload.name(), payload.ns().as_str()) {
             (false, "query", ns::DISCO_INFO) if is_subscriber => {
                 Ok(request.result(Some(disco::account_info(payload)?)))
             }
-            (false, "query", ns::DISCO_ITEMS) if is_subscriber => Ok(request.result(Some(disco::no_items(payload)?))),
+            (false, "query", ns::DISCO_ITEMS) if is_subscriber => {
+                Ok(request.result(Some(disco::items(payload, Vec::new())?)))
+            }
             _ => Err(Condition::ServiceUnavailable),
         }
     }
-}
 
-/// To the server.
-fn server_request(request: &Request<'_>) -> Result<Option<Element>, Condition> {
-    let payload = request.payload;
-    match (request.is_set, payload.name(), payload.ns().as_str()) {
-        (false, "query", ns::DISCO_INFO) => disco::server_info(payload).map(Some),
-        (false, "query", ns::DISCO_ITEMS) => disco::no_items(payload).map(Some),
-        (false, "query", ns::VERSION) => Ok(Some(version())),
-        (false, "ping", ns::PING) | (true, "session", ns::SESSION) => Ok(None),
-        _ => Err(Condition::ServiceUnavailable),
+    /// To the server.
+    fn server_request(&self, request: &Request<'_>) -> Result<Option<Element>, Condition> {
+        let payload = request.payload;
+        let answer = match (request.is_set, payload.name(), payload.ns().as_str()) {
+            (false, "query", ns::DISCO_INFO) => Some(disco::server_info(payload)?),
+            (false, "query", ns::DISCO_ITEMS) => Some(disco::items(payload, self.component_addresses())?),
+            (false, "query", ns::VERSION) => Some(version()),
+            (false, "ping", ns::PING) | (true, "session", ns::SESSION) => None,
+            _ => return Err(Condition::ServiceUnavailable),
+        };
+        Ok(request.result(answer))
     }
 }
 

@@ -14,6 +14,7 @@ use minidom::Element;
 use super::{
     ConnectedResource, Hub,
     carbons::{is_private, may_be_copied},
+    components::Spoken,
     offline::may_wait,
     stanza::{Condition, Stanza, ns, serialise_within_limit, set},
 };
@@ -79,58 +80,81 @@ impl Hub {
     pub(super) async fn message(&self, from: &Arc<ConnectedResource>, stanza: &Stanza) -> Result<(), Condition> {
         let own = Jid::from(from.user().clone());
         let to = stanza.to.as_ref().unwrap_or(&own);
-        if !self.serves(to) {
-            return Err(Condition::RemoteServerNotFound);
-        }
         let mut message = Cow::Borrowed(&stanza.element);
         if stanza.to.is_none() {
             set(message.to_mut(), "to", own.as_str());
         }
+        self.converse(from.jid(), Some(from), Type::of(stanza), to, message).await
+    }
+
+    /// Takes a message that a component sent to this server.
+    pub(super) async fn message_from_component(&self, spoken: &Spoken) -> Result<(), Condition> {
+        let Spoken { from, to, stanza } = spoken;
+        self.converse(from, None, Type::of(stanza), to, Cow::Borrowed(&stanza.element)).await
+    }
+
+    /// Sends a message, and copies it to those who take part in the conversation. `session`: that of the sender, if it is one of ours.
+    async fn converse(
+        &self,
+        from: &Jid,
+        session: Option<&Arc<ConnectedResource>>,
+        kind: Type,
+        to: &Jid,
+        mut message: Cow<'_, Element>,
+    ) -> Result<(), Condition> {
         let may_be_copied = may_be_copied(&message);
         if is_private(&message) {
             let _ = message.to_mut().remove_child("private", ns::CARBONS);
         }
-        let outcome = self.message_to(from, Type::of(stanza), to, &message).await?;
+        let outcome = match self.serves(to) {
+            true => self.message_to(from, kind, to, &message).await?,
+            false => self.post_away(to, &message).map(|()| Outcome::Sent(Vec::new()))?,
+        };
         if may_be_copied {
-            self.copy(from, to, &message, outcome);
+            self.copy(from, session, to, &message, outcome);
         }
         Ok(())
     }
 
     /// What waits was sent to nobody yet, but will be to who hands it out: to copy it there would be to send it twice. While
     /// nobody is there to do so, whoever comes will be.
-    fn copy(&self, from: &Arc<ConnectedResource>, to: &Jid, message: &Element, outcome: Outcome) {
+    fn copy(
+        &self,
+        from: &Jid,
+        session: Option<&Arc<ConnectedResource>>,
+        to: &Jid,
+        message: &Element,
+        outcome: Outcome,
+    ) {
+        let sent = match &outcome {
+            Outcome::Sent(received) => &received[..],
+            Outcome::Waits => &[],
+            Outcome::Dropped => return,
+        };
+        if let Some(session) = session {
+            self.copy_sent(session, message, sent);
+        }
         match outcome {
-            Outcome::Sent(received) => {
-                self.copy_sent(from, message, &received);
-                self.copy_received(from, to, message, &received);
-            }
             Outcome::Waits => {
-                self.copy_sent(from, message, &[]);
                 if let Some(holder) = self.hand_outs.holder(&to.to_bare()) {
                     self.copy_received(from, to, message, &[holder]);
                 }
             }
+            Outcome::Sent(received) => self.copy_received(from, to, message, &received),
             Outcome::Dropped => {}
         }
     }
 
     /// A resource need not be available for what is addressed to it (section 8.5.3.1). Unknown users have none: what is for
     /// them comes back, as it does from one who blocks the sender (XEP-0191 section 3.3), and from the server itself.
-    async fn message_to(
-        &self,
-        from: &ConnectedResource,
-        kind: Type,
-        to: &Jid,
-        message: &Element,
-    ) -> Result<Outcome, Condition> {
+    async fn message_to(&self, from: &Jid, kind: Type, to: &Jid, message: &Element) -> Result<Outcome, Condition> {
         let bytes = serialise_within_limit(message)?;
         if self.is_self(to) {
             return Err(Condition::ServiceUnavailable);
         }
         let addressed = match to.try_as_full() {
             Ok(full) => {
-                let found = self.registry.find(full).filter(|_| !self.are_parted(from.jid(), to));
+                let found = self.registry.find(full).filter(|_| !self.are_parted(from, to));
                 if let Some(resource) = found.filter(|resource| resource.post(bytes.clone())) {
                     return Ok(Outcome::Sent(vec![resource]));
                 }
@@ -140,7 +164,7 @@ impl Hub {
         };
         let account = to.to_bare();
         let mut takers = self.registry.taking_messages(&account);
-        takers.retain(|taker| !self.are_parted(from.jid(), taker.jid()));
+        takers.retain(|taker| !self.are_parted(from, taker.jid()));
         match rule(kind, addressed) {
             Rule::Best => self.message_to_best(from, &account, takers, message, &bytes).await,
             Rule::All => Ok(post_all(takers, &bytes).unwrap_or(Outcome::Dropped)),
@@ -151,7 +175,7 @@ impl Hub {
 
     async fn message_to_best(
         &self,
-        from: &ConnectedResource,
+        from: &Jid,
         account: &BareJid,
         mut takers: Vec<Arc<ConnectedResource>>,
         message: &Element,
@@ -161,7 +185,7 @@ impl Hub {
         takers.retain(|taker| taker.priority() >= highest);
         let may_wait = may_wait(message)
             && self.store.account_exists(account.as_str())
-            && !self.are_parted(from.jid(), &Jid::from(account.clone()));
+            && !self.are_parted(from, &Jid::from(account.clone()));
         // What waits comes first, from the moment at which its user is there on: handing it out begins a little later.
         let has_to_wait = may_wait && self.store.has_offline_messages(account);
         if !has_to_wait && let Some(sent) = post_all(mem::take(&mut takers), bytes) {

@@ -6,20 +6,22 @@
 //! [`Session::receive`]; what is sent back, and what others send, arrives in the session's outbox. [`stanza`] parses and
 //! answers, then [`presence`], [`message`] or [`iq`] takes over; [`offline`] keeps what nobody is there for, [`carbons`] copies; [`roster`] and
 //! [`handshake`] change rosters, by the tables of [`subscription`]. [`audience`] says who sees a presence, [`blocking`] whom
-//! a user keeps away, [`anonymous`] what sessions without an account may do. [`registry`] knows who is connected, [`locks`]
+//! a user keeps away, [`components`] who answers for other domains, [`anonymous`] what sessions without an account may do. [`registry`] knows who is connected, [`locks`]
 //! keeps changes of one roster in order.
 //!
-//! Assumed: all users are of one domain. Other domains are answered with `<remote-server-not-found/>`: there are no
-//! streams between servers yet.
+//! Assumed: all users are of one domain. Of other domains only those of [`components`] are there, what they send is in
+//! [`from_component`]; the rest is answered with `<remote-server-not-found/>`: there are no streams between servers yet.
 
 mod anonymous;
 mod audience;
 mod availability;
 mod blocking;
 mod carbons;
+pub mod components;
 mod disco;
 #[cfg(test)]
 mod flows;
+mod from_component;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod handshake;
@@ -47,6 +49,7 @@ use jid::{BareJid, DomainPart, FullJid, Jid, ResourceRef};
 
 pub use self::session::Session;
 use self::{
+    components::Components,
     locks::Locks,
     offline::HandOuts,
     registry::{ConnectedResource, Registry},
@@ -71,6 +74,7 @@ pub struct Hub {
     locks: Locks,
     hand_outs: HandOuts,
     requests: Requests,
+    components: Components,
     pushes: AtomicU64,
 }
 
@@ -94,6 +98,7 @@ impl Hub {
             locks: Locks::default(),
             hand_outs: HandOuts::default(),
             requests: Requests::default(),
+            components: Components::default(),
             pushes: AtomicU64::new(0),
         })
     }

@@ -1,12 +1,15 @@
 //! Stanzas as the hub sees them (RFC 6120 section 8): the whole tree as it was sent, with its addresses parsed.
 
+use std::fmt;
+
 use bytes::Bytes;
-use jid::{FullJid, Jid};
+use jid::{DomainRef, FullJid, Jid};
 use minidom::{
     Element,
     rxml::{Namespace, NcName},
 };
 
+use super::components::Spoken;
 use crate::{
     address,
     xmpp::{error::StreamError, xml::Limits},
@@ -103,6 +106,31 @@ impl Stanza {
     /// The `type` attribute.
     pub fn kind_attribute(&self) -> Option<&str> {
         self.element.attr("type")
+    }
+}
+
+/// Parses what a component of this domain sent. It names itself in each stanza (XEP-0114 section 3), by any address at its domain and
+/// no other, and whom it is for.
+pub(super) fn accept_from_component(mut element: Element, domain: &DomainRef) -> Result<Spoken, Refusal> {
+    let kind = kind_of(&element).map_err(Refusal::Stream)?;
+    let from = element.attr("from").and_then(|from| address::jid(from).ok()).filter(|from| from.domain() == domain);
+    let from = from.ok_or(Refusal::Stream(StreamError::InvalidFrom))?;
+    set(&mut element, "from", from.as_str());
+    let Some(to) = element.attr("to") else { return Err(Refusal::Stanza(Box::new(element), Condition::BadRequest)) };
+    let Ok(to) = address::jid(to) else {
+        unset(&mut element, "to");
+        return Err(Refusal::Stanza(Box::new(element), Condition::JidMalformed));
+    };
+    set(&mut element, "to", to.as_str());
+    Ok(Spoken { from, stanza: Stanza { kind, to: Some(to.clone()), element }, to })
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::Stream(error) => f.write_str(error.condition()),
+            Refusal::Stanza(_, condition) => f.write_str(condition.name()),
+        }
     }
 }
 

@@ -13,12 +13,32 @@ mod reader;
 mod rewriting;
 
 pub use header::Header;
+use minidom::Element;
 pub use reader::{Event, Limits, Reader};
+
+use super::error::StreamError;
 
 /// The namespace of `<stream:stream>` and its features and errors.
 pub const STREAMS: &str = "http://etherx.jabber.org/streams";
 /// The content namespace of a client's stream.
 pub const CLIENT: &str = "jabber:client";
+
+/// Reads one stanza that was written as in a client's stream, with a client's limits.
+///
+/// # Errors
+/// It is none, or not one alone.
+pub fn read_stanza(text: &str) -> Result<Element, StreamError> {
+    const OPEN: &str =
+        "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' version='1.0'>";
+    let mut reader = Reader::new(Limits::SESSION);
+    reader.push(OPEN.as_bytes());
+    reader.next()?;
+    reader.push(text.trim_ascii().as_bytes());
+    match reader.next()? {
+        Some(Event::Stanza(stanza)) if !reader.has_waiting() => Ok(stanza),
+        _ => Err(StreamError::BadFormat),
+    }
+}
 
 /// Writes text so that it can stand in an element or a quoted attribute.
 pub fn escape(text: &str) -> String {
