@@ -60,9 +60,15 @@ impl<'a> Document<'a> {
 
     /// The object with a line break behind it.
     pub fn render(&self) -> Vec<u8> {
-        let mut text = serde_json::to_vec(self).expect("texts and numbers under fixed names can always be written");
+        let mut text = Vec::with_capacity(128);
+        self.write(&mut text);
         text.push(b'\n');
         text
+    }
+
+    /// Writes the object at the end of a buffer.
+    pub fn write(&self, buffer: &mut Vec<u8>) {
+        serde_json::to_writer(buffer, self).expect("texts and numbers under fixed names can always be written");
     }
 }
 

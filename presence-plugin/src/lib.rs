@@ -133,13 +133,18 @@ impl Presence {
         Ok(page::example(&people, &self.placeholder()?, Base::parse(&base), settings.visibility))
     }
 
-    /// Counts a request that looks users up. The host itself has no address, and is not counted.
+    /// Counts a request that looks a user up.
     fn admit(&self, request: &Request<'_>, settings: &Settings) -> Result<(), Duration> {
+        self.admit_many(request, settings, 1)
+    }
+
+    /// Counts a request that looks so many users up. The host itself has no address, and is not counted.
+    fn admit_many(&self, request: &Request<'_>, settings: &Settings, count: usize) -> Result<(), Duration> {
         let Ok(peer) = request.peer().parse() else { return Ok(()) };
         let fields = request.headers().filter(|(name, _)| name.eq_ignore_ascii_case("X-Forwarded-For"));
         // A line that is no text is no list of addresses either.
         let lines: Vec<&str> = fields.map(|(_, line)| std::str::from_utf8(line).unwrap_or_default()).collect();
-        self.limiter.admit(settings.proxies.client(peer, lines.into_iter()), settings.rate)
+        self.limiter.admit(settings.proxies.client(peer, lines.into_iter()), settings.rate, count)
     }
 
     /// An address for examples, where no user may be named.

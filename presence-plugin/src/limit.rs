@@ -70,17 +70,17 @@ impl Limiter {
         Limiter { start: Instant::now(), clients: Mutex::default() }
     }
 
-    /// Counts a request of this client.
+    /// Counts what a client asks: as many requests as there are users in it. More than may come at once counts as that.
     ///
     /// # Errors
     /// It comes too soon. What it is to wait for is returned.
-    pub fn admit(&self, client: IpAddr, rate: Rate) -> Result<(), Duration> {
+    pub fn admit(&self, client: IpAddr, rate: Rate, count: usize) -> Result<(), Duration> {
         if rate.per_second == 0 || client.is_loopback() {
             return Ok(());
         }
         let now = u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        admit(clients.entry(network(client)), now, rate)
+        admit(clients.entry(network(client)), now, rate, count)
     }
 }
 
@@ -98,10 +98,10 @@ impl Clients {
     }
 }
 
-fn admit(full_at: &mut u64, now: u64, rate: Rate) -> Result<(), Duration> {
-    let interval = 1_000_000_000 / u64::from(rate.per_second);
-    let after = now.max(*full_at) + interval;
-    let allowed = now + interval * u64::from(rate.burst.max(1));
+fn admit(full_at: &mut u64, now: u64, rate: Rate, count: usize) -> Result<(), Duration> {
+    let (interval, burst) = (1_000_000_000 / u64::from(rate.per_second), u64::from(rate.burst.max(1)));
+    let after = now.max(*full_at) + interval * burst.min(count as u64);
+    let allowed = now + interval * burst;
     if after > allowed {
         return Err(Duration::from_nanos(after - allowed));
     }
@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn a_burst_then_so_many_a_second() {
         let mut full_at = 0;
-        let mut admitted = |now| admit(&mut full_at, now, RATE);
+        let mut admitted = |now| admit(&mut full_at, now, RATE, 1);
         assert!((0..3).all(|_| admitted(SECOND).is_ok()));
         assert_eq!(admitted(SECOND), Err(Duration::from_millis(500)));
         assert_eq!(admitted(SECOND + SECOND / 4), Err(Duration::from_millis(250)), "a refusal costs nothing");
@@ -147,10 +147,20 @@ mod tests {
     }
 
     #[test]
+    fn many_at_once_count_as_many() {
+        let mut full_at = 0;
+        let mut admitted = |now, count| admit(&mut full_at, now, RATE, count);
+        assert!(admitted(SECOND, 2).is_ok() && admitted(SECOND, 2).is_err() && admitted(SECOND, 1).is_ok());
+        assert_eq!(admitted(SECOND, 2), Err(Duration::from_nanos(SECOND)));
+        assert!(admitted(100 * SECOND, 500).is_ok(), "no burst is too small for one request");
+        assert!(admitted(100 * SECOND, 1).is_err());
+    }
+
+    #[test]
     fn clients_are_counted_apart_and_an_ipv6_network_as_one() {
         let limiter = Limiter::new();
         let once = Rate { per_second: 1, burst: 1 };
-        let admitted = |text| limiter.admit(address(text), once).is_ok();
+        let admitted = |text| limiter.admit(address(text), once, 1).is_ok();
         assert!(admitted("192.0.2.1") && admitted("192.0.2.2") && !admitted("192.0.2.1"));
         assert!(admitted("2001:db8::1") && !admitted("2001:db8::ffff:1") && admitted("2001:db8:0:1::1"));
     }
@@ -160,8 +170,10 @@ mod tests {
         let limiter = Limiter::new();
         let once = Rate { per_second: 1, burst: 1 };
         for _ in 0..10 {
-            assert!(limiter.admit(address("127.0.0.9"), once).is_ok() && limiter.admit(address("::1"), once).is_ok());
-            assert!(limiter.admit(address("192.0.2.1"), Rate { per_second: 0, burst: 0 }).is_ok());
+            assert!(
+                limiter.admit(address("127.0.0.9"), once, 1).is_ok() && limiter.admit(address("::1"), once, 1).is_ok()
+            );
+            assert!(limiter.admit(address("192.0.2.1"), Rate { per_second: 0, burst: 0 }, 1).is_ok());
         }
         assert!(limiter.clients.lock().unwrap().newer.is_empty());
     }

@@ -3,14 +3,19 @@
 //! ```text
 //! GET  /v1/users/{jid}              in the form that `Accept` prefers, or by a suffix: .json .xml .txt .svg .png .gif
 //! GET  /v1/users/{jid}/icon.svg     also .png and .gif; size=16..256, theme=
+//! GET  /v1/users/{jid}/badge.svg    also .json; label=, style=flat|pill
+//! GET  /v1/presence?jid=..&jid=..   up to 50 users as JSON
+//! POST /v1/presence/query           up to 500 users, named in a body of JSON
 //! ```
 //!
 //! Whoever may not be seen is shown as `forbidden`, with status 200 as at `/status`: an answer never tells whether there is such a user.
 //! What is wrong with a request is told by a [`problem`] before any user is looked up.
 //!
 //! # Layout
-//! [`negotiation`] finds the form, [`picture`] answers with an icon; the other forms are those of `/status`.
+//! [`negotiation`] finds the form, [`picture`] answers with an icon, [`badge`] with a label and a word; the other forms are those of `/status`. [`batch`] is about many users.
 
+mod badge;
+mod batch;
 mod negotiation;
 mod picture;
 mod problem;
@@ -18,8 +23,11 @@ mod problem;
 use plugin_api::{Jid, Request, Response, Result, Routes};
 
 use self::{
+    badge::{Badge, Kind},
+    batch::Batch,
     negotiation::{Form, NEGOTIATED},
     picture::Style,
+    problem::Problem,
 };
 use crate::{
     Presence,
@@ -36,6 +44,11 @@ use crate::{
 pub fn mount(routes: &mut Routes<Presence>) {
     routes.get("/v1/users/{jid}", Presence::user).inline();
     routes.get("/v1/users/{jid}/icon.{format}", Presence::user_icon).inline();
+    routes.get("/v1/users/{jid}/badge.{format}", Presence::user_badge).inline();
+    routes.get("/v1/presence", Presence::some_users).inline();
+    routes.post("/v1/presence/query", Presence::many_users).inline().body_limit(2 * batch::LONGEST_BODY as u32);
+    routes.on("OPTIONS", "/v1/presence/query", Presence::may_post).inline();
+    routes.get("/v1/{tail:.*}", Presence::nothing).inline();
 }
 
 impl Presence {
@@ -54,8 +67,51 @@ impl Presence {
         let form = Form::of_icon(request.path_parameter("format")?);
         Ok(match form {
             Some(form) => self.form(request, request.path_parameter("jid")?, Some(form)),
-            None => problem::no_such_form("an icon has the forms icon.svg, icon.png and icon.gif"),
+            None => problem::not_found("an icon has the forms icon.svg, icon.png and icon.gif"),
         })
+    }
+
+    /// The badge of a user.
+    fn user_badge(&self, request: &Request<'_>) -> Result<Response> {
+        let form = Form::of_badge(request.path_parameter("format")?);
+        Ok(match form {
+            Some(form) => self.form(request, request.path_parameter("jid")?, Some(form)),
+            None => problem::not_found("a badge has the forms badge.svg and badge.json"),
+        })
+    }
+
+    /// The users in the query.
+    fn some_users(&self, request: &Request<'_>) -> Result<Response> {
+        Ok(self.several(request, Batch::of_query(request.query())))
+    }
+
+    /// The users in the body.
+    fn many_users(&self, request: &Request<'_>) -> Result<Response> {
+        Ok(self.several(request, Batch::of_body(request.header("Content-Type"), request.body())))
+    }
+
+    /// A page of another origin asks whether it may send JSON (Fetch Standard, CORS-preflight request).
+    fn may_post(&self, _: &Request<'_>) -> Result<Response> {
+        Ok(Response::new(204)
+            .header("Access-Control-Allow-Origin", "*")
+            .header("Access-Control-Allow-Methods", "POST")
+            .header("Access-Control-Allow-Headers", "Content-Type")
+            .header("Access-Control-Max-Age", "86400")
+            .header("X-Content-Type-Options", "nosniff"))
+    }
+
+    fn nothing(&self, _: &Request<'_>) -> Result<Response> {
+        Ok(problem::not_found("what there is, is described at /plugins/presence/openapi.json"))
+    }
+
+    fn several(&self, request: &Request<'_>, batch: Result<Batch<'_>, Problem>) -> Response {
+        let settings = self.settings();
+        // One that can not be answered counts too.
+        let count = batch.as_ref().map_or(1, Batch::len);
+        if let Err(wait) = self.admit_many(request, &settings, count) {
+            return problem::too_many(wait);
+        }
+        batch.map_or_else(Response::from, |batch| batch.answer(&self.users, request, &settings))
     }
 
     /// The answer about the user of this address in a form. `None`: the client takes none that there is.
@@ -72,6 +128,10 @@ impl Presence {
                 Ok(style) => self.drawn(&asked, style, &settings),
                 Err(problem) => problem.into(),
             },
+            Form::Badge(kind) => match Badge::read(&asked.parameters) {
+                Ok(badge) => self.labelled(&asked, &badge, kind, &settings),
+                Err(problem) => problem.into(),
+            },
         }
     }
 
@@ -84,6 +144,11 @@ impl Presence {
     fn drawn(&self, asked: &Asked<'_>, style: Style, settings: &Settings) -> Response {
         let state = self.users.look(settings, asked.user.as_ref(), &asked.requester, State::of);
         picture::answer(&asked.question(Format::Image), &self.icons, style.of(state))
+    }
+
+    fn labelled(&self, asked: &Asked<'_>, badge: &Badge, kind: Kind, settings: &Settings) -> Response {
+        let state = self.users.look(settings, asked.user.as_ref(), &asked.requester, State::of);
+        badge.answer(&asked.question(Format::Image), kind, state)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Which form of a user an answer has: by the suffix of its address, or else by what the client accepts (RFC 9110 section 12.5.1).
 
+use super::badge::Kind;
 use crate::{answer::Format, icons::Encoding};
 
 /// The field on which an answer without a suffix depends.
@@ -12,6 +13,8 @@ pub enum Form {
     Written(Format),
     /// As an icon.
     Drawn(Encoding),
+    /// As a label and a word.
+    Badge(Kind),
 }
 
 /// The forms: the suffix and the media type of each. Of those that a client likes equally the first is sent.
@@ -32,6 +35,15 @@ impl Form {
     /// The form of an icon with this suffix.
     pub fn of_icon(suffix: &str) -> Option<Form> {
         Form::of_suffix(suffix).filter(|form| matches!(form, Form::Drawn(_)))
+    }
+
+    /// The form of a badge with this suffix.
+    pub fn of_badge(suffix: &str) -> Option<Form> {
+        match suffix {
+            "svg" => Some(Form::Badge(Kind::Svg)),
+            "json" => Some(Form::Badge(Kind::Json)),
+            _ => None,
+        }
     }
 }
 

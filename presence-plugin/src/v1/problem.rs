@@ -17,7 +17,7 @@ pub struct Problem {
     parameter: Option<&'static str>,
     /// The most, or the longest, that is taken.
     #[serde(skip_serializing_if = "Option::is_none")]
-    limit: Option<u32>,
+    limit: Option<usize>,
 }
 
 impl Problem {
@@ -25,6 +25,21 @@ impl Problem {
     pub fn parameter(parameter: &'static str, detail: impl Into<String>) -> Problem {
         let (title, detail) = ("Bad Request", detail.into());
         Problem { title, status: 400, detail, parameter: Some(parameter), limit: None }
+    }
+
+    /// A request names more, or is longer, than is taken.
+    pub fn too_large(parameter: &'static str, detail: impl Into<String>) -> Problem {
+        Problem { parameter: Some(parameter), ..Problem::new(413, "Content Too Large", detail) }
+    }
+
+    /// The body is of another media type than the one that is taken.
+    pub fn media_type(detail: &'static str) -> Problem {
+        Problem::new(415, "Unsupported Media Type", detail)
+    }
+
+    /// The same, with the most that is taken as a number.
+    pub fn with_limit(self, limit: usize) -> Problem {
+        Problem { limit: Some(limit), ..self }
     }
 
     fn new(status: u16, title: &'static str, detail: impl Into<String>) -> Problem {
@@ -46,8 +61,8 @@ impl From<Problem> for Response {
     }
 }
 
-/// There is no such form of a user, whoever the user is.
-pub fn no_such_form(detail: &'static str) -> Response {
+/// There is nothing at this address, whoever the user in it is.
+pub fn not_found(detail: &'static str) -> Response {
     Problem::new(404, "Not Found", detail).into()
 }
 

@@ -91,6 +91,13 @@ impl Client {
         answer(self.agent.run(request))
     }
 
+    /// A request with header fields and a body.
+    #[track_caller]
+    pub fn send(&self, method: &str, target: &str, fields: &[(&str, &str)], body: &str) -> Answer {
+        let request = self.build(method, target, fields).body(body.to_owned());
+        answer(self.agent.run(request.expect("the request can be built")))
+    }
+
     /// A request with header fields and without a body.
     #[track_caller]
     pub fn request(&self, method: &str, target: &str, fields: &[(&str, &str)]) -> Answer {

@@ -1,12 +1,15 @@
 //! The interface `/v1`: HTTP.md, section 3.
 
+mod badges;
+mod batches;
+
 use serde_json::{Value, json};
 use tests::{
     host::Host,
     http::{Answer, encode},
 };
 
-use super::{STATUS, ask, open_host, show};
+use super::{ask, open_host, show};
 
 const USERS: &str = "/plugins/presence/v1/users";
 
@@ -100,7 +103,7 @@ fn an_icon_has_the_size_and_theme_asked_for() {
         assert_eq!(icon.header("cache-control"), Some("no-cache"));
     }
     let plain = form(&host, "alice@localhost/icon.svg");
-    assert_eq!(plain.body, ask(&host, "jid=alice@localhost&type=svg").body, "the default is that of {STATUS}");
+    assert_eq!(plain.body, ask(&host, "jid=alice@localhost&type=svg").body, "the default is that of /status");
     show(&mut alice, "away", "");
     assert_ne!(form(&host, "alice@localhost/icon.png?size=48&theme=dark").body, png.body);
 }
@@ -124,8 +127,10 @@ fn what_is_out_of_bounds_is_named() {
             }
         }
     }
-    let unknown = form(&host, "alice@localhost/icon.bmp");
-    assert!(problem(&unknown, 404)["detail"].as_str().unwrap().contains("icon.svg"));
+    for (rest, word) in [("/icon.bmp", "icon.svg"), ("/badge.png", "badge.json"), ("/badge", "openapi.json")] {
+        let unknown = form(&host, &format!("alice@localhost{rest}"));
+        assert!(problem(&unknown, 404)["detail"].as_str().unwrap().contains(word), "{unknown:?}");
+    }
 }
 
 /// Row X15: whoever may not be seen is shown as somebody who does not exist.
@@ -134,7 +139,18 @@ fn hidden_and_unknown_are_the_same_in_every_form() {
     let host = Host::with_presence();
     let mut alice = host.new_user("alice");
     show(&mut alice, "away", "Lunch");
-    for rest in [".json", ".xml", ".txt", ".svg", ".png", ".gif", "/icon.png?size=64", "/icon.svg?theme=dark"] {
+    for rest in [
+        ".json",
+        ".xml",
+        ".txt",
+        ".svg",
+        ".png",
+        ".gif",
+        "/icon.png?size=64",
+        "/icon.svg?theme=dark",
+        "/badge.svg",
+        "/badge.json",
+    ] {
         let [hidden, unknown] = ["alice@localhost", "zelda@localhost"].map(|jid| {
             let mut answer = form(&host, &format!("{jid}{rest}")).comparable();
             answer.headers.retain(|(name, _)| name != "etag" || ![".json", ".xml"].contains(&rest));
@@ -155,7 +171,9 @@ fn an_unchanged_form_is_304_and_head_has_no_body() {
     let host = open_host();
     let mut alice = host.new_user("alice");
     show(&mut alice, "away", "Lunch");
-    for rest in [".json", ".xml", ".txt", ".png", "/icon.gif?size=32", "/icon.svg?size=32", ""] {
+    for rest in
+        [".json", ".xml", ".txt", ".png", "/icon.gif?size=32", "/icon.svg?size=32", "/badge.svg", "/badge.json", ""]
+    {
         let target = format!("{USERS}/alice@localhost{rest}");
         let first = host.http().get(&target);
         let etag = first.header("etag").expect("a tag").to_owned();

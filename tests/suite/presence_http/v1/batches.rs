@@ -1,0 +1,139 @@
+//! Many users in one answer.
+
+use serde_json::{Value, json};
+use tests::{
+    host::Host,
+    http::{Answer, encode},
+};
+
+use super::{ask, open_host, problem, show};
+
+const SOME: &str = "/plugins/presence/v1/presence";
+const MANY: &str = "/plugins/presence/v1/presence/query";
+const JSON: (&str, &str) = ("Content-Type", "application/json");
+
+#[track_caller]
+fn get(host: &Host, jids: &[&str], more: &str) -> Answer {
+    let query: String = jids.iter().map(|jid| format!("jid={}&", encode(jid))).collect();
+    host.http().get(&format!("{SOME}?{query}{more}"))
+}
+
+#[track_caller]
+fn post(host: &Host, body: &Value) -> Answer {
+    host.http().send("POST", MANY, &[JSON], &body.to_string())
+}
+
+#[track_caller]
+fn users(answer: &Answer) -> Vec<Value> {
+    assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")), "{answer:?}");
+    let object: Value = serde_json::from_str(answer.text()).expect("JSON");
+    assert!(object["asOf"].as_str().is_some_and(|moment| moment.ends_with('Z')), "{object}");
+    object["users"].as_array().expect("a list").clone()
+}
+
+#[test]
+fn users_come_in_the_order_asked_for_and_as_they_come_alone() {
+    let host = open_host();
+    let (mut alice, mut bob) = (host.new_user("alice"), host.new_user("bob"));
+    show(&mut alice, "away", "Lunch");
+    show(&mut bob, "", "");
+    let jids = ["bob@localhost", "nobody@localhost", "@", "", "ALICE@localhost/desk", "bob@localhost"];
+    let alone = |jid: &str| {
+        let mut object: Value =
+            serde_json::from_str(ask(&host, &format!("type=json&jid={}", encode(jid))).text()).unwrap();
+        object.as_object_mut().unwrap().remove("asOf");
+        object
+    };
+    let expected: Vec<_> = jids.iter().map(|jid| alone(jid)).collect();
+    assert_eq!(expected[4]["status"], "Lunch");
+    assert_eq!(users(&get(&host, &jids, "")), expected);
+    assert_eq!(users(&post(&host, &json!({"jids": jids}))), expected);
+    let odd = json!({"jids": [7, null, ["bob@localhost"], "bob@localhost", {"jid": 1}, "\u{0}"]});
+    let nobody = json!({"state": "forbidden", "available": false});
+    let expected = [&nobody, &nobody, &nobody, &expected[0], &nobody, &nobody];
+    assert_eq!(users(&post(&host, &odd)).iter().collect::<Vec<_>>(), expected, "a bad one spoils nothing");
+}
+
+/// Row X15.
+#[test]
+fn hidden_and_unknown_are_the_same() {
+    let host = Host::with_presence();
+    let (mut alice, bob) = (host.new_user("alice"), host.new_user("bob"));
+    show(&mut alice, "away", "Lunch");
+    for more in ["", &format!("req_jid={}", bob.bare_jid())] {
+        let [hidden, unknown] = ["alice@localhost", "zelda@localhost"].map(|jid| {
+            let answer = get(&host, &["bob@localhost", jid], more);
+            let answer = answer.comparable();
+            let fields: Vec<_> = answer.headers.iter().filter(|(name, _)| name != "etag").cloned().collect();
+            let text = answer.text().replace(jid, "");
+            (fields, text.split(",\"asOf\"").next().unwrap().to_owned())
+        });
+        assert_eq!(hidden, unknown);
+    }
+    let by_herself = json!({"jids": ["alice@localhost", "bob@localhost"], "req_jid": "alice@localhost"});
+    let answer = post(&host, &by_herself);
+    assert_eq!(answer.header("cache-control"), Some("private, no-store"));
+    let states: Vec<_> = users(&answer).iter().map(|user| user["state"].clone()).collect();
+    assert_eq!(states, ["away", "forbidden"]);
+}
+
+#[test]
+fn more_than_the_limit_is_413_with_the_limit() {
+    let host = open_host();
+    let jids = vec!["alice@localhost"; 501];
+    assert_eq!(users(&get(&host, &jids[..50], "")).len(), 50);
+    let too_many = problem(&get(&host, &jids[..51], ""), 413);
+    assert_eq!((&too_many["limit"], &too_many["parameter"]), (&json!(50), &json!("jid")));
+    assert_eq!(users(&post(&host, &json!({"jids": jids[..500]}))).len(), 500);
+    let too_many = problem(&post(&host, &json!({"jids": jids})), 413);
+    assert_eq!((&too_many["limit"], &too_many["parameter"]), (&json!(500), &json!("jids")));
+    let too_long = problem(&post(&host, &json!({"jids": ["x".repeat(524_288)]})), 413);
+    assert_eq!((&too_long["limit"], &too_long["parameter"]), (&json!(524_288), &json!("body")));
+}
+
+#[test]
+fn what_names_nobody_is_told_so() {
+    let host = open_host();
+    assert_eq!(problem(&get(&host, &[], ""), 400)["parameter"], "jid");
+    for body in ["", "[]", "{}", "{\"jids\":[]}", "{\"jids\":7}", "not JSON"] {
+        let answer = host.http().send("POST", MANY, &[JSON], body);
+        let parameter = if body.ends_with("[]}") { "jids" } else { "body" };
+        assert_eq!(problem(&answer, 400)["parameter"], parameter, "{body}");
+    }
+    let form = host.http().post(MANY, "jid=alice@localhost");
+    assert!(problem(&form, 415)["detail"].as_str().unwrap().contains("application/json"));
+}
+
+#[test]
+fn an_unchanged_batch_is_304_though_time_goes_on() {
+    let host = open_host();
+    let mut alice = host.new_user("alice");
+    show(&mut alice, "away", "Lunch");
+    let target = format!("{SOME}?jid=alice@localhost&jid=nobody@localhost");
+    let first = host.http().get(&target);
+    let etag = first.header("etag").expect("a tag").to_owned();
+    let ask_if = || host.http().request("GET", &target, &[("If-None-Match", &etag)]);
+    assert_eq!((ask_if().status, ask_if().body.len()), (304, 0));
+    show(&mut alice, "dnd", "Lunch");
+    assert_eq!(ask_if().status, 200);
+    let head = host.http().request("HEAD", &target, &[]);
+    assert_eq!((head.status, head.body.len()), (200, 0));
+}
+
+/// A page of another origin may ask, as far as the answer is the same for everybody (row H11).
+#[test]
+fn other_origins_may_send_json() {
+    let host = open_host();
+    let fields = [
+        ("Origin", "https://page.example"),
+        ("Access-Control-Request-Method", "POST"),
+        ("Access-Control-Request-Headers", "content-type"),
+    ];
+    let preflight = host.http().request("OPTIONS", MANY, &fields);
+    assert_eq!((preflight.status, preflight.header("access-control-allow-origin")), (204, Some("*")), "{preflight:?}");
+    assert_eq!(preflight.header("access-control-allow-headers"), Some("Content-Type"));
+    let answer = post(&host, &json!({"jids": ["alice@localhost"]}));
+    assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
+    let private = post(&host, &json!({"jids": ["alice@localhost"], "req_jid": "bob@localhost"}));
+    assert_eq!(private.header("access-control-allow-origin"), None);
+}
