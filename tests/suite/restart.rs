@@ -8,6 +8,7 @@ use std::{
 };
 
 use rustix::process::Signal;
+use serde_json::Value;
 use tests::{
     artefacts::artefacts,
     host::{Host, PATIENCE},
@@ -41,19 +42,29 @@ fn a_kill_loses_nothing_that_was_acknowledged() {
     assert_eq!(roster_of_alice[0].name, "Bob");
 }
 
+/// Of bob it is only known when he left.
 #[test]
-fn the_last_status_survives_a_kill() {
+fn the_last_status_and_its_time_survive_a_kill() {
     let mut host = Host::with_presence();
     host.set("presence.visibility", "anyone");
-    let mut alice = host.new_user("alice");
-    alice.available("", "").unwrap();
-    alice.unavailable("gone fishing").unwrap();
-    alice.settle().unwrap();
+    let (mut alice, mut bob) = (host.new_user("alice"), host.new_user("bob"));
+    for (session, words) in [(&mut alice, "gone fishing"), (&mut bob, "")] {
+        session.available("", "").unwrap();
+        session.unavailable(words).unwrap();
+        session.settle().unwrap();
+    }
+    let since = |host: &Host, user: &str| {
+        let answer = host.http().get(&format!("/plugins/presence/status?type=json&jid={user}@localhost"));
+        let document: Value = serde_json::from_str(answer.text()).unwrap();
+        document["since"].as_str().unwrap_or_else(|| panic!("no time in {document}")).to_owned()
+    };
+    let before = [since(&host, "alice"), since(&host, "bob")];
     // The last status is written behind. A roster set that is acknowledged after it went through the same writer.
     alice.request("set", "", "<query xmlns='jabber:iq:roster'><item jid='bob@localhost'/></query>").unwrap();
     host.crash_and_restart();
     let text = || host.http().get("/plugins/presence/status?type=text&jid=alice@localhost");
     assert_eq!(text().text(), "gone fishing\n");
+    assert_eq!([since(&host, "alice"), since(&host, "bob")], before);
 }
 
 #[test]

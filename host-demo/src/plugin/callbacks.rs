@@ -26,7 +26,7 @@ use plugin_api::abi::{
     host_data::{HostData, HostDataRef},
     host_http::{HostHttp, HostHttpRef, ResponseHead},
     host_log::{HostLog, HostLogRef},
-    host_presence::{HostPresence, HostPresenceRef, PresenceView, ResourceView, ShowCode},
+    host_presence::{HostPresence, HostPresenceRef},
     host_records::{HostRecords, HostRecordsRef},
     host_roster::{HostRoster, HostRosterRef, JidParts, RelationFlags},
     host_settings::{HostSettings, HostSettingsRef, SettingValue, SettingView, StoredSetting},
@@ -41,9 +41,8 @@ use super::{
     context::Context,
     exchange::{Answer, Body, Closed, Written},
     services::{self, SendError},
-    shown,
+    shown, visit,
 };
-use crate::presence::{Resource, Show, UserPresence};
 
 /// The ids of all interfaces offered here.
 pub const OFFERED: [&str; 9] = [
@@ -133,52 +132,9 @@ fn explain(host: HostContext, act: impl FnOnce(&'static Context) -> Result<(), S
 
 extern "C" fn read_presence(host: HostContext, user: RStr<'_>, mut visitor: PresenceVisitor<'_>) -> Status {
     answer(host, |context| {
-        match context.services.presence().read(&user) {
-            Some(presence) => visit(&presence, &mut visitor),
-            None => {
-                visitor.visit(&PresenceView { resources: RSlice::EMPTY, last_status: RStr::empty(), last_since: 0 })
-            }
-        }
+        visit::show(context.services.presence(), &user, &mut visitor);
         Status::OK
     })
-}
-
-fn visit(presence: &UserPresence, visitor: &mut PresenceVisitor<'_>) {
-    const ON_STACK: usize = 8;
-    let last_status = presence.last_status.as_deref().unwrap_or_default().into();
-    let mut few = [const { EMPTY }; ON_STACK];
-    let many: Vec<ResourceView<'_>>;
-    let resources = match few.get_mut(..presence.resources.len()) {
-        Some(few) => {
-            few.iter_mut().zip(&presence.resources).for_each(|(view, resource)| *view = resource_view(resource));
-            &*few
-        }
-        None => {
-            many = presence.resources.iter().map(resource_view).collect();
-            &many
-        }
-    };
-    let last_since = presence.last_since;
-    visitor.visit(&PresenceView { resources: RSlice::from_slice(resources), last_status, last_since });
-}
-
-const EMPTY: ResourceView<'static> =
-    ResourceView { name: RStr::empty(), status: RStr::empty(), since: 0, show: ShowCode::AVAILABLE, priority: 0 };
-
-fn resource_view(resource: &Resource) -> ResourceView<'_> {
-    ResourceView {
-        name: (&*resource.name).into(),
-        status: (&*resource.status).into(),
-        since: resource.since,
-        show: match resource.show {
-            Show::Available => ShowCode::AVAILABLE,
-            Show::Chat => ShowCode::CHAT,
-            Show::Away => ShowCode::AWAY,
-            Show::Xa => ShowCode::XA,
-            Show::Dnd => ShowCode::DND,
-        },
-        priority: resource.priority,
-    }
 }
 
 extern "C" fn subscribe(host: HostContext, user: RStr<'_>, subscription: u64) -> Status {

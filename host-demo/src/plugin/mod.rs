@@ -29,4 +29,5 @@ pub mod shown;
 pub mod stanzas;
 mod threads;
 mod timers;
+mod visit;
 pub mod watchdog;

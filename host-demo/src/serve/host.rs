@@ -43,8 +43,8 @@ pub(super) struct Host {
 impl Host {
     pub fn start(config: &Config, store: Store) -> Result<Host, Refusal> {
         let presence = Arc::new(Table::with_capacity(store.accounts().len()));
-        for (user, status) in store.last_statuses()? {
-            presence.restore(&user, &status);
+        for (user, status, at) in store.last_statuses()? {
+            presence.restore(&user, &status, at.try_into().unwrap_or_default());
         }
         let hub = Hub::new(config.domain.clone(), store.clone(), presence.clone());
         let authenticator = Authenticator::open(config.domain.clone(), store.clone(), &config.state, config.anonymous)

@@ -52,17 +52,22 @@ impl Memory {
         self.records.load(db)?;
         let known = self.accounts.pin();
         known.retain(|_, user| accounts.binary_search(user).is_ok());
+        // Just before a map grows each look into it takes many steps: it has room for everybody from the start.
+        known.reserve(accounts.len().saturating_sub(known.len()));
+        self.rosters.by_user.pin().reserve(accounts.len());
         for user in accounts {
             known.insert(user.as_str().into(), user);
         }
         // Never cleared first: nobody gets through meanwhile.
         let known = self.blocklists.pin();
         known.retain(|user, _| blocklists.contains_key(user));
+        known.reserve(blocklists.len().saturating_sub(known.len()));
         for (user, list) in blocklists {
             known.insert(user, Arc::new(list));
         }
         let known = self.waiting.pin();
         known.retain(|user| waiting.contains(user));
+        known.reserve(waiting.len().saturating_sub(known.len()));
         for user in waiting {
             known.insert(user);
         }

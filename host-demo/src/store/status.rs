@@ -107,15 +107,14 @@ impl Store {
         })
     }
 
-    /// The last statuses as stored: user and text.
+    /// How users left, as stored, for those who left a text or of whom it is known when: user, text and time.
     ///
     /// # Errors
     /// The database failed.
-    pub fn last_statuses(&self) -> Result<Vec<(String, String)>, StoreError> {
+    pub fn last_statuses(&self) -> Result<Vec<(String, String, i64)>, StoreError> {
         self.inner.readers.read(|db| {
-            let mut query =
-                db.prepare_cached("SELECT user, status FROM last_statuses WHERE status <> '' ORDER BY user")?;
-            let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let mut query = db.prepare_cached("SELECT user, status, at FROM last_statuses ORDER BY user")?;
+            let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
             Ok(rows.collect::<Result<_, _>>()?)
         })
     }

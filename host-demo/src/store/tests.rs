@@ -81,7 +81,7 @@ async fn everything_is_there_after_a_clean_end() {
     assert_eq!(store.credentials("bob@x").unwrap(), Some(credentials(7)));
     assert_eq!(store.roster_of("ann@x").unwrap().items[&jid("bob@x")], item);
     assert_eq!(store.blocklist(&jid("ann@x")).iter().collect::<Vec<_>>(), ["eve@x/phone", "y"]);
-    assert_eq!(store.last_statuses().unwrap(), [("ann@x".into(), "gone".into())]);
+    assert_eq!(store.last_statuses().unwrap(), [("ann@x".into(), "gone".into(), goodbye("gone").at)]);
     assert_eq!(store.setting("presence.visibility").as_deref(), Some("anyone"));
     assert_eq!(store.domain().unwrap().as_deref(), Some("x"));
     assert_eq!(store.plugins().unwrap(), [record]);
@@ -125,7 +125,8 @@ async fn a_goodbye_is_known_before_and_after_it_is_on_the_disk() {
         assert_eq!(store.goodbyes(&[&ann, &bob]).unwrap(), [goodbye("lunch"), silent.clone()]);
         store.claim_domain("x").await.unwrap();
     }
-    assert_eq!(store.last_statuses().unwrap().len(), 1, "a goodbye without words is no status");
+    let [of_ann, of_bob] = [("ann@x".into(), "lunch".into(), silent.at), ("bob@x".into(), String::new(), silent.at)];
+    assert_eq!(store.last_statuses().unwrap(), [of_ann, of_bob], "who leaves without a word left some time");
     store.record_goodbye(&ann, None);
     assert_eq!(store.goodbyes(&[&ann]).unwrap(), []);
 }
@@ -423,7 +424,7 @@ async fn the_first_schema_is_upgraded_with_what_it_holds() {
     Connection::open(schema::path(folder.path())).unwrap().execute_batch(first).unwrap();
     backup(folder.path(), &folder.path().join("before the upgrade"), |_| {}).unwrap();
     let store = Store::open(folder.path()).unwrap();
-    assert_eq!(store.last_statuses().unwrap(), [("ann@x".into(), "lunch".into())]);
+    assert_eq!(store.last_statuses().unwrap(), [("ann@x".into(), "lunch".into(), 0)], "nobody wrote down when");
     assert_eq!(store.goodbyes(&[&jid("ann@x")]).unwrap(), []);
     assert_eq!(store.roster_of("ann@x").unwrap().items[&jid("bob@x")], both());
     let settings = store.settings();

@@ -13,7 +13,7 @@ use super::{
     stanza::{Condition, Refusal, Stanza, element, error_reply, ns},
 };
 use crate::{
-    presence::{Source, Table},
+    presence::Table,
     store::{Credentials, Keys, RosterChange, Store, roster::Item},
     xmpp::{
         error::StreamError,
@@ -122,12 +122,12 @@ impl Server {
                     break;
                 }
                 assert_eq!(self.table.read("bob@here"), bobs, "ann changed what the web shows of bob");
-                let shown = self.table.read("ann@here").map_or(0, |ann| ann.resources.len());
+                let shown = self.table.read("ann@here").map_or(0, |ann| ann.count());
                 assert!(shown <= 1, "ann has one resource, and the web shows {shown}");
             }
             let sender = ann.session.jid().clone();
             drop(ann);
-            assert_eq!(self.table.read("ann@here").map_or(0, |ann| ann.resources.len()), 0, "ann is gone");
+            assert_eq!(self.table.read("ann@here").map_or(0, |ann| ann.count()), 0, "ann is gone");
             let seen = bob.reads().await;
             for stanza in seen.iter().filter(|stanza| stanza.attr("from") != Some(bob.session.jid().as_str())) {
                 assert_eq!(stanza.attr("from"), Some(sender.as_str()), "{stanza:?}");

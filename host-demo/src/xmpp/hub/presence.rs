@@ -262,10 +262,10 @@ impl Hub {
             return;
         }
         let resource = Resource {
-            name: from.jid().resource().as_str().into(),
+            name: from.jid().resource().as_str(),
             show: availability.show,
             priority: availability.priority,
-            status: availability.status.into(),
+            status: &availability.status,
             since: now_in_milliseconds().try_into().unwrap_or_default(),
         };
         self.presence.set(from.user().as_str(), resource);
@@ -280,8 +280,9 @@ impl Hub {
             return;
         }
         let status = status(goodbye);
-        self.presence.clear(from.user().as_str(), from.jid().resource(), status.as_deref());
-        let goodbye = Goodbye { status, stanza: String::from(goodbye), at: now_in_milliseconds() };
+        let (words, at) = (status.as_deref().unwrap_or_default(), now_in_milliseconds());
+        self.presence.clear(from.user().as_str(), from.jid().resource(), words, at.try_into().unwrap_or_default());
+        let goodbye = Goodbye { status, stanza: String::from(goodbye), at };
         self.store.record_goodbye(from.user(), Some(goodbye));
     }
 

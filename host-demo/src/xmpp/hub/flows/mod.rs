@@ -24,7 +24,7 @@ use tempfile::TempDir;
 
 use super::{BindError, Hub, MAX_SESSIONS, Session, stanza::ns};
 use crate::{
-    presence::{Show, Source, Table},
+    presence::{Show, Table},
     store::{Credentials, Keys, RosterChange, Store, roster::Item},
     xmpp::{
         error::StreamError,
@@ -103,8 +103,8 @@ impl Server {
     /// The presence table's view of a user: resource and show of each, and the last status.
     fn seen(&self, user: &str) -> (Vec<(String, Show)>, Option<String>) {
         let seen = self.presence.read(account(user).as_str()).unwrap_or_default();
-        let resources = seen.resources.iter().map(|resource| (resource.name.to_string(), resource.show)).collect();
-        (resources, seen.last_status.as_deref().map(str::to_owned))
+        let resources = seen.resources().map(|resource| (resource.name.to_owned(), resource.show)).collect();
+        (resources, Some(seen.last_status().to_owned()).filter(|status| !status.is_empty()))
     }
 }
 

@@ -267,7 +267,7 @@ impl Pair<'_> {
             return Err(format!("{owner} keeps {item:?}, not {model:?}"));
         }
         let seen = self.server.presence.read(owner.as_str()).unwrap_or_default();
-        let mut shown: Vec<_> = seen.resources.iter().map(|resource| resource.name.to_string()).collect();
+        let mut shown: Vec<_> = seen.resources().map(|resource| resource.name.to_owned()).collect();
         shown.sort();
         let present: Vec<_> = self.model.present(user).into_iter().map(|(resource, _)| resource.to_string()).collect();
         if shown == present { Ok(()) } else { Err(format!("the table shows {owner} with {shown:?}, not {present:?}")) }
