@@ -177,6 +177,7 @@ pub mod tests {
             "max_age" => "0",
             "rate" => "200",
             "burst" => "1000",
+            "streams" | "streams_of_client" => "100",
             _ => " \n",
         };
         Settings::read(|name| Ok(value(name).to_owned())).unwrap()

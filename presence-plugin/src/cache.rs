@@ -84,7 +84,7 @@ pub fn is_held(etag: &str, if_none_match: &str) -> bool {
 }
 
 /// FNV-1a, 64 bits: short, the same in every build, and a tag is no secret.
-const fn fnv1a(bytes: &[u8]) -> u64 {
+pub const fn fnv1a(bytes: &[u8]) -> u64 {
     let mut hash = 0xCBF2_9CE4_8422_2325;
     let mut index = 0;
     while index < bytes.len() {

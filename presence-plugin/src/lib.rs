@@ -7,8 +7,8 @@
 //! A request becomes a [`Question`](answer::Question): its parameters ([`query`]), the type of the answer and the two JIDs.
 //! [`users`] asks the host how the requester stands to the user and for the user's presence, and has [`visibility`] decide; [`shown`] holds
 //! what is left to see. [`answer`] turns that into a response, with a body by [`image`], [`xml`], [`json`] or [`text`], with a way to
-//! a custom image by [`redirect`], with the fields by [`cache`]. [`v1`] is the interface beside `/status`, with [`icons`] of any size. [`page`] makes
-//! the pages, [`limit`] counts who asks how often. Everything but this file and [`users`] is free of the host.
+//! a custom image by [`redirect`], with the fields by [`cache`]. [`v1`] is the interface beside `/status`, with [`icons`] of any size. [`live`] tells those
+//! who wait of changes. [`page`] makes the pages, [`limit`] counts who asks how often. Everything but this file and [`users`] is free of the host.
 
 #![forbid(unsafe_code)]
 
@@ -20,6 +20,7 @@ mod icons;
 mod image;
 mod json;
 mod limit;
+mod live;
 mod moment;
 mod page;
 mod query;
@@ -32,10 +33,7 @@ mod v1;
 mod visibility;
 mod xml;
 
-use std::{
-    sync::{Arc, PoisonError, RwLock},
-    time::Duration,
-};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use plugin_api::prelude::*;
 
@@ -44,9 +42,10 @@ use crate::{
     cache::Audience,
     icons::Icons,
     limit::Limiter,
+    live::Live,
     page::{Base, Person},
     query::Parameters,
-    settings::Settings,
+    settings::{InForce, Settings},
     shown::Shown,
     users::{Requester, Users},
     xml::Parties,
@@ -60,8 +59,9 @@ const MOST_PEOPLE: usize = 6;
 /// The plugin.
 struct Presence {
     host: Host,
-    users: Users,
-    settings: RwLock<Arc<Settings>>,
+    users: Arc<Users>,
+    settings: Arc<InForce>,
+    live: Live,
     limiter: Limiter,
     icons: Icons,
 }
@@ -75,30 +75,47 @@ impl Plugin for Presence {
         routes.on("GET HEAD POST", "/status", Presence::status).inline().body_limit(LONGEST_FORM);
         routes.get("/", Presence::home).inline();
         routes.get("/example", Presence::example).inline();
+        // The first route that fits answers, and the last of v1 fits whatever is left.
+        live::mount(routes);
         v1::mount(routes);
-        let settings = Settings::read(|name| host.setting(name))?;
-        let settings = RwLock::new(Arc::new(settings));
-        Ok(Presence { host, users: Users::new(host), settings, limiter: Limiter::new(), icons: Icons::default() })
+        let settings = Arc::new(InForce::new(Settings::read(|name| host.setting(name))?));
+        let users = Arc::new(Users::new(host));
+        let live = Live::new(host, users.clone(), settings.clone());
+        Ok(Presence { host, users, settings, live, limiter: Limiter::new(), icons: Icons::default() })
     }
 
     fn settings_changed(&self) {
         match Settings::read(|name| self.host.setting(name)) {
-            Ok(settings) => *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings),
-            Err(error) => log::error!("the settings stay as they were: {error}"),
+            Ok(settings) => self.settings.renew(settings),
+            Err(error) => return log::error!("the settings stay as they were: {error}"),
         }
+        self.live.look_again();
+    }
+
+    fn drain(&self) {
+        self.live.end();
     }
 }
 
 impl Presence {
-    fn status(&self, request: &Request<'_>) -> Result<Response> {
-        let settings = self.settings();
-        if let Err(wait) = self.admit(request, &settings) {
-            return Ok(answer::too_many(wait));
-        }
+    fn status(&self, request: &Request<'_>, responder: Responder) {
         let parameters = Parameters::new(request.query(), form(request));
         let Some(format) = Format::parse(parameters.first("type").as_deref()) else {
-            return Ok(answer::unknown_type());
+            let response =
+                self.admit(request, &self.settings()).map_or_else(answer::too_many, |()| answer::unknown_type());
+            responder.send(response);
+            return;
         };
+        let response = self.status_now(request, parameters, format);
+        let user = parameters.first("jid").unwrap_or_default();
+        self.send_or_wait(request, response, (&user, format, None), responder);
+    }
+
+    fn status_now(&self, request: &Request<'_>, parameters: Parameters<'_>, format: Format) -> Response {
+        let settings = self.settings();
+        if let Err(wait) = self.admit(request, &settings) {
+            return answer::too_many(wait);
+        }
         let user = parameters.first("jid").and_then(|text| self.users.jid(&text));
         let requester = self.users.requester(request, &parameters, &settings);
         let question = Question {
@@ -109,7 +126,7 @@ impl Presence {
             if_none_match: request.header("If-None-Match").filter(|_| request.method() != "POST"),
             navigation: request.header("Sec-Fetch-Dest") == Some("document"),
         };
-        Ok(self.users.look(&settings, user.as_ref(), &requester, |shown| question.answer(shown, &settings)))
+        self.users.look(&settings, user.as_ref(), &requester, |shown| question.answer(shown, &settings))
     }
 
     fn home(&self, request: &Request<'_>) -> Result<Response> {
@@ -140,11 +157,17 @@ impl Presence {
 
     /// Counts a request that looks so many users up. The host itself has no address, and is not counted.
     fn admit_many(&self, request: &Request<'_>, settings: &Settings, count: usize) -> Result<(), Duration> {
-        let Ok(peer) = request.peer().parse() else { return Ok(()) };
+        let client = self.client(request, settings);
+        client.map_or(Ok(()), |client| self.limiter.admit(client, settings.rate, count))
+    }
+
+    /// The address of the client: the peer's, or what proxies say that are believed.
+    fn client(&self, request: &Request<'_>, settings: &Settings) -> Option<IpAddr> {
+        let peer = request.peer().parse().ok()?;
         let fields = request.headers().filter(|(name, _)| name.eq_ignore_ascii_case("X-Forwarded-For"));
         // A line that is no text is no list of addresses either.
         let lines: Vec<&str> = fields.map(|(_, line)| std::str::from_utf8(line).unwrap_or_default()).collect();
-        self.limiter.admit(settings.proxies.client(peer, lines.into_iter()), settings.rate, count)
+        Some(settings.proxies.client(peer, lines.into_iter()))
     }
 
     /// An address for examples, where no user may be named.
@@ -153,7 +176,7 @@ impl Presence {
     }
 
     fn settings(&self) -> Arc<Settings> {
-        self.settings.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.settings.read()
     }
 }
 
@@ -168,5 +191,5 @@ export_plugin!(
     id = "presence",
     name = "Presence service",
     min_host = "0.1.0",
-    needs = [presence, roster, settings]
+    needs = [presence, roster, settings, timers]
 );

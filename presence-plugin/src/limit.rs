@@ -110,7 +110,7 @@ fn admit(full_at: &mut u64, now: u64, rate: Rate, count: usize) -> Result<(), Du
 }
 
 /// What one subscriber is given.
-fn network(client: IpAddr) -> IpAddr {
+pub fn network(client: IpAddr) -> IpAddr {
     match client {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
         v4 => v4,

@@ -1,9 +1,12 @@
 //! What the administrator can set.
 
+use std::sync::{Arc, PoisonError, RwLock};
+
 use plugin_api::{Error, Result, Setting, log};
 
 use crate::{
     limit::{Proxies, Rate},
+    live::Bounds,
     redirect::Hosts,
     text,
     visibility::Visibility,
@@ -29,6 +32,28 @@ pub struct Settings {
     pub rate: Rate,
     /// Whose word for the client is taken.
     pub proxies: Proxies,
+    /// How many clients may wait for changes.
+    pub seats: Bounds,
+}
+
+/// The settings that hold at this moment.
+pub struct InForce(RwLock<Arc<Settings>>);
+
+impl InForce {
+    /// These hold at first.
+    pub fn new(settings: Settings) -> InForce {
+        InForce(RwLock::new(Arc::new(settings)))
+    }
+
+    /// Those that hold now.
+    pub fn read(&self) -> Arc<Settings> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts others in their place.
+    pub fn renew(&self, settings: Settings) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+    }
 }
 
 impl Settings {
@@ -64,6 +89,13 @@ impl Settings {
                 "IP addresses, separated by commas, of proxies in front of this server. The client is the one that they name in \
                  X-Forwarded-For; nobody else is believed.",
             ),
+            Setting::integer("streams", 0..=100_000, 6_000).label("Streams").help(
+                "How many clients may be told of changes as they happen, by event streams and long polls together; more are asked to poll. Each \
+                 takes a connection and some 12 KiB of memory. 0: none.",
+            ),
+            Setting::integer("streams_of_client", 1..=100_000, 100).label("Streams of one client").help(
+                "The same for one client, by its IPv4 address or IPv6 network (/64). This machine's own addresses are not counted.",
+            ),
         ]
     }
 
@@ -82,6 +114,7 @@ impl Settings {
             max_age: number(&value("max_age")?)?,
             rate: Rate { per_second: number(&value("rate")?)?, burst: number(&value("burst")?)? },
             proxies,
+            seats: Bounds { all: number(&value("streams")?)?, of_client: number(&value("streams_of_client")?)? },
         })
     }
 }
@@ -122,6 +155,8 @@ mod tests {
                 "rate" => "5",
                 "burst" => "7",
                 "proxies" => "192.0.2.1, nonsense",
+                "streams" => "9",
+                "streams_of_client" => "3",
                 other => panic!("{other} is not declared"),
             }
             .to_owned())
@@ -134,6 +169,7 @@ mod tests {
             max_age: 60,
             rate: Rate { per_second: 5, burst: 7 },
             proxies: Proxies::parse("192.0.2.1").0,
+            seats: Bounds { all: 9, of_client: 3 },
         };
         assert_eq!(Settings::read(read).unwrap(), expected);
     }

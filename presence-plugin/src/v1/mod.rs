@@ -18,9 +18,9 @@ mod badge;
 mod batch;
 mod negotiation;
 mod picture;
-mod problem;
+pub mod problem;
 
-use plugin_api::{Jid, Request, Response, Result, Routes};
+use plugin_api::{Jid, Request, Responder, Response, Result, Routes};
 
 use self::{
     badge::{Badge, Kind},
@@ -53,13 +53,18 @@ pub fn mount(routes: &mut Routes<Presence>) {
 
 impl Presence {
     /// A user in the form that the suffix names or else the client prefers.
-    fn user(&self, request: &Request<'_>) -> Result<Response> {
-        let (user, suffix) = negotiation::split_suffix(request.path_parameter("jid")?);
-        if suffix.is_some() {
-            return Ok(self.form(request, user, suffix));
+    fn user(&self, request: &Request<'_>, responder: Responder) {
+        let (user, suffix) = negotiation::split_suffix(request.path_parameter("jid").unwrap_or_default());
+        let (form, vary) = match suffix {
+            Some(form) => (Some(form), None),
+            None => (negotiation::preferred(request.headers()), Some(NEGOTIATED)),
+        };
+        let response = self.form(request, user, form);
+        let response = vary.into_iter().fold(response, |response, field| response.header("Vary", field));
+        match form {
+            Some(Form::Written(format)) => self.send_or_wait(request, response, (user, format, vary), responder),
+            _ => drop(responder.send(response)),
         }
-        let form = negotiation::preferred(request.headers());
-        Ok(self.form(request, user, form).header("Vary", NEGOTIATED))
     }
 
     /// The icon of a user.

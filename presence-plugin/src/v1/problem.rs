@@ -42,7 +42,8 @@ impl Problem {
         Problem { limit: Some(limit), ..self }
     }
 
-    fn new(status: u16, title: &'static str, detail: impl Into<String>) -> Problem {
+    /// Any other problem.
+    pub fn new(status: u16, title: &'static str, detail: impl Into<String>) -> Problem {
         Problem { title, status, detail: detail.into(), ..Problem::default() }
     }
 }

@@ -1,5 +1,6 @@
 //! HTTP clients: an ordinary one (`ureq`), a raw one for what no client sends, and a load generator.
 
+pub mod events;
 pub mod load;
 mod raw;
 

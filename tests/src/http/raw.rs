@@ -19,6 +19,13 @@ pub fn exchange(address: SocketAddr, request: impl AsRef<[u8]>) -> io::Result<An
 
 /// Reads one answer with its body.
 pub fn read_answer(reader: &mut impl BufRead) -> io::Result<Answer> {
+    let mut answer = read_head(reader)?;
+    answer.body = body(reader, &answer)?;
+    Ok(answer)
+}
+
+/// Reads the head of an answer, whose body is left to be read.
+pub(super) fn read_head(reader: &mut impl BufRead) -> io::Result<Answer> {
     let status_line = line(reader)?;
     let status = status_line.split(' ').nth(1).and_then(|code| code.parse().ok());
     let status = status.ok_or_else(|| broken(&status_line))?;
@@ -31,9 +38,7 @@ pub fn read_answer(reader: &mut impl BufRead) -> io::Result<Answer> {
         let (name, value) = field.split_once(':').ok_or_else(|| broken(&field))?;
         headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
     }
-    let mut answer = Answer { status, headers, body: Vec::new() };
-    answer.body = body(reader, &answer)?;
-    Ok(answer)
+    Ok(Answer { status, headers, body: Vec::new() })
 }
 
 /// The body, by its framing (RFC 9112 section 6.3).

@@ -3,11 +3,13 @@
 mod abuse;
 mod answers;
 mod json_and_svg;
+mod long_polls;
 mod parameters;
 mod redirects;
 mod settings;
 mod shared_cache;
 mod states;
+mod streams;
 mod v1;
 mod visibility;
 

@@ -1,0 +1,135 @@
+//! The requests of those who wait.
+//!
+//! ```text
+//! GET /v1/users/{jid}/events        what is shown of a user, and each change
+//! GET /v1/events?jid=&jid=          of up to 50 users
+//! ```
+//!
+//! And any request for a text about a user that brings `wait` and `If-None-Match`: see [`Presence::send_or_wait`].
+
+use std::borrow::Cow;
+
+use plugin_api::{Jid, Request, Responder, Response, Routes};
+
+use super::{
+    MOST_USERS, Visit,
+    poll::{Asked, read_wait},
+    seats::Refused,
+};
+use crate::{
+    Presence,
+    answer::Format,
+    cache::Audience,
+    limit::network,
+    query::Parameters,
+    settings::Settings,
+    v1::problem::{self, Problem},
+};
+
+/// How long whoever finds no seat should stay away, in seconds.
+const STAY_AWAY: u64 = 30;
+
+/// Registers the streams.
+pub fn mount(routes: &mut Routes<Presence>) {
+    routes.get("/v1/users/{jid}/events", Presence::events_of_user).inline();
+    routes.get("/v1/events", Presence::events).inline();
+}
+
+impl Presence {
+    fn events_of_user(&self, request: &Request<'_>, responder: Responder) {
+        let users = request.path_parameter("jid").map(|jid| vec![Cow::Borrowed(jid)]).unwrap_or_default();
+        self.open_stream(request, &users, responder);
+    }
+
+    fn events(&self, request: &Request<'_>, responder: Responder) {
+        let users: Vec<_> = Parameters::new(request.query(), &[]).all("jid").take(MOST_USERS + 1).collect();
+        self.open_stream(request, &users, responder);
+    }
+
+    fn open_stream(&self, request: &Request<'_>, users: &[Cow<'_, str>], responder: Responder) {
+        let settings = self.settings();
+        if let Err(problem) = self.may_open(request, users, &settings) {
+            responder.send(problem);
+            return;
+        }
+        let parameters = Parameters::new(request.query(), &[]);
+        let visit = self.visit(request, &parameters, &settings);
+        let head = head(Audience::of(&settings, &visit.requester));
+        if request.method() == "HEAD" {
+            responder.send(head);
+            return;
+        }
+        let mut watched: Vec<Option<Jid>> = Vec::with_capacity(users.len());
+        for user in users.iter().map(|user| self.users.jid(user)) {
+            if !watched.iter().any(|known| known.as_ref().map(Jid::bare) == user.as_ref().map(Jid::bare)) {
+                watched.push(user);
+            }
+        }
+        self.live.stream(visit, watched, request.header("Last-Event-ID"), responder, head, refuse);
+    }
+
+    fn may_open(&self, request: &Request<'_>, users: &[Cow<'_, str>], settings: &Settings) -> Result<(), Response> {
+        self.admit_many(request, settings, users.len()).map_err(problem::too_many)?;
+        if users.is_empty() {
+            return Err(Problem::parameter("jid", "name each user by a parameter jid").into());
+        }
+        if users.len() > MOST_USERS {
+            let detail = format!("one stream tells of {MOST_USERS} users at most");
+            return Err(Problem::too_large("jid", detail).with_limit(MOST_USERS).into());
+        }
+        Ok(())
+    }
+
+    fn visit(&self, request: &Request<'_>, parameters: &Parameters<'_>, settings: &Settings) -> Visit {
+        // Whose requests are not counted may have any number of seats.
+        let client = self.client(request, settings).filter(|client| !client.is_loopback()).map(network);
+        Visit { client, requester: self.users.requester(request, parameters, settings) }
+    }
+
+    /// Sends an answer, unless that is a 304 and the request would rather wait for another one: then it is answered as soon as there
+    /// is one, or by a 304 at the end. `vary` is what the answer also depends on.
+    pub fn send_or_wait(
+        &self,
+        request: &Request<'_>,
+        response: Response,
+        (user, format, vary): (&str, Format, Option<&'static str>),
+        responder: Responder,
+    ) {
+        let parameters = Parameters::new(request.query(), &[]);
+        let wait = if response.status() == 304 { read_wait(parameters.first("wait").as_deref()) } else { None };
+        let (Some(wait), Some(held)) = (wait, request.header("If-None-Match")) else {
+            responder.send(response);
+            return;
+        };
+        let visit = self.visit(request, &parameters, &self.settings());
+        let asked = Asked {
+            user: self.users.jid(user),
+            format,
+            query: request.query().into(),
+            if_none_match: held.into(),
+            navigation: request.header("Sec-Fetch-Dest") == Some("document"),
+            vary,
+        };
+        self.live.poll(visit, asked, wait, responder);
+    }
+}
+
+/// The head of a stream. No cache keeps it, and no proxy holds back what comes.
+fn head(audience: Audience) -> Response {
+    let head = Response::new(200)
+        .header("Content-Type", "text/event-stream")
+        .header("X-Content-Type-Options", "nosniff")
+        .header("Cache-Control", "no-store")
+        .header("X-Accel-Buffering", "no");
+    if audience.is_public() { head.header("Access-Control-Allow-Origin", "*") } else { head }
+}
+
+fn refuse(reason: Refused) -> Response {
+    let problem = match reason {
+        Refused::TooMany => Problem::new(429, "Too Many Requests", "this client has too many streams open"),
+        Refused::Full => Problem::new(503, "Service Unavailable", "there are too many streams open: poll instead"),
+        Refused::Over => Problem::new(503, "Service Unavailable", "a new version takes over: ask again"),
+    };
+    let seconds = if reason == Refused::Over { 1 } else { STAY_AWAY };
+    Response::from(problem).header("Retry-After", seconds.to_string())
+}

@@ -1,0 +1,339 @@
+//! Presence that moves: clients are told of changes instead of asking again.
+//!
+//! # Layout
+//! Whoever waits is a [`Watcher`]: an event [`stream`], which is told of each change as an [`event`], or a long [`poll`], which is answered by
+//! the first one. Each has one of the [`seats`], and is in the [`crowd`], where the host has one subscription for each user who is watched,
+//! however many watch. [`Live`] hears of a change and has each watcher of that user look at what it may be shown, as a request would: one who
+//! may see no more is shown that, and not why. Nothing is remembered of what was told but a hash: the event after a missed one is the truth.
+//!
+//! What else decides on who may see, settings, rosters and blocklists, is not told of by the host. So each watcher also looks once a
+//! [`BEAT`], when streams that were told nothing get a comment. No thread waits: all of this runs when the host calls.
+
+mod crowd;
+mod event;
+mod http;
+mod poll;
+mod seats;
+mod stream;
+
+use std::{
+    cell::RefCell,
+    collections::HashMap,
+    net::IpAddr,
+    rc::Rc,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use plugin_api::prelude::*;
+
+use self::{
+    crowd::{Crowd, Turn},
+    event::Tag,
+    poll::{Asked, Poll},
+    seats::{Refused, Seats},
+    stream::EventStream,
+};
+pub use self::{http::mount, seats::Bounds};
+use crate::{
+    settings::{InForce, Settings},
+    shown::Shown,
+    users::{Requester, Users},
+};
+
+/// The most users that one stream tells of.
+const MOST_USERS: usize = 50;
+/// How many seconds a client hears nothing, at most, and a watcher does not look.
+const BEAT: u64 = 20;
+/// The beat comes in [`BEAT`] parts, each for its share of the watchers.
+const PART: Duration = Duration::from_secs(1);
+
+/// All who wait for changes.
+pub struct Live(Arc<Shared>);
+
+/// What the host's calls find.
+struct Shared {
+    host: Host,
+    users: Arc<Users>,
+    settings: Arc<InForce>,
+    seats: Arc<Seats>,
+    crowd: Mutex<Crowd<Subscription, Arc<dyn Watcher>>>,
+    next: AtomicU64,
+}
+
+/// Somebody who waits. Its functions may be called on several threads, and look one after the other.
+trait Watcher: Send + Sync {
+    /// Looks at what may be shown of `user`, or of all its users, and tells its client what is new.
+    fn look(&self, user: Option<&str>, round: &Round<'_>) -> Told;
+    /// Has its client hear something, for want of news.
+    fn beat(&self) -> Told;
+    /// Sends its client away in order: it may come back at once.
+    fn end(&self, round: &Round<'_>);
+}
+
+/// What a watcher has told its client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    /// There was nothing to tell.
+    Nothing,
+    /// There was, and the client goes on waiting.
+    News,
+    /// All there is: the client is answered, gone, or does not read.
+    All,
+}
+
+/// One look at the watchers, in which those who ask for nobody in particular share what they are shown.
+struct Round<'s> {
+    shared: &'s Shared,
+    settings: Arc<Settings>,
+    for_nobody: RefCell<HashMap<String, Tagged>>,
+}
+
+/// An object that tells what is shown, and its tag.
+type Tagged = (Tag, Rc<[u8]>);
+
+/// Whom a request to be told of changes comes from.
+struct Visit {
+    /// Its client's address, if its requests are counted.
+    client: Option<IpAddr>,
+    /// In whose name it asks.
+    requester: Requester,
+}
+
+impl Live {
+    /// Nobody waits yet.
+    pub fn new(host: Host, users: Arc<Users>, settings: Arc<InForce>) -> Live {
+        let (seats, crowd, next) = (Arc::default(), Mutex::default(), AtomicU64::new(0));
+        Live(Arc::new(Shared { host, users, settings, seats, crowd, next }))
+    }
+
+    /// Opens a stream of events about these users, `None` for what is no address; `held` is the id of the last event that the client has. The
+    /// head is `head`, or what `refuse` makes of the reason why there is no stream.
+    fn stream(
+        &self,
+        visit: Visit,
+        users: Vec<Option<Jid>>,
+        held: Option<&str>,
+        responder: Responder,
+        head: Response,
+        refuse: impl Fn(Refused) -> Response,
+    ) {
+        let seat = match self.0.seats.take(visit.client, self.0.settings.read().seats) {
+            Ok(seat) => seat,
+            Err(reason) => return answer(responder, refuse(reason)),
+        };
+        let number = self.0.number();
+        let stream = Arc::new(EventStream::new(number, seat, visit.requester, users, held));
+        let opening = stream.begin();
+        if let Err(reason) = self.0.join(number, stream.clone(), stream.users()) {
+            return answer(responder, refuse(reason));
+        }
+        let is_open = match responder.stream(head) {
+            Some(answer) => opening.go(answer, &self.0.round(), self.0.leaving(number)) != Told::All,
+            None => false,
+        };
+        if !is_open {
+            self.0.leave(number);
+        }
+    }
+
+    /// Has a request wait until its answer is another than 304, for so long at most.
+    fn poll(&self, visit: Visit, asked: Asked, wait: Duration, responder: Responder) {
+        let number = self.0.number();
+        let seat = self.0.seats.take(visit.client, self.0.settings.read().seats);
+        let poll = Arc::new(Poll::new(seat.ok(), visit, asked, responder));
+        let round = self.0.round();
+        // Without a seat or a timer it is answered now, as one that did not ask to wait.
+        let joined = poll.has_seat() && self.0.join(number, poll.clone(), poll.users()).is_ok();
+        let timer = joined.then(|| self.0.after(wait, move |shared| shared.end(number))).and_then(Result::ok);
+        match timer {
+            Some(timer) if poll.look(None, &round) == Told::Nothing => poll.keep(timer),
+            Some(_) => self.0.leave(number),
+            None => {
+                poll.end(&round);
+                self.0.leave(number);
+            }
+        }
+    }
+
+    /// Has all watchers look: what decides on who may see has changed.
+    pub fn look_again(&self) {
+        let looking = self.0.after(Duration::ZERO, |shared| {
+            let everybody = shared.crowd().part(0, 1);
+            shared.tell(everybody, None);
+        });
+        detach(looking);
+    }
+
+    /// Has those who watch this user look, as at a change of presence.
+    #[expect(dead_code, reason = "for choices of users")]
+    pub fn look_again_at(&self, user: &str) {
+        self.0.hear(user);
+    }
+
+    /// Sends everybody away, and lets nobody in any more.
+    pub fn end(&self) {
+        let everybody = self.0.crowd().end();
+        let round = self.0.round();
+        for (number, watcher) in everybody {
+            watcher.end(&round);
+            self.0.leave(number);
+        }
+    }
+}
+
+impl Shared {
+    fn crowd(&self) -> MutexGuard<'_, Crowd<Subscription, Arc<dyn Watcher>>> {
+        self.crowd.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn number(&self) -> u64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn round(&self) -> Round<'_> {
+        Round { shared: self, settings: self.settings.read(), for_nobody: RefCell::default() }
+    }
+
+    fn join<'u>(
+        self: &Arc<Self>,
+        number: u64,
+        watcher: Arc<dyn Watcher>,
+        users: impl Iterator<Item = &'u Jid>,
+    ) -> Result<(), Refused> {
+        let users: Vec<&Jid> = users.filter(|user| user.is_local()).collect();
+        let subscribe = |name: &str| {
+            let user = users.iter().find(|user| user.bare() == name)?;
+            let live = Arc::downgrade(self);
+            self.host.subscribe(Some(user), move |change| with(&live, |shared| shared.hear(change.user))).ok()
+        };
+        let joined = self.crowd().join(number, watcher, users.iter().map(|user| user.bare()), subscribe);
+        // The lock is free again: what was left behind can be dropped.
+        joined.map_err(|(reason, _left)| reason)?;
+        if self.crowd().begin_beat() {
+            self.beat_later(0);
+        }
+        Ok(())
+    }
+
+    fn leave(&self, number: u64) {
+        let left = self.crowd().leave(number);
+        drop(left);
+    }
+
+    /// What lets a watcher go whose client is gone.
+    fn leaving(self: &Arc<Self>, number: u64) -> impl Fn() + Send + Sync + 'static {
+        let live = Arc::downgrade(self);
+        move || with(&live, |shared| shared.leave(number))
+    }
+
+    /// The presence of `user` has changed.
+    fn hear(self: &Arc<Self>, user: &str) {
+        let now = Instant::now();
+        let turn = self.crowd().hear(user, now);
+        match turn {
+            Turn::Now => self.tell_of(user),
+            Turn::After(rest) => {
+                let user = user.to_owned();
+                detach(self.after(rest, move |shared| shared.tell_of(&user)));
+            }
+            Turn::No => {}
+        }
+    }
+
+    fn tell_of(&self, user: &str) {
+        let audience = self.crowd().audience(user, Instant::now());
+        self.tell(audience, Some(user));
+    }
+
+    fn tell(&self, watchers: Vec<(u64, Arc<dyn Watcher>)>, user: Option<&str>) {
+        let round = self.round();
+        for (number, watcher) in watchers {
+            if watcher.look(user, &round) == Told::All {
+                self.leave(number);
+            }
+        }
+    }
+
+    fn beat_later(self: &Arc<Self>, part: u64) {
+        detach(self.after(PART, move |shared| shared.beat(part)));
+    }
+
+    fn beat(self: &Arc<Self>, part: u64) {
+        let watchers = self.crowd().part(part, BEAT);
+        let round = self.round();
+        for (number, watcher) in watchers {
+            let told = match watcher.look(None, &round) {
+                Told::Nothing => watcher.beat(),
+                told => told,
+            };
+            if told == Told::All {
+                self.leave(number);
+            }
+        }
+        let goes_on = self.crowd().goes_on();
+        if goes_on {
+            self.beat_later(part + 1);
+        }
+    }
+
+    /// The time of a watcher is over.
+    fn end(&self, number: u64) {
+        let watcher = self.crowd().member(number);
+        if let Some(watcher) = watcher {
+            watcher.end(&self.round());
+            self.leave(number);
+        }
+    }
+
+    /// Does something later, unless the plugin has been stopped by then.
+    fn after(self: &Arc<Self>, delay: Duration, act: impl FnOnce(&Arc<Shared>) + Send + 'static) -> Result<Timer> {
+        let live = Arc::downgrade(self);
+        self.host.after(delay, move || with(&live, act))
+    }
+}
+
+impl Round<'_> {
+    /// What may be shown of `user` to `requester` at this moment, as an object, with its tag.
+    fn document(&self, user: Option<&Jid>, requester: &Requester) -> Tagged {
+        let look = || {
+            let render = |shown: &Shown<'_>| event::document(shown, user.map(Jid::bare));
+            let (tag, document) = self.shared.users.look(&self.settings, user, requester, render);
+            (tag, Rc::from(document))
+        };
+        if !requester.is_nobody() {
+            return look();
+        }
+        let name = user.map_or("", Jid::bare);
+        if let Some(known) = self.for_nobody.borrow().get(name) {
+            return known.clone();
+        }
+        let document = look();
+        self.for_nobody.borrow_mut().insert(name.to_owned(), document.clone());
+        document
+    }
+}
+
+/// Does something while there is somebody to do it for.
+fn with<R>(live: &Weak<Shared>, act: impl FnOnce(&Arc<Shared>) -> R) {
+    if let Some(shared) = live.upgrade() {
+        act(&shared);
+    }
+}
+
+fn answer(responder: Responder, response: Response) {
+    // Who is gone needs none.
+    responder.send(response);
+}
+
+/// Leaves a timer to itself.
+fn detach(timer: Result<Timer>) {
+    match timer {
+        Ok(timer) => timer.detach(),
+        // Stopped, or out of timers: each watcher looks at the next beat anyway.
+        Err(error) => log::debug!("no timer: {error}"),
+    }
+}

@@ -1,0 +1,126 @@
+//! A client of server-sent events (WHATWG HTML, section 9.2) that hears all that is sent, comments too.
+
+use std::{
+    io::{self, BufRead, BufReader, ErrorKind, Read, Write},
+    net::{SocketAddr, TcpStream},
+    time::Duration,
+};
+
+use serde_json::Value;
+
+use super::{Answer, raw::read_head};
+
+/// A block of a stream, as it is sent between two empty lines.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Block {
+    /// The name of the event.
+    pub event: Option<String>,
+    /// What it says.
+    pub data: Option<String>,
+    /// Its id.
+    pub id: Option<String>,
+    /// How long to wait before the client comes back, in milliseconds.
+    pub retry: Option<u64>,
+}
+
+impl Block {
+    fn parse(text: &str) -> Block {
+        let mut block = Block::default();
+        for line in text.lines() {
+            let (name, value) = line.split_once(": ").unwrap_or((line, ""));
+            match name {
+                "event" => block.event = Some(value.into()),
+                "data" => block.data = Some(value.into()),
+                "id" => block.id = Some(value.into()),
+                "retry" => block.retry = value.parse().ok(),
+                _ => assert!(line.starts_with(':'), "a line that is no field of an event: {line:?}"),
+            }
+        }
+        block
+    }
+
+    /// Whether it says nothing: a comment.
+    pub fn is_comment(&self) -> bool {
+        *self == Block::default()
+    }
+
+    /// The object that it tells.
+    #[track_caller]
+    pub fn object(&self) -> Value {
+        let data = self.data.as_ref().expect("it is an event");
+        serde_json::from_str(data).expect("events hold objects")
+    }
+}
+
+/// An open stream, or the answer that there is instead.
+pub struct EventSource {
+    /// Status and header fields.
+    pub head: Answer,
+    reader: BufReader<TcpStream>,
+    text: Vec<u8>,
+}
+
+impl EventSource {
+    /// Asks for a stream, with these header lines, each ended by CRLF.
+    #[track_caller]
+    pub fn open(address: SocketAddr, target: &str, fields: &str, patience: Duration) -> EventSource {
+        let mut socket = TcpStream::connect(address).expect("the host listens");
+        socket.set_read_timeout(Some(patience)).expect("a socket of ours");
+        let request = format!("GET {target} HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n{fields}\r\n");
+        socket.write_all(request.as_bytes()).expect("the host reads");
+        let mut reader = BufReader::new(socket);
+        let head = read_head(&mut reader).unwrap_or_else(|error| panic!("{target}: {error}"));
+        EventSource { head, reader, text: Vec::new() }
+    }
+
+    /// The next block; `None` at the end of the stream. An error: nothing came in time, or the connection was cut.
+    pub fn block(&mut self) -> io::Result<Option<Block>> {
+        loop {
+            if let Some(end) = self.text.windows(2).position(|two| two == b"\n\n") {
+                let block = self.text.drain(..end + 2).collect::<Vec<_>>();
+                let text = String::from_utf8(block).map_err(|_| ErrorKind::InvalidData)?;
+                return Ok(Some(Block::parse(text.trim_end())));
+            }
+            if !self.chunk()? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// The next event.
+    #[track_caller]
+    pub fn event(&mut self) -> Block {
+        loop {
+            let block = self.block().unwrap_or_else(|error| panic!("no event: {error}"));
+            let block = block.unwrap_or_else(|| panic!("the stream has ended"));
+            if block.data.is_some() {
+                return block;
+            }
+        }
+    }
+
+    /// What the next event says of the state.
+    #[track_caller]
+    pub fn state(&mut self) -> String {
+        self.event().object()["state"].as_str().expect("each has a state").to_owned()
+    }
+
+    /// Reads to the end of the stream, and answers all that was sent until then.
+    #[track_caller]
+    pub fn rest(mut self) -> Vec<Block> {
+        std::iter::from_fn(|| self.block().unwrap_or_else(|error| panic!("no end of the stream: {error}"))).collect()
+    }
+
+    /// Takes one chunk in (RFC 9112 section 7.1). `false`: it was the last.
+    fn chunk(&mut self) -> io::Result<bool> {
+        let mut size = String::new();
+        if self.reader.read_line(&mut size)? == 0 {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        let length = usize::from_str_radix(size.trim(), 16).map_err(|_| ErrorKind::InvalidData)?;
+        let mut chunk = vec![0; length + 2];
+        self.reader.read_exact(&mut chunk)?;
+        self.text.extend_from_slice(&chunk[..length]);
+        Ok(length > 0)
+    }
+}

@@ -1,0 +1,117 @@
+//! Long polls: requests that wait for another answer than the one that the client has.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use tests::{
+    artefacts::artefacts, drop_style::DropStyle, host::Host, http::Answer, plugin_file::PluginFile, xmpp::Session,
+};
+
+use super::{open_host, show};
+
+/// Every address at which it can be waited.
+const TARGETS: [&str; 6] = [
+    "status?jid=alice@localhost&type=json",
+    "status?jid=alice@localhost&type=xml",
+    "status?jid=alice@localhost&type=text",
+    "v1/users/alice@localhost?",
+    "v1/users/alice@localhost.json?",
+    "v1/users/alice@localhost.txt?",
+];
+
+/// A host whose user alice is away.
+fn with_alice() -> (Host, Session) {
+    let host = open_host();
+    let mut alice = host.new_user("alice");
+    show(&mut alice, "away", "Lunch");
+    (host, alice)
+}
+
+#[track_caller]
+fn get(host: &Host, target: &str, fields: &[(&str, &str)]) -> Answer {
+    host.patient_http().request("GET", &format!("/plugins/presence/{target}"), fields)
+}
+
+/// Asks for what the client has, and waits for so many seconds.
+#[track_caller]
+fn poll(host: &Host, target: &str, held: &Answer, seconds: u32) -> Answer {
+    let tag = held.header("etag").expect("it has a tag");
+    get(host, &format!("{target}&wait={seconds}"), &[("If-None-Match", tag)])
+}
+
+/// Has `act` happen while all of these wait, as far as can be known.
+fn meanwhile(host: &Host, held: &[Answer], act: impl FnOnce()) -> Vec<Answer> {
+    thread::scope(|scope| {
+        let polls: Vec<_> =
+            TARGETS.iter().zip(held).map(|(target, held)| scope.spawn(move || poll(host, target, held, 60))).collect();
+        // A server that has not read them by then answers at once, and by the same.
+        thread::sleep(Duration::from_millis(300));
+        assert!(polls.iter().all(|poll| !poll.is_finished()), "one did not wait");
+        act();
+        polls.into_iter().map(|poll| poll.join().expect("it is answered")).collect()
+    })
+}
+
+#[test]
+fn a_poll_is_answered_when_what_is_shown_changes() {
+    let (host, mut alice) = with_alice();
+    let held: Vec<_> = TARGETS.iter().map(|target| get(&host, target, &[])).collect();
+    let begun = Instant::now();
+    let answers = meanwhile(&host, &held, || show(&mut alice, "dnd", "Busy"));
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    for ((target, held), answer) in TARGETS.iter().zip(&held).zip(&answers) {
+        assert_eq!(answer.status, 200, "{target}: {answer:?}");
+        assert!(answer.text().contains("Busy"), "{target}: {answer:?}");
+        assert_ne!(answer.header("etag"), held.header("etag"));
+        let now = get(&host, target, &[]).comparable();
+        let fields =
+            |answer: &Answer| answer.headers.iter().filter(|(name, _)| name != "date").cloned().collect::<Vec<_>>();
+        assert_eq!(fields(&answer.clone().comparable()), fields(&now), "{target}");
+    }
+}
+
+#[test]
+fn a_poll_ends_by_304_and_does_not_wait_without_need() {
+    let (host, _alice) = with_alice();
+    let target = TARGETS[0];
+    let held = get(&host, target, &[]);
+    let begun = Instant::now();
+    assert_eq!(poll(&host, target, &held, 1).status, 304);
+    assert!(begun.elapsed() >= Duration::from_secs(1), "{:?}", begun.elapsed());
+
+    let begun = Instant::now();
+    assert_eq!(get(&host, &format!("{target}&wait=60"), &[]).status, 200, "it has nothing");
+    assert_eq!(get(&host, &format!("{target}&wait=60"), &[("If-None-Match", "\"other\"")]).status, 200);
+    let tag = held.header("etag").unwrap();
+    for wait in ["0", "-1", "x", ""] {
+        assert_eq!(get(&host, &format!("{target}&wait={wait}"), &[("If-None-Match", tag)]).status, 304, "{wait}");
+    }
+    host.set("presence.streams", "0");
+    assert_eq!(poll(&host, target, &held, 60).status, 304, "there is no room to wait");
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+}
+
+/// The longest wait is over before the host gives the request up.
+#[test]
+fn the_longest_wait_is_answered() {
+    let (host, _alice) = with_alice();
+    let held = get(&host, TARGETS[4], &[]);
+    let answer = poll(&host, TARGETS[4], &held, 3_600);
+    assert_eq!((answer.status, answer.header("etag")), (304, held.header("etag")));
+}
+
+#[test]
+fn polls_are_answered_when_nobody_may_see_and_at_an_upgrade() {
+    let (host, _alice) = with_alice();
+    let held: Vec<_> = TARGETS.iter().map(|target| get(&host, target, &[])).collect();
+    let answers = meanwhile(&host, &held, || host.set("presence.visibility", "subscribed"));
+    for answer in &answers {
+        assert!(answer.status == 200 && !answer.text().contains("Lunch"), "{answer:?}");
+        assert_eq!(answer.header("cache-control"), Some("private, no-store"), "by the settings of the answer");
+    }
+    let newer = PluginFile::read(&artefacts().presence).with_version("0.1.7").write(host.folder(), "newer.so");
+    let answers = meanwhile(&host, &answers, || DropStyle::Copy.drop(&newer, &host.plugins().join("presence.so")));
+    assert!(answers.iter().all(|answer| answer.status == 304), "{answers:?}");
+}
