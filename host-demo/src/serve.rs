@@ -1,5 +1,6 @@
 //! The server: its parts built, tied together, and ended in order.
 
+mod descriptors;
 mod host;
 mod logging;
 mod reload;
@@ -44,6 +45,7 @@ const LAST_MOMENT: Duration = Duration::from_millis(500);
 /// It can't start: the reason names the address, the folder or the file, and what to do.
 pub fn run(config: &Config, read: &dyn Fn() -> Result<Config, ConfigError>) -> Result<(), Refusal> {
     logging::set_level(config.log);
+    descriptors::take_all();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(failed("no runtime"))?;
     let outcome = runtime.block_on(serve(config, read));
     runtime.shutdown_timeout(LAST_MOMENT);

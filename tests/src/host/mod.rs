@@ -99,7 +99,7 @@ impl Host {
     }
 
     /// Has every run from now on started by a program that becomes the host.
-    pub(crate) fn through(&mut self, program: &[&str]) {
+    pub fn through(&mut self, program: &[&str]) {
         self.manner.through = program.iter().map(|word| (*word).to_owned()).collect();
     }
 

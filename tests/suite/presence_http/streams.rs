@@ -211,6 +211,17 @@ fn what_is_asked_for_has_bounds() {
     assert_eq!(host.http().request("POST", "/plugins/presence/v1/events?jid=alice@localhost", &[]).status, 405);
 }
 
+/// The soft limit of descriptors is raised to the hard one.
+#[test]
+fn there_is_room_for_as_many_streams_as_the_system_allows() {
+    let mut host = Host::prepare();
+    host.drop_plugin(&artefacts().presence, "presence.so");
+    host.through(&["prlimit", "--nofile=128:1024"]);
+    host.run();
+    let streams: Vec<_> = (0..200).map(|_| watch(&host, &["alice"])).collect();
+    assert!(streams.into_iter().all(|mut stream| stream.state() == "forbidden"));
+}
+
 /// Behind a proxy, so that there is more than one client.
 #[test]
 fn streams_are_bounded_in_all_and_for_each_client() {

@@ -4,7 +4,7 @@
 //! # Layout
 //! [`routes`] sets a plugin's routes against the same bodies from a [`native`] actix-web server, asked by the [`drive`]r; [`boundary`]
 //! times a read of presence from inside a plugin; [`swaps`] overwrites a plugin again and again. [`sessions`] logs thousands of
-//! clients in, [`presence`] asks for a thousand of them over HTTP, [`strangers`] connects and does not. The presence table is measured by `host-demo/examples/presence_table.rs`.
+//! clients in, [`presence`] asks for a thousand of them over HTTP, [`streams`] has thousands told of one, [`strangers`] connects and does not. The presence table is measured by `host-demo/examples/presence_table.rs`.
 
 mod boundary;
 mod drive;
@@ -13,6 +13,7 @@ mod presence;
 mod routes;
 mod sessions;
 mod strangers;
+mod streams;
 mod swaps;
 
 use std::process::Command;
@@ -42,6 +43,8 @@ enum What {
     Sessions,
     /// The presence service with a thousand users online
     Presence,
+    /// Thousands of event streams about one user
+    Streams,
     /// Connections before a login
     Strangers,
     /// The presence table with a million users
@@ -71,6 +74,9 @@ fn main() -> std::io::Result<()> {
     }
     if wanted(What::Presence) {
         presence::measure();
+    }
+    if wanted(What::Streams) {
+        streams::measure();
     }
     if wanted(What::Strangers) {
         strangers::measure();
