@@ -17,7 +17,9 @@ run:
 
 # The same cargo flags everywhere (--workspace): other flags would mean other features, and everything compiled again.
 test: format lint arrows suite
-	@if [ -e $(VENV) ]; then echo 'make test: all good'; else echo 'make test: all good, but without slixmpp'; fi
+	@missing=; for module in slixmpp schemathesis; do \
+		$(VENV)/bin/python -c "import $$module" 2>/dev/null || missing="$$missing, but without $$module"; \
+	done; echo "make test: all good$$missing"
 
 format:
 	$(CARGO) fmt --all --check
@@ -50,6 +52,10 @@ venv:
 	@if ! $(VENV)/bin/python -c 'import slixmpp' 2>/dev/null; then \
 		$(PYTHON) -m venv $(VENV) && $(VENV)/bin/python -m pip install --quiet slixmpp \
 		|| { rm -rf $(VENV); echo 'make test: slixmpp could not be installed; its tests will be skipped' >&2; }; \
+	fi
+	@if [ -e $(VENV) ] && ! $(VENV)/bin/python -c 'import schemathesis' 2>/dev/null; then \
+		$(VENV)/bin/python -m pip install --quiet schemathesis \
+		|| echo 'make test: schemathesis could not be installed; openapi.json will not be held against the service' >&2; \
 	fi
 
 # Unpacked, not installed: nothing of it runs but what a test starts.

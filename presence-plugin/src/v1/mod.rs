@@ -12,11 +12,12 @@
 //! What is wrong with a request is told by a [`problem`] before any user is looked up.
 //!
 //! # Layout
-//! [`negotiation`] finds the form, [`picture`] answers with an icon, [`badge`] with a label and a word; the other forms are those of `/status`. [`batch`] is about many users.
+//! [`negotiation`] finds the form, [`picture`] answers with an icon, [`badge`] with a label and a word; the other forms are those of `/status`. [`batch`] is about many users. [`openapi`] describes all of it.
 
 mod badge;
 mod batch;
 mod negotiation;
+mod openapi;
 mod picture;
 pub mod problem;
 
@@ -33,14 +34,14 @@ use crate::{
     Presence,
     answer::{Format, Question},
     cache::Audience,
-    icons::themes::State,
+    icons::{Encoding, themes::State},
     query::Parameters,
     settings::Settings,
     users::{Requester, Users},
     xml::Parties,
 };
 
-/// Registers what this interface answers.
+/// Registers what this interface answers. To be called last: whatever else is below `/v1` answers that there is nothing.
 pub fn mount(routes: &mut Routes<Presence>) {
     routes.get("/v1/users/{jid}", Presence::user).inline();
     routes.get("/v1/users/{jid}/icon.{format}", Presence::user_icon).inline();
@@ -48,6 +49,7 @@ pub fn mount(routes: &mut Routes<Presence>) {
     routes.get("/v1/presence", Presence::some_users).inline();
     routes.post("/v1/presence/query", Presence::many_users).inline().body_limit(2 * batch::LONGEST_BODY as u32);
     routes.on("OPTIONS", "/v1/presence/query", Presence::may_post).inline();
+    routes.get("/openapi.json", Presence::openapi).inline();
     routes.get("/v1/{tail:.*}", Presence::nothing).inline();
 }
 
@@ -105,8 +107,16 @@ impl Presence {
             .header("X-Content-Type-Options", "nosniff"))
     }
 
-    fn nothing(&self, _: &Request<'_>) -> Result<Response> {
-        Ok(problem::not_found("what there is, is described at /plugins/presence/openapi.json"))
+    fn openapi(&self, request: &Request<'_>) -> Result<Response> {
+        Ok(openapi::answer(request))
+    }
+
+    /// What no other route has.
+    fn nothing(&self, request: &Request<'_>) -> Result<Response> {
+        Ok(match request.path_parameter("tail")? {
+            "presence/query" => problem::other_methods("POST, OPTIONS"),
+            _ => problem::not_found("what there is, is described at /plugins/presence/openapi.json"),
+        })
     }
 
     fn several(&self, request: &Request<'_>, batch: Result<Batch<'_>, Problem>) -> Response {
@@ -127,17 +137,19 @@ impl Presence {
         }
         let Some(form) = form else { return problem::not_acceptable() };
         let asked = Asked::read(&self.users, request, user, &settings);
-        match form {
-            Form::Written(format) => self.written(&asked, format, &settings),
-            Form::Drawn(encoding) => match Style::read(&asked.parameters, encoding) {
-                Ok(style) => self.drawn(&asked, style, &settings),
-                Err(problem) => problem.into(),
-            },
-            Form::Badge(kind) => match Badge::read(&asked.parameters) {
-                Ok(badge) => self.labelled(&asked, &badge, kind, &settings),
-                Err(problem) => problem.into(),
-            },
-        }
+        self.answer(&asked, form, &settings).unwrap_or_else(Response::from)
+    }
+
+    /// The bounds of an icon hold where words are sent too: which of them is sent may be the client's choice.
+    fn answer(&self, asked: &Asked<'_>, form: Form, settings: &Settings) -> Result<Response, Problem> {
+        Ok(match form {
+            Form::Written(format) => {
+                Style::read(&asked.parameters, Encoding::Svg)?;
+                self.written(asked, format, settings)
+            }
+            Form::Drawn(encoding) => self.drawn(asked, Style::read(&asked.parameters, encoding)?, settings),
+            Form::Badge(kind) => self.labelled(asked, &Badge::read(&asked.parameters)?, kind, settings),
+        })
     }
 
     fn written(&self, asked: &Asked<'_>, format: Format, settings: &Settings) -> Response {

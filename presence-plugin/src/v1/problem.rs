@@ -67,6 +67,12 @@ pub fn not_found(detail: &'static str) -> Response {
     Problem::new(404, "Not Found", detail).into()
 }
 
+/// What is at this address takes these methods and no others.
+pub fn other_methods(allowed: &'static str) -> Response {
+    let problem = Problem::new(405, "Method Not Allowed", format!("the methods are {allowed}"));
+    Response::from(problem).header("Allow", allowed)
+}
+
 /// The client takes none of the forms that there are.
 pub fn not_acceptable() -> Response {
     let forms = "application/json, image/svg+xml, image/png, image/gif, text/xml, text/plain";

@@ -53,19 +53,18 @@ pub struct Badge {
 }
 
 impl Badge {
-    /// Reads `label` and `style`. An empty value counts as absent, since an empty field of an HTML form is sent.
+    /// Reads `label` and `style`. A label with nothing to see in it counts as absent.
     ///
     /// # Errors
     /// One of them is out of its bounds, which the problem names.
     pub fn read(parameters: &Parameters<'_>) -> Result<Badge, Problem> {
-        let given = |name| parameters.first(name).filter(|value| !value.is_empty());
-        let label = given("label").map(|label| plain(&label)).filter(|label| !label.is_empty());
-        let label = label.unwrap_or_else(|| LABEL.to_owned());
+        let label = parameters.first("label").unwrap_or_default();
         if label.chars().count() > LONGEST_LABEL {
             let detail = format!("label is a text of at most {LONGEST_LABEL} characters");
             return Err(Problem::parameter("label", detail).with_limit(LONGEST_LABEL));
         }
-        match given("style").as_deref() {
+        let label = Some(plain(&label)).filter(|label| !label.is_empty()).unwrap_or_else(|| LABEL.to_owned());
+        match parameters.first("style").as_deref() {
             None | Some("flat") => Ok(Badge { label, outline: Outline::Flat }),
             Some("pill") => Ok(Badge { label, outline: Outline::Pill }),
             Some(_) => Err(Problem::parameter("style", "style is one of flat, pill")),
@@ -194,7 +193,7 @@ mod tests {
 
     #[test]
     fn label_and_style_have_defaults_and_bounds() {
-        for query in ["", "label=&style=", "style=flat", "label=+%0A", "label=%E2%80%AE"] {
+        for query in ["", "label=", "style=flat", "label=+%0A", "label=%E2%80%AE"] {
             assert_eq!(read(query), Ok(labelled("presence")), "{query}");
         }
         assert_eq!(read("style=pill").map(|badge| badge.outline), Ok(Outline::Pill));

@@ -2,6 +2,7 @@
 
 mod badges;
 mod batches;
+mod description;
 
 use serde_json::{Value, json};
 use tests::{
