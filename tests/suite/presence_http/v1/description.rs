@@ -13,8 +13,8 @@ use serde_json::Value;
 use super::{open_host, show};
 
 const DESCRIPTION: &str = "/plugins/presence/openapi.json";
-/// What nobody but the server's own front page asks for.
-const INTERNAL: [&str; 1] = ["/example"];
+/// What nobody but the server's own front page asks for, and a script that is no part of the interface.
+const INTERNAL: [&str; 2] = ["/example", "/widget.js"];
 /// Streams have no end that a test could wait for.
 const ENDLESS: &str = "events";
 
