@@ -74,6 +74,8 @@ impl Plugin for Presence {
     fn start(host: Host, routes: &mut Routes<Self>) -> Result<Self> {
         routes.on("GET HEAD POST", "/status", Presence::status).inline().body_limit(LONGEST_FORM);
         routes.get("/", Presence::home).inline();
+        routes.get("/page.js", Presence::page_script).inline();
+        routes.get("/page.css", Presence::page_style).inline();
         routes.get("/example", Presence::example).inline();
         // The first route that fits answers, and the last of v1 fits whatever is left.
         live::mount(routes);
@@ -130,8 +132,16 @@ impl Presence {
     }
 
     fn home(&self, request: &Request<'_>) -> Result<Response> {
-        let asked = Parameters::new(request.query(), &[]).first("jid");
-        Ok(page::home(asked.as_deref(), &self.placeholder()?, self.settings().visibility))
+        let parameters = Parameters::new(request.query(), &[]);
+        Ok(page::home(&parameters, &self.placeholder()?, self.settings().visibility))
+    }
+
+    fn page_script(&self, request: &Request<'_>) -> Result<Response> {
+        Ok(page::file(true, request.header("If-None-Match")))
+    }
+
+    fn page_style(&self, request: &Request<'_>) -> Result<Response> {
+        Ok(page::file(false, request.header("If-None-Match")))
     }
 
     fn example(&self, request: &Request<'_>) -> Result<Response> {

@@ -1,13 +1,29 @@
 //! The plugin's pages: its own at `/plugins/presence/`, and its part of the server's front page.
 //!
-//! Neither shows more than the service itself would: an address that a visitor names becomes the parameter of an icon, and nothing else.
+//! Neither shows more than the service itself would: an address that a visitor names becomes part of the addresses of forms, and nothing else.
+//! The plugin's own page works without script; with one, `page.js`, it follows the user that it shows.
+//!
+//! # Layout
+//! [`wishes`] is the form of the plugin's own page, [`forms`] shows what it asks for.
+
+mod forms;
+mod wishes;
 
 use std::fmt::{self, Write};
 
 use plugin_api::Response;
 use quick_xml::escape::escape;
 
-use crate::{settings::Settings, shown::Shown, text, visibility::Visibility};
+use self::wishes::Wishes;
+use crate::{
+    cache::{self, ETag},
+    icons::themes::{State, Theme},
+    query::Parameters,
+    settings::Settings,
+    shown::Shown,
+    text,
+    visibility::Visibility,
+};
 
 /// Where the service answers.
 const STATUS: &str = "/plugins/presence/status";
@@ -18,20 +34,19 @@ const LONGEST_BASE: usize = 300;
 /// No script, nothing inline, nothing from elsewhere.
 const POLICY: &str =
     "default-src 'none'; img-src 'self'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+/// The same with a script of this server, which asks this server.
+const POLICY_WITH_SCRIPT: &str = "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; connect-src 'self'; form-action 'self'; \
+                                  base-uri 'none'; frame-ancestors 'none'";
 
-/// The states, and the drawings of their icons.
-const STATES: [(&str, &str, &str); 7] = [
-    ("available", "online and at the keyboard", include_str!("../icons/available.svg")),
-    ("chat", "online and glad to talk", include_str!("../icons/chat.svg")),
-    ("away", "online, gone for a moment", include_str!("../icons/away.svg")),
-    ("xa", "online, gone for long", include_str!("../icons/xa.svg")),
-    ("dnd", "online and busy: do not disturb", include_str!("../icons/dnd.svg")),
-    ("offline", "not online", include_str!("../icons/offline.svg")),
-    (
-        "forbidden",
-        "not yours to see; the icon of 16 pixels and the text are those of offline",
-        include_str!("../icons/forbidden.svg"),
-    ),
+/// The states and what they mean.
+const STATES: [(State, &str, &str); 7] = [
+    (State::Available, "available", "online and at the keyboard"),
+    (State::Chat, "chat", "online and glad to talk"),
+    (State::Away, "away", "online, gone for a moment"),
+    (State::Xa, "xa", "online, gone for long"),
+    (State::Dnd, "dnd", "online and busy: do not disturb"),
+    (State::Offline, "offline", "not online"),
+    (State::Forbidden, "forbidden", "not yours to see; the icon of /status and the text are those of offline"),
 ];
 
 /// A user of this server, as a visitor without a name sees them.
@@ -90,34 +105,50 @@ pub fn example(people: &[Person], placeholder: &str, base: Base<'_>, visibility:
         }
     });
     let _ = write!(page, " <a href=\"{HOME}\">More about it</a></p>");
-    html(page)
+    html(page, POLICY)
 }
 
-/// The plugin's own page, with the icon of the user that a visitor asked for.
-pub fn home(asked: Option<&str>, placeholder: &str, visibility: Visibility) -> Response {
-    let asked = asked.map(str::trim).filter(|jid| !jid.is_empty());
+/// The plugin's own page, with every form of the user that a visitor asked for.
+pub fn home(parameters: &Parameters<'_>, placeholder: &str, visibility: Visibility) -> Response {
+    let wishes = Wishes::read(parameters);
     let mut page = String::from(
         "<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
          <meta name=\"color-scheme\" content=\"light dark\"><title>Presence</title>\
-         <link rel=\"stylesheet\" href=\"/style.css\"></head><body><main>\
+         <link rel=\"stylesheet\" href=\"/style.css\"><link rel=\"stylesheet\" href=\"/plugins/presence/page.css\">\
+         <script src=\"/plugins/presence/page.js\" defer></script></head><body><main>\
          <header><h1>Presence</h1><p>Shows on any page whether a user of this server is there.</p></header>\
          <section><h2>Try it</h2>",
     );
-    page.push_str(&form(asked.unwrap_or_default()));
-    page.push_str(&asked.map(answers).unwrap_or_default());
-    page.push_str(&markup(asked.unwrap_or(placeholder), Base("")));
-    page.push_str("<p class=\"hint\">On another site, put the address of this server in front.</p></section>");
-    page.push_str(&states());
+    page.push_str(&wishes.form());
+    page.push_str("</section>");
+    let is_asked = !wishes.jid.is_empty();
+    page.push_str(&if is_asked { forms::sections(&wishes) } else { forms::teaser(&wishes, placeholder) });
+    page.push_str(&states(wishes.theme));
     page.push_str(&rules(visibility));
     page.push_str("<p><a href=\"/\">What else runs here</a></p></main></body></html>\n");
-    html(page)
+    html(page, POLICY_WITH_SCRIPT)
 }
 
-fn html(page: String) -> Response {
+/// A file that the plugin's own page needs.
+pub fn file(is_script: bool, if_none_match: Option<&str>) -> Response {
+    let (kind, bytes) = match is_script {
+        true => ("text/javascript; charset=utf-8", &include_bytes!("page/page.js")[..]),
+        false => ("text/css; charset=utf-8", &include_bytes!("page/page.css")[..]),
+    };
+    let etag = ETag::new(b'f', bytes);
+    let is_held = if_none_match.is_some_and(|held| cache::is_held(etag.as_str(), held));
+    let head = Response::new(if is_held { 304 } else { 200 })
+        .header("X-Content-Type-Options", "nosniff")
+        .header("Cache-Control", "no-cache")
+        .header("ETag", etag.as_str().to_owned());
+    if is_held { head } else { head.header("Content-Type", kind).body(bytes) }
+}
+
+fn html(page: String, policy: &'static str) -> Response {
     Response::html(page)
         .header("Cache-Control", "no-store")
-        .header("Content-Security-Policy", POLICY)
+        .header("Content-Security-Policy", policy)
         .header("Referrer-Policy", "no-referrer")
         .header("X-Content-Type-Options", "nosniff")
 }
@@ -136,20 +167,6 @@ fn row(person: &Person) -> String {
 /// The state stands beside it in words, or the page has no words for it: the icon alone needs none.
 fn icon(jid: &str) -> String {
     format!("<img src=\"{STATUS}?jid={}\" alt=\"\" width=\"16\" height=\"16\">", Encoded(jid))
-}
-
-/// The answers of all types for one user.
-fn answers(jid: &str) -> String {
-    let as_type = |kind, name| format!("<a href=\"{STATUS}?jid={}&amp;type={kind}\">{name}</a>", Encoded(jid));
-    format!(
-        "<table><tbody><tr><th>{}{}</th><td>{} {} {} {}</td></tr></tbody></table>",
-        icon(jid),
-        escape(jid),
-        as_type("text", "as text"),
-        as_type("xml", "as XML"),
-        as_type("json", "as JSON"),
-        as_type("svg", "as SVG")
-    )
 }
 
 /// Markup to copy.
@@ -173,13 +190,14 @@ fn form(jid: &str) -> String {
     )
 }
 
-fn states() -> String {
+fn states(theme: &str) -> String {
+    let theme = Theme::parse(theme).unwrap_or_default();
     let mut section = String::from("<section><h2>The states</h2><table><tbody>");
-    for (name, meaning, drawing) in STATES {
+    for (state, name, meaning) in STATES {
         let _ = write!(
             section,
-            "<tr><th><span aria-hidden=\"true\">{}</span> <code>{name}</code></th><td>{meaning}</td></tr>",
-            drawing.trim_end()
+            "<tr><th scope=\"row\"><span aria-hidden=\"true\">{}</span> <code>{name}</code></th><td>{meaning}</td></tr>",
+            theme.drawing(state).trim_end()
         );
     }
     section.push_str(
@@ -242,10 +260,12 @@ mod tests {
         let shown = Shown::Online { show: Show::Away, status: NASTY, priority: 0, since: Moment(0) };
         let people = [Person::new(NASTY, &shown, &settings("anyone"))];
         let fragment = example(&people, NASTY, Base::parse(NASTY), Visibility::Anyone);
-        for response in [fragment, home(Some(NASTY), NASTY, Visibility::Subscribed)] {
+        let asked = format!("jid={}&label={0}", Encoded(NASTY));
+        for response in [fragment, home(&Parameters::new(&asked, b""), NASTY, Visibility::Subscribed)] {
             let page = page(&response);
+            let page = page.replace("<script src=\"/plugins/presence/page.js\" defer></script>", "");
             assert!(!page.contains("<script") && page.contains("&lt;script&gt;"), "{page}");
-            assert!(page.contains("jid=%22%3E%3Cscript%3Ealert%28%271%27%29%3C%2Fscript%3E%26@x\""), "{page}");
+            assert!(page.contains("=%22%3E%3Cscript%3Ealert%28%271%27%29%3C%2Fscript%3E%26@x"), "{page}");
             let policy = response.headers().find(|(name, _)| *name == "Content-Security-Policy").unwrap().1;
             assert!(!policy.contains("unsafe"), "{policy}");
         }
@@ -309,7 +329,7 @@ mod tests {
 
     #[test]
     fn the_rule_in_force_is_marked() {
-        let response = home(None, "user@x", Visibility::Subscribed);
+        let response = home(&Parameters::new("", b""), "user@x", Visibility::Subscribed);
         assert!(page(&response).contains("subscribed <span class=\"badge good\">in force"));
         assert!(!page(&response).contains("anyone <span"));
     }

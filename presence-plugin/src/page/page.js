@@ -1,0 +1,60 @@
+// What the plugin's own page can do beside what it does without: whole addresses, buttons to copy, answers in place, and pictures that follow.
+"use strict";
+
+const origin = location.origin;
+
+// An address of this server becomes one that can be used from another site.
+const whole = (text) => text.replaceAll("/plugins/presence/", origin + "/plugins/presence/");
+
+for (const code of document.querySelectorAll("pre code")) code.textContent = whole(code.textContent);
+for (const hint of document.querySelectorAll("p.hint")) {
+  if (hint.textContent.startsWith("On another site")) hint.remove();
+}
+
+for (const pre of document.querySelectorAll("[data-copy]")) {
+  const box = document.createElement("div");
+  const button = document.createElement("button");
+  box.className = "copy";
+  button.type = "button";
+  button.textContent = "Copy";
+  button.setAttribute("aria-label", "Copy " + pre.dataset.copy);
+  pre.replaceWith(box);
+  box.append(pre, button);
+  button.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(pre.textContent);
+      button.textContent = "Copied";
+    } catch {
+      getSelection().selectAllChildren(pre);
+      button.textContent = "Selected";
+    }
+    setTimeout(() => { button.textContent = "Copy"; }, 2000);
+  });
+}
+
+async function answer(pre) {
+  const reply = await fetch(pre.dataset.answer, { cache: "no-cache" });
+  const command = pre.dataset.command ??= pre.textContent;
+  const text = await reply.text();
+  if (reply.ok) pre.firstChild.textContent = "$ " + command + "\n" + text.trimEnd();
+}
+
+// Shows what is shown now. A picture that is asked for again by the same address would be the one that is there.
+function renew() {
+  for (const pre of document.querySelectorAll("[data-answer]")) answer(pre).catch(() => {});
+  for (const picture of document.querySelectorAll("img[data-live]")) {
+    const address = new URL(picture.src);
+    address.searchParams.set("at", Date.now());
+    picture.src = address;
+  }
+}
+
+const status = document.querySelector("[data-events]");
+if (status) {
+  const stream = new EventSource(status.dataset.events);
+  stream.addEventListener("presence", (event) => {
+    const { jid, state, status: text } = JSON.parse(event.data);
+    status.textContent = (jid ?? "This") + " is " + state + (text ? ": " + text : "") + ". This page follows.";
+    renew();
+  });
+}
