@@ -1,5 +1,6 @@
 //! The server: its parts built, tied together, and ended in order.
 
+mod components;
 mod descriptors;
 mod host;
 mod logging;
@@ -22,7 +23,7 @@ use tokio::{
     time::timeout,
 };
 
-use self::{host::Host, reload::Reload};
+use self::{components::Components, host::Host, reload::Reload};
 use crate::{
     config::{Config, ConfigError},
     console,
@@ -67,7 +68,7 @@ async fn serve(config: &Config, read: &dyn Fn() -> Result<Config, ConfigError>) 
     let breadcrumb = Breadcrumb::lay(&config.state, &store).await;
     let serving = Serving::start(config, store.clone(), listeners)?;
     tokio::select! {
-        () = serving.host.plugins.first_scan_done() => announce(addresses),
+        () = serving.host.plugins.first_scan_done() => announce(&addresses),
         () = ends.told() => {}
     }
     let mut reload = serving.reload(config, read);
@@ -89,9 +90,10 @@ async fn serve(config: &Config, read: &dyn Fn() -> Result<Config, ConfigError>) 
 }
 
 /// The one line on standard output: scripts wait for it.
-fn announce([xmpp, http, console]: [SocketAddr; 3]) {
+fn announce(addresses: &[(&str, SocketAddr)]) {
     use std::io::Write;
-    let line = format!("ready xmpp={xmpp} http={http} console={console}\n");
+    let addresses = addresses.iter().map(|(name, address)| format!(" {name}={address}")).collect::<String>();
+    let line = format!("ready{addresses}\n");
     let mut out = std::io::stdout().lock();
     // Nobody has to read it.
     if let Err(cause) = out.write_all(line.as_bytes()).and_then(|()| out.flush()) {
@@ -100,11 +102,12 @@ fn announce([xmpp, http, console]: [SocketAddr; 3]) {
     log::info!("{}", line.trim_end());
 }
 
-/// The three sockets, bound before anything else is touched: a port in use costs nothing and changes nothing.
+/// The sockets, bound before anything else is touched: a port in use costs nothing and changes nothing.
 struct Listeners {
     xmpp: TcpListener,
     http: std::net::TcpListener,
     console: std::net::TcpListener,
+    component: Option<TcpListener>,
 }
 
 impl Listeners {
@@ -113,18 +116,33 @@ impl Listeners {
             xmpp: bind("xmpp", config.xmpp).await?,
             http: bind("http", config.http).await?.into_std().map_err(failed("http"))?,
             console: bind("console", config.console).await?.into_std().map_err(failed("console"))?,
+            component: match &config.components {
+                Some(components) => Some(try_bind(components.listen).await.map_err(failed("components"))?),
+                None => None,
+            },
         })
     }
 
-    fn addresses(&self) -> std::io::Result<[SocketAddr; 3]> {
-        Ok([self.xmpp.local_addr()?, self.http.local_addr()?, self.console.local_addr()?])
+    fn addresses(&self) -> std::io::Result<Vec<(&'static str, SocketAddr)>> {
+        let mut addresses = vec![
+            ("xmpp", self.xmpp.local_addr()?),
+            ("http", self.http.local_addr()?),
+            ("console", self.console.local_addr()?),
+        ];
+        if let Some(component) = &self.component {
+            addresses.push(("component", component.local_addr()?));
+        }
+        Ok(addresses)
     }
 }
 
 async fn bind(what: &str, address: SocketAddr) -> Result<TcpListener, Refusal> {
-    TcpListener::bind(address).await.map_err(|cause| {
-        Refusal::failed(format!("{what}: can't listen on {address}: {cause}: choose another with --{what} ADDR:PORT"))
-    })
+    let choose = |cause| Refusal::failed(format!("{what}: {cause}: choose another with --{what} ADDR:PORT"));
+    try_bind(address).await.map_err(choose)
+}
+
+async fn try_bind(address: SocketAddr) -> Result<TcpListener, String> {
+    TcpListener::bind(address).await.map_err(|cause| format!("can't listen on {address}: {cause}"))
 }
 
 /// The parts that run, and how each is ended.
@@ -134,6 +152,7 @@ struct Serving {
     console: (ServerHandle, JoinHandle<()>),
     xmpp: (watch::Sender<bool>, JoinHandle<()>),
     streams: Arc<xmpp::connection::Server>,
+    components: Option<Components>,
     control: JoinHandle<()>,
 }
 
@@ -142,6 +161,8 @@ impl Serving {
         let host = Arc::new(Host::start(config, store.clone())?);
         let streams = streams(config, &host)?;
         let xmpp = serve_xmpp(streams.clone(), listeners.xmpp);
+        let components = listeners.component.zip(config.components.as_ref());
+        let components = components.map(|(listener, config)| Components::listen(listener, config, host.hub.clone()));
         let metrics = Arc::new(http::Metrics::default());
         let front = front(config, &host, &listeners.http)?;
         let http = http::listen(listeners.http, host.routes.clone(), front, metrics.clone()).map_err(failed("http"))?;
@@ -155,16 +176,20 @@ impl Serving {
             console: spawn("console", console),
             xmpp,
             streams,
+            components,
             control: tokio::spawn(control.run(executor)),
             host,
         };
         let parts = [("xmpp", &serving.xmpp.1), ("http", &serving.http.1), ("the control socket", &serving.control)];
-        *serving.host.parts.lock() = parts.map(|(name, part)| (name, part.abort_handle())).into();
+        let components = serving.components.iter().map(|components| ("the components", &components.ended));
+        let parts = parts.into_iter().chain(components).map(|(name, part)| (name, part.abort_handle()));
+        *serving.host.parts.lock() = parts.collect();
         Ok(serving)
     }
 
     fn reload<'a>(&self, config: &Config, read: &'a dyn Fn() -> Result<Config, ConfigError>) -> Reload<'a> {
-        Reload { config: config.clone(), read, xmpp: self.streams.clone(), host: self.host.clone() }
+        let components = self.components.as_ref().map(|components| components.server.clone());
+        Reload { config: config.clone(), read, xmpp: self.streams.clone(), components, host: self.host.clone() }
     }
 
     /// Ends what brings work in before what does it: listeners, then sessions, then plugins.
@@ -172,9 +197,12 @@ impl Serving {
         self.control.abort();
         let (stop_xmpp, xmpp) = self.xmpp;
         stop_xmpp.send_replace(true);
+        self.components.iter().for_each(Components::stop);
         // Graceful: what has been accepted is answered.
         tokio::join!(self.http.0.stop(true), self.console.0.stop(true));
-        for (part, ended) in [("xmpp", xmpp), ("http", self.http.1), ("console", self.console.1)] {
+        let components = self.components.map(|components| ("components", components.ended));
+        let parts = [("xmpp", xmpp), ("http", self.http.1), ("console", self.console.1)];
+        for (part, ended) in parts.into_iter().chain(components) {
             if let Err(cause) = ended.await {
                 log::error!("{part} did not end in order: {cause}");
             }

@@ -1,5 +1,6 @@
 //! What the host is told at its start: flags, then a TOML file, then defaults.
 
+mod components;
 mod reloading;
 mod vouching;
 
@@ -14,7 +15,7 @@ use jid::DomainPart;
 use log::LevelFilter;
 use serde::{Deserialize, Deserializer, de::Error};
 
-pub use self::reloading::Changes;
+pub use self::{components::Components, reloading::Changes};
 use crate::plugin::deploy::{probation::DEFAULT_WINDOW, vouch::Vouching};
 
 /// How the host runs.
@@ -36,6 +37,8 @@ pub struct Config {
     pub tls: Option<Tls>,
     /// Let in clients without an account (SASL ANONYMOUS).
     pub anonymous: bool,
+    /// Let components in; `None`: there is no listener for them.
+    pub components: Option<Components>,
     /// Take plugins whoever owns their files and whoever can write to them.
     pub trust_everybody: bool,
     /// The memory that one plugin should not pass, in MiB.
@@ -124,6 +127,7 @@ struct File {
     plugins: Option<PathBuf>,
     tls: Option<Tls>,
     anonymous: bool,
+    components: Option<Components>,
     trust_everybody: bool,
     plugin_memory: Option<u32>,
     #[serde(deserialize_with = "duration")]
@@ -153,6 +157,7 @@ impl Config {
             plugins: flags.plugins.or(file.plugins).unwrap_or_else(|| "plugins".into()),
             tls: file.tls,
             anonymous: file.anonymous,
+            components: file.components,
             trust_everybody: file.trust_everybody,
             plugin_memory: file.plugin_memory.map_or(DEFAULT_PLUGIN_MEMORY, u64::from),
             health_window: file.health_window.unwrap_or(DEFAULT_WINDOW),
@@ -316,6 +321,10 @@ mod tests {
             ("[pins]\n\nhello = 'abc'", "line 3", "expected a SHA-256"),
             ("[pins]\nhello = []", "line 2", "expected at least one SHA-256"),
             ("[pins]\nhello = 5", "line 2", "expected a SHA-256"),
+            ("[components]\nlisten = '0.0.0.0:5347'", "line 2", "expected a loopback address"),
+            ("[components.secrets]\n'a b' = 'x'", "line 1", "expected a domain"),
+            ("[components.secrets]\n'a' = ''", "line 1", "a: expected a secret"),
+            ("[components.secrets]\n'a' = 31337", "line 1", "a: expected a secret: a text that is not empty"),
         ];
         for (text, line, expected) in cases {
             let error = load(text, Flags::default()).unwrap_err();
@@ -334,6 +343,18 @@ mod tests {
         assert_eq!((vouching.policy, vouching.keys.len()), (Policy::Warn, 1));
         assert_eq!(vouching.pins.values().map(Vec::len).collect::<Vec<_>>(), [1, 2]);
         assert!(!load("", Flags::default()).unwrap().vouching.asks());
+    }
+
+    #[test]
+    fn who_is_let_in_is_read_and_no_secret_is_shown() {
+        let text = "[components]\nlisten = '[::1]:0'\n[components.secrets]\n'Echo.Example.com' = 'hush'";
+        let components = load(text, Flags::default()).unwrap().components.unwrap();
+        assert_eq!(components.secrets.keys().map(|domain| domain.as_str()).collect::<Vec<_>>(), ["echo.example.com"]);
+        assert!(components.listen.ip().is_loopback() && !format!("{components:?}").contains("hush"));
+        let wrong = load("[components.secrets]\n'a' = 31337", Flags::default()).unwrap_err();
+        assert!(!wrong.contains("31337"), "{wrong}");
+        assert_eq!(load("[components]", Flags::default()).unwrap().components.unwrap().listen.port(), 5347);
+        assert_eq!(load("", Flags::default()).unwrap().components, None);
     }
 
     #[test]

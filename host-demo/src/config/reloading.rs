@@ -1,6 +1,6 @@
 //! What a configuration that is read again changes: in the running host, or at its next start.
 
-use super::Config;
+use super::{Components, Config};
 
 /// The keys of the file whose values differ, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,13 +17,19 @@ impl Config {
         // Named one by one: a new key has to say which kind it is.
         #[rustfmt::skip]
         let Config {
-            tls, front_page_users, log, domain, xmpp, http, console, state, plugins, anonymous, trust_everybody, plugin_memory,
-            health_window, vouching, public_url,
+            tls, front_page_users, log, domain, xmpp, http, console, state, plugins, anonymous, components, trust_everybody,
+            plugin_memory, health_window, vouching, public_url,
         } = &*self;
+        // Without a listener there is nobody to let in.
+        let secrets = |components: &Option<Components>| {
+            self.components.as_ref().and(components.as_ref()).map(|it| it.secrets.clone())
+        };
+        let listen = |components: &Option<Components>| components.as_ref().map(|components| components.listen);
         let now = [
             ("tls", *tls != new.tls),
             ("front_page_users", *front_page_users != new.front_page_users),
             ("log", *log != new.log),
+            ("the secrets of components", secrets(components) != secrets(&new.components)),
         ];
         let at_restart = [
             ("domain", *domain != new.domain),
@@ -33,6 +39,7 @@ impl Config {
             ("state", *state != new.state),
             ("plugins", *plugins != new.plugins),
             ("anonymous", *anonymous != new.anonymous),
+            ("where components connect", listen(components) != listen(&new.components)),
             ("trust_everybody", *trust_everybody != new.trust_everybody),
             ("plugin_memory", *plugin_memory != new.plugin_memory),
             ("health_window", *health_window != new.health_window),
@@ -41,6 +48,9 @@ impl Config {
         ];
         let changes = Changes { now: differing(&now), at_restart: differing(&at_restart) };
         (self.tls, self.front_page_users, self.log) = (new.tls, new.front_page_users, new.log);
+        if let Some(components) = &mut self.components {
+            components.secrets = new.components.map(|new| new.secrets).unwrap_or_default();
+        }
         changes
     }
 }

@@ -8,7 +8,7 @@ use std::{
 use super::{Host, logging};
 use crate::{
     config::{Changes, Config, ConfigError, Tls},
-    xmpp::{connection::Server, tls},
+    xmpp::{component, connection::Server, tls},
 };
 
 /// What is renewed, and from where.
@@ -19,6 +19,8 @@ pub(super) struct Reload<'a> {
     pub read: &'a dyn Fn() -> Result<Config, ConfigError>,
     /// Where new connections get their certificate.
     pub xmpp: Arc<Server>,
+    /// Who may answer for which domain, where components are let in.
+    pub components: Option<Arc<component::Server>>,
     /// The rest of the server.
     pub host: Arc<Host>,
 }
@@ -36,6 +38,9 @@ impl Reload<'_> {
             Err(error) => return log::error!("tls: {error}: nothing is reloaded"),
         }
         let changes = self.config.renew(new);
+        if let (Some(server), Some(components)) = (&self.components, &self.config.components) {
+            server.renew(&components.secrets);
+        }
         self.host.front_page_users.store(self.config.front_page_users, Relaxed);
         logging::set_level(self.config.log);
         self.host.routes.load().generations().for_each(|plugin| plugin.log_level_changed());

@@ -119,7 +119,7 @@ async fn negotiate(stream: &mut Stream<TlsStream<TcpStream>>, address: IpAddr, s
 }
 
 /// Small stanzas go out at once; a peer whose network is cut is found within 150 seconds, whether we send or not.
-fn configure(socket: &TcpStream) -> rustix::io::Result<()> {
+pub(super) fn configure(socket: &TcpStream) -> rustix::io::Result<()> {
     sockopt::set_tcp_nodelay(socket, true)?;
     sockopt::set_socket_keepalive(socket, true)?;
     sockopt::set_tcp_keepidle(socket, Duration::from_secs(60))?;

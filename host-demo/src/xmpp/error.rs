@@ -9,6 +9,8 @@ pub enum StreamError {
     Conflict,
     /// The peer is silent for too long, or does not read.
     ConnectionTimeout,
+    /// The domain is not served any more.
+    HostGone,
     /// The stream is for a domain not served here.
     HostUnknown,
     /// An address that is missing, or none.
@@ -46,6 +48,7 @@ impl StreamError {
             StreamError::BadFormat => "bad-format",
             StreamError::Conflict => "conflict",
             StreamError::ConnectionTimeout => "connection-timeout",
+            StreamError::HostGone => "host-gone",
             StreamError::HostUnknown => "host-unknown",
             StreamError::ImproperAddressing => "improper-addressing",
             StreamError::InternalServerError => "internal-server-error",

@@ -1,14 +1,18 @@
 //! Accepts connections until it is told to stop.
 
-use std::{future::Future, io, pin::pin, sync::Arc, time::Duration};
+use std::{future::Future, io, net::IpAddr, pin::pin, sync::Arc, time::Duration};
 
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpStream},
     sync::watch,
     time::{sleep, timeout},
 };
 
-use super::connection::{self, Server};
+use super::{
+    component,
+    connection::{self, Server},
+    stream::Shutdown,
+};
 
 /// The pause after a failure to accept: out of file descriptors, every further try would fail at once, for ever.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -18,6 +22,22 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Serves clients that come by `listener` until `shutdown` completes. Then every stream is closed with
 /// `<system-shutdown/>`, and this returns once they are gone, or after five seconds.
 pub async fn run(listener: TcpListener, server: Arc<Server>, shutdown: impl Future<Output = ()>) {
+    let serve = |socket, peer, down| connection::serve(socket, peer, server.clone(), down);
+    accept(listener, "XMPP clients", serve, shutdown).await;
+}
+
+/// As [`run`], for components.
+pub async fn run_components(listener: TcpListener, server: Arc<component::Server>, shutdown: impl Future<Output = ()>) {
+    let serve = |socket, peer, down| component::serve(socket, peer, server.clone(), down);
+    accept(listener, "components", serve, shutdown).await;
+}
+
+async fn accept<S: Future<Output = ()> + Send + 'static>(
+    listener: TcpListener,
+    who: &str,
+    serve: impl Fn(TcpStream, IpAddr, Shutdown) -> S,
+    shutdown: impl Future<Output = ()>,
+) {
     let (down, told) = watch::channel(false);
     let mut shutdown = pin!(shutdown);
     let mut failing = false;
@@ -30,13 +50,13 @@ pub async fn run(listener: TcpListener, server: Arc<Server>, shutdown: impl Futu
         match accepted {
             Ok((socket, peer)) => {
                 failing = false;
-                tokio::spawn(connection::serve(socket, peer.ip(), server.clone(), told.clone()));
+                tokio::spawn(serve(socket, peer.ip(), told.clone()));
             }
             // The client gave up while it waited: nothing is wrong here.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
                 if !std::mem::replace(&mut failing, true) {
-                    log::warn!("can't accept XMPP connections for now: {error}");
+                    log::warn!("can't accept connections of {who} for now: {error}");
                 }
                 sleep(PAUSE).await;
             }
@@ -45,7 +65,7 @@ pub async fn run(listener: TcpListener, server: Arc<Server>, shutdown: impl Futu
     drop((listener, told));
     down.send_replace(true);
     if timeout(GRACE, down.closed()).await.is_err() {
-        log::warn!("some XMPP clients did not say goodbye in time");
+        log::warn!("some {who} did not say goodbye in time");
     }
 }
 
@@ -59,7 +79,6 @@ mod tests {
     use tempfile::TempDir;
     use tokio::{
         io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
-        net::TcpStream,
         sync::oneshot,
         task::JoinHandle,
     };

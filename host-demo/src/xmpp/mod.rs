@@ -1,11 +1,12 @@
-//! The XMPP server: client-to-server streams (RFC 6120) in front of the hub that routes their stanzas (RFC 6121).
+//! The XMPP server: streams of clients (RFC 6120) and components (XEP-0114) in front of the hub that routes their stanzas (RFC 6121).
 //!
 //! # Layout
-//! A connection passes the stream side (header, STARTTLS, SASL, bind) and becomes a session of the hub. From then on the
+//! A client's connection passes the stream side (header, STARTTLS, SASL, bind), that of a [`component`] its handshake, and becomes a session of the hub. From then on the
 //! stream hands each stanza it reads to the session, and writes what the session's [`outbox`] holds.
 
 mod allowance;
 mod bind;
+pub mod component;
 pub mod connection;
 pub mod error;
 #[cfg(any(test, fuzzing))]

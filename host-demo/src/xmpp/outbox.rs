@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::error::StreamError;
+use crate::plugin::stanzas::{Handed, MAX_STANZAS as MAX_OFFERED};
 
 /// The most stanzas that may wait for one session.
 pub const MAX_STANZAS: usize = 256;
@@ -85,6 +86,23 @@ impl Outbox {
             queue.forget_presence_of(resource);
             queue.take_room(length)
         })
+    }
+
+    /// As [`Outbox::post`], for a component: one that has no room is refused, and the component keeps its stream, which carries the
+    /// traffic of many.
+    pub fn offer(&self, stanza: Bytes) -> Handed {
+        let mut queue = self.0.queue.lock();
+        if queue.closed.is_some() {
+            return Handed::Gone;
+        }
+        if queue.unasked >= MAX_OFFERED || queue.bytes + stanza.len() > MAX_BYTES {
+            return Handed::Full;
+        }
+        (queue.unasked, queue.bytes) = (queue.unasked + 1, queue.bytes + stanza.len());
+        queue.stanzas.push_back(Queued { stanza, presence_of: None });
+        drop(queue);
+        self.0.posted.notify_one();
+        Handed::Over
     }
 
     /// As [`Outbox::post`], for whole stanzas that the client asked for.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use jid::{BareJid, DomainRef};
+use jid::{BareJid, DomainPart, DomainRef};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
     sync::watch,
@@ -21,7 +21,7 @@ use super::{
     allowance::Allowance,
     error::StreamError,
     random,
-    xml::{CLIENT, Event, Header, Limits, Reader, STREAMS, escape},
+    xml::{CLIENT, COMPONENT, Event, Header, Limits, Reader, STREAMS, escape},
 };
 use crate::address;
 
@@ -72,12 +72,15 @@ impl From<io::Error> for End {
 pub struct Stream<T> {
     transport: T,
     reader: Reader,
+    /// The domain of our side; for a component its own, once that is known.
     domain: Box<str>,
+    is_component: bool,
     /// Whether our header went out on the stream as it is now.
     opened: bool,
     /// When the negotiation has to be over.
     deadline: Option<Instant>,
-    allowance: Allowance,
+    /// `None`: it may send as fast as it can.
+    allowance: Option<Allowance>,
     shutdown: Shutdown,
 }
 
@@ -88,9 +91,24 @@ impl<T: Transport> Stream<T> {
             transport,
             reader: Reader::new(Limits::LOGIN),
             domain: domain.as_str().into(),
+            is_component: false,
             opened: false,
             deadline: Some(deadline),
-            allowance: Allowance::new(Instant::now()),
+            allowance: Some(Allowance::new(Instant::now())),
+            shutdown,
+        }
+    }
+
+    /// The stream of a component that has said nothing yet, with the limits of a stranger.
+    pub fn of_component(transport: T, deadline: Instant, shutdown: Shutdown) -> Stream<T> {
+        Stream {
+            transport,
+            reader: Reader::of_component(Limits::LOGIN),
+            domain: "".into(),
+            is_component: true,
+            opened: false,
+            deadline: Some(deadline),
+            allowance: Some(Allowance::new(Instant::now())),
             shutdown,
         }
     }
@@ -105,6 +123,12 @@ impl<T: Transport> Stream<T> {
     pub fn negotiated(&mut self) {
         self.reader.set_limits(Limits::SESSION);
         self.deadline = None;
+    }
+
+    /// The peer is a component that was let in: the limits of a stanza are those of a user, but it carries the traffic of many.
+    pub fn trusted(&mut self) {
+        self.negotiated();
+        self.allowance = None;
     }
 
     /// Whether the peer sent more than was read so far.
@@ -126,7 +150,7 @@ impl<T: Transport> Stream<T> {
     /// the peer is, once that is known.
     pub async fn open(&mut self, features: &str, user: Option<&BareJid>) -> Result<Header, End> {
         let Event::Header(header) = self.next().await? else { return Err(StreamError::BadFormat.into()) };
-        let greeting = self.greeting(header.from.as_deref());
+        let greeting = self.greeting(header.from.as_deref(), &random::identifier());
         self.opened = true;
         if let Err(error) = header.check(&self.domain, user) {
             self.write(greeting.as_bytes()).await?;
@@ -134,6 +158,25 @@ impl<T: Transport> Stream<T> {
         }
         self.write(format!("{greeting}<stream:features>{features}</stream:features>").as_bytes()).await?;
         Ok(header)
+    }
+
+    /// Waits for a component's header and answers with ours (XEP-0114 section 3). Returns the domain that it is for, if that is one, and
+    /// the id of the stream.
+    pub async fn open_component(&mut self) -> Result<(Option<DomainPart>, String), End> {
+        let Event::Header(header) = self.next().await? else { return Err(StreamError::BadFormat.into()) };
+        let jid = header.to.as_deref().and_then(|to| address::jid(to).ok());
+        let domain = jid.filter(|jid| jid.node().is_none() && jid.is_bare()).map(|jid| jid.domain().to_owned());
+        if let Some(domain) = &domain {
+            self.domain = domain.as_str().into();
+        }
+        let id = random::identifier();
+        let greeting = self.greeting(None, &id);
+        self.opened = true;
+        self.write(greeting.as_bytes()).await?;
+        if header.content != COMPONENT {
+            return Err(StreamError::InvalidNamespace.into());
+        }
+        Ok((domain, id))
     }
 
     /// The next event. Cancel-safe.
@@ -189,7 +232,7 @@ impl<T: Transport> Stream<T> {
             End::Closed => "</stream:stream>".to_owned(),
             End::Error(error) => {
                 // RFC 6120 section 4.9.1.2: an error before the header is sent after one all the same.
-                let greeting = if self.opened { String::new() } else { self.greeting(None) };
+                let greeting = if self.opened { String::new() } else { self.greeting(None, &random::identifier()) };
                 greeting + &farewell(error)
             }
         };
@@ -210,17 +253,28 @@ impl<T: Transport> Stream<T> {
     }
 
     /// Our header (RFC 6120 section 4.7), to whom the peer says it is.
-    fn greeting(&self, peer: Option<&str>) -> String {
+    fn greeting(&self, peer: Option<&str>, id: &str) -> String {
+        if self.is_component {
+            return self.component_greeting(id);
+        }
         let to = peer
             .and_then(|peer| address::jid(peer).ok())
             .map(|peer| format!(" to='{}'", escape(peer.into_bare().as_str())))
             .unwrap_or_default();
-        let id = random::identifier();
         let from = &self.domain;
         format!(
             "<?xml version='1.0'?><stream:stream xmlns='{CLIENT}' xmlns:stream='{STREAMS}' id='{id}' from='{from}'{to} \
              version='1.0' xml:lang='en'>"
         )
+    }
+
+    /// It has no version: features are not spoken of.
+    fn component_greeting(&self, id: &str) -> String {
+        let from = match &*self.domain {
+            "" => String::new(),
+            domain => format!(" from='{}'", escape(domain)),
+        };
+        format!("<?xml version='1.0'?><stream:stream xmlns='{COMPONENT}' xmlns:stream='{STREAMS}' id='{id}'{from}>")
     }
 }
 
@@ -239,14 +293,20 @@ async fn wait_until(deadline: Option<Instant>) {
 }
 
 /// Reads once, when the allowance permits it. Cancel-safe: what is read is in the reader.
-async fn read<T: Transport>(transport: &mut T, reader: &mut Reader, allowance: &mut Allowance) -> io::Result<()> {
-    if let Some(resume) = allowance.pause(Instant::now()) {
+async fn read<T: Transport>(
+    transport: &mut T,
+    reader: &mut Reader,
+    allowance: &mut Option<Allowance>,
+) -> io::Result<()> {
+    if let Some(resume) = allowance.as_ref().and_then(|allowance| allowance.pause(Instant::now())) {
         sleep_until(resume).await;
     }
     match poll_fn(|context| poll_read(transport, context, |bytes| reader.push(bytes))).await? {
         0 => Err(io::ErrorKind::UnexpectedEof.into()),
         bytes => {
-            allowance.spend(bytes, Instant::now());
+            if let Some(allowance) = allowance {
+                allowance.spend(bytes, Instant::now());
+            }
             Ok(())
         }
     }

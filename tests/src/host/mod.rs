@@ -216,6 +216,22 @@ impl Host {
         self.process().ready().xmpp
     }
 
+    /// Lets in the component `domain` with this secret in every run from now on, and no other.
+    #[track_caller]
+    pub fn allow_component(&mut self, domain: &str, secret: &str) {
+        self.configure(&format!(
+            "[components]\nlisten = '127.0.0.1:0'\n[components.secrets]\n'{domain}' = '{secret}'\n"
+        ));
+    }
+
+    /// Connects as a component that was [allowed](Host::allow_component).
+    #[track_caller]
+    pub fn component(&self, domain: &str, secret: &str) -> xmpp::Component {
+        let address = self.process().ready().component.expect("components are allowed");
+        xmpp::Component::connect(address, domain, secret)
+            .unwrap_or_else(|error| panic!("{domain} is not let in: {error}"))
+    }
+
     /// A client of the public HTTP listener.
     #[track_caller]
     pub fn http(&self) -> http::Client {

@@ -30,6 +30,8 @@ pub struct Ready {
     pub http: SocketAddr,
     /// The console.
     pub console: SocketAddr,
+    /// Where components connect, if they may.
+    pub component: Option<SocketAddr>,
 }
 
 /// A running host. Dropping it kills it.
@@ -183,7 +185,8 @@ impl Ready {
             return None;
         }
         let mut address = |name: &str| words.next()?.strip_prefix(name)?.parse().ok();
-        Some(Ready { xmpp: address("xmpp=")?, http: address("http=")?, console: address("console=")? })
+        let (xmpp, http, console) = (address("xmpp=")?, address("http=")?, address("console=")?);
+        Some(Ready { xmpp, http, console, component: address("component=") })
     }
 }
 

@@ -9,8 +9,11 @@
 //!   -> Session  authenticated and bound: stanzas                   session.rs
 //! ```
 //!
+//! A [`Component`] has a way of its own: a header and a handshake.
+//!
 //! [`login`] walks it in one step. Abuse tests stop half-way, at the link they want to strain.
 
+mod component;
 mod connection;
 mod error;
 mod sasl;
@@ -21,6 +24,7 @@ mod xml;
 
 use std::net::SocketAddr;
 
+pub use component::{Component, handshake};
 pub use connection::Connection;
 pub use error::{Error, Result};
 pub use sasl::Mechanism;
@@ -32,6 +36,8 @@ pub use xml::{Incoming, escape};
 pub mod ns {
     /// Stanzas of a client's stream (RFC 6120 section 4.8.2).
     pub const CLIENT: &str = "jabber:client";
+    /// Stanzas of a component's stream (XEP-0114 section 3).
+    pub const COMPONENT: &str = "jabber:component:accept";
     /// The stream's own elements (RFC 6120 section 4.8.1).
     pub const STREAM: &str = "http://etherx.jabber.org/streams";
     /// Conditions of a stream error (RFC 6120 section 4.9).

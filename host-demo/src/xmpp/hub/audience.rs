@@ -1,13 +1,9 @@
 //! Who sees a presence: the contacts who are subscribed to it (RFC 6121 section 4.2.2), unless user or contact blocks the
 //! other (XEP-0191 section 3). Whoever begins or ceases to see a presence is told at that moment.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    mem,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, mem, sync::Arc};
 
-use jid::{BareJid, FullJid, Jid};
+use jid::{BareJid, Jid};
 use minidom::Element;
 
 use super::{ConnectedResource, Hub, presence::unavailable, registry::Broadcast, stanza::serialise_to};
@@ -21,6 +17,14 @@ pub(super) struct Audience {
     blocklist: Arc<Blocklist>,
 }
 
+/// Who may see a presence: a resource here, or an address of a component.
+#[derive(Clone, Copy)]
+pub(super) struct Viewer<'a> {
+    pub jid: &'a Jid,
+    /// Its bare JID.
+    pub user: &'a BareJid,
+}
+
 impl Audience {
     /// The user and the contacts who are subscribed, those among them who are blocked too.
     pub fn members(&self) -> impl Iterator<Item = &BareJid> {
@@ -28,10 +32,10 @@ impl Audience {
         contacts.map(|(contact, _)| contact).chain([&self.owner])
     }
 
-    /// Whether a resource of a member may see the presence: each of the user's own may (RFC 6121 section 4.2.2).
-    pub fn includes(&self, viewer: &ConnectedResource) -> bool {
-        let is_subscriber = || self.roster.items.get(viewer.user()).is_some_and(|item| item.from);
-        *viewer.user() == self.owner || (is_subscriber() && !self.blocklist.blocks(viewer.jid().as_str()))
+    /// Whether a viewer may see the presence: each of the user's own resources may (RFC 6121 section 4.2.2).
+    pub fn includes(&self, viewer: Viewer<'_>) -> bool {
+        let is_subscriber = || self.roster.items.get(viewer.user).is_some_and(|item| item.from);
+        *viewer.user == self.owner || (is_subscriber() && !self.blocklist.blocks(viewer.jid.as_str()))
     }
 }
 
@@ -41,12 +45,13 @@ impl Hub {
         Audience { owner: user.clone(), roster: self.known_roster(user), blocklist: self.store.blocklist(user) }
     }
 
-    /// Shows one resource to another, if it may see it. Asked under the lock: a subscription that ends meanwhile hides
-    /// what is shown here.
-    pub(super) fn show(&self, resource: &ConnectedResource, to: &ConnectedResource) {
+    /// Shows one resource to a viewer, if it may see it. Asked under the lock: a subscription that ends meanwhile hides
+    /// what is shown here. `send` addresses what it is given.
+    pub(super) fn show(&self, resource: &ConnectedResource, to: Viewer<'_>, send: &dyn Fn(&Element)) {
         let presence = resource.presence.lock();
-        if let Some(current) = presence.current.as_ref().filter(|_| self.audience(resource.user()).includes(to)) {
-            self.tell(to, resource, &current.stanza);
+        let current = presence.current.as_ref().filter(|_| !self.blocks(to.jid, resource.jid()));
+        if let Some(current) = current.filter(|_| self.audience(resource.user()).includes(to)) {
+            send(&current.stanza);
         }
     }
 
@@ -81,49 +86,65 @@ impl Hub {
         let audience = self.audience(user);
         for resource in self.registry.connected(user) {
             let mut presence = resource.presence.lock();
-            let mut leaving = BTreeMap::new();
+            let mut leaving = BTreeSet::new();
             if let Some(current) = &mut presence.current {
                 let last = mem::replace(&mut current.audience, audience.clone());
-                for viewer in audience.members().flat_map(|member| self.registry.available(member)) {
-                    match (last.includes(&viewer), audience.includes(&viewer)) {
-                        (true, false) => drop(leaving.insert(viewer.jid().clone(), viewer)),
-                        (false, true) => self.tell(&viewer, &resource, &current.stanza),
+                for (jid, user) in audience.members().flat_map(|member| self.viewers_of(member)) {
+                    let viewer = Viewer { jid: &jid, user };
+                    match (last.includes(viewer), audience.includes(viewer)) {
+                        (true, false) => drop(leaving.insert(jid)),
+                        (false, true) => self.send_presence(&resource, &jid, &current.stanza, |_| true),
                         (true, true) | (false, false) => {}
                     }
                 }
             }
             leaving.extend(self.take_back(&resource, &mut presence.directed));
-            for viewer in leaving.values() {
-                self.tell(viewer, &resource, &unavailable(resource.jid()));
-            }
+            let goodbye = unavailable(resource.jid());
+            leaving.iter().for_each(|jid| self.send_presence(&resource, jid, &goodbye, |_| true));
         }
+    }
+
+    /// The available resources of a member of an audience, or its address at a component.
+    fn viewers_of<'a>(&self, member: &'a BareJid) -> Vec<(Jid, &'a BareJid)> {
+        if !self.serves(member) {
+            return vec![(member.clone().into(), member)];
+        }
+        let resources = self.registry.available(member);
+        resources.iter().map(|resource| (resource.jid().clone().into(), member)).collect()
     }
 
     /// Shows and hides to a user, whose blocklist was `before`, the presence of contacts.
     pub(super) fn renew_view(&self, user: &BareJid, before: &Blocklist) {
         let (now, roster) = (self.store.blocklist(user), self.known_roster(user));
         let contacts = roster.items.iter().filter(|(_, item)| item.to).map(|(contact, _)| contact);
-        for resource in contacts.flat_map(|contact| self.registry.available(contact)) {
+        let (here, away): (Vec<_>, Vec<_>) = contacts.partition(|contact| self.serves(contact));
+        let shown_again = |contact: &&&BareJid| before.blocks(contact.as_str()) && !now.blocks(contact.as_str());
+        for contact in away.iter().filter(shown_again) {
+            self.registry.available(user).iter().for_each(|viewer| self.ask_for_presence(viewer, contact));
+        }
+        for resource in here.into_iter().flat_map(|contact| self.registry.available(contact)) {
             let jid = resource.jid();
             let (hidden, hides) = (before.blocks(jid.as_str()), now.blocks(jid.as_str()));
             let presence = resource.presence.lock();
             let Some(current) = presence.current.as_ref().filter(|_| hidden != hides) else { continue };
             let news = if hides { &unavailable(jid) } else { &current.stanza };
-            for viewer in self.registry.available(user).iter().filter(|viewer| current.audience.includes(viewer)) {
+            for viewer in
+                self.registry.available(user).iter().filter(|viewer| current.audience.includes(viewer.viewer()))
+            {
                 viewer.post(serialise_to(news, viewer.jid()));
             }
         }
     }
 
     /// Drops directed presence that went to whom the user blocks now. Returns who has to see its end.
-    fn take_back(
-        &self,
-        resource: &ConnectedResource,
-        directed: &mut BTreeSet<Jid>,
-    ) -> Vec<(FullJid, Arc<ConnectedResource>)> {
-        let blocks = |jid: &Jid| self.store.blocks(resource.jid().as_str(), jid.as_str());
+    fn take_back(&self, resource: &ConnectedResource, directed: &mut BTreeSet<Jid>) -> Vec<Jid> {
+        let blocks = |jid: &Jid| self.blocks(resource.jid(), jid);
         let mut leaving = Vec::new();
         for jid in mem::take(directed) {
+            if !self.serves(&jid) && blocks(&jid) {
+                leaving.push(jid);
+                continue;
+            }
             let (blocked, others): (Vec<_>, Vec<_>) =
                 self.registry.addressed(&jid).into_iter().partition(|viewer| blocks(viewer.jid()));
             if blocked.is_empty() && !blocks(&jid) {
@@ -132,15 +153,14 @@ impl Hub {
             }
             // Of an account with one blocked resource, the others are still to see the end.
             directed.extend(others.iter().map(|viewer| viewer.jid().clone().into()));
-            leaving.extend(blocked.into_iter().map(|viewer| (viewer.jid().clone(), viewer)));
+            leaving.extend(blocked.into_iter().map(|viewer| viewer.jid().clone().into()));
         }
         leaving
     }
+}
 
-    /// Sends the presence of `resource` to a viewer, unless its user blocks it.
-    fn tell(&self, viewer: &ConnectedResource, resource: &ConnectedResource, presence: &Element) {
-        if !self.blocks(viewer, resource) {
-            viewer.post(serialise_to(presence, viewer.jid()));
-        }
+impl ConnectedResource {
+    pub fn viewer(&self) -> Viewer<'_> {
+        Viewer { jid: self.jid(), user: self.user() }
     }
 }

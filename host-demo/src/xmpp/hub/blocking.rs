@@ -57,9 +57,9 @@ impl Hub {
         }
     }
 
-    /// Whether the user of one resource blocks the other.
-    pub(super) fn blocks(&self, one: &ConnectedResource, other: &ConnectedResource) -> bool {
-        self.store.blocks(one.jid().as_str(), other.jid().as_str())
+    /// Whether the user of one address blocks the other.
+    pub(super) fn blocks(&self, one: &Jid, other: &Jid) -> bool {
+        self.store.blocks(one.as_str(), other.as_str())
     }
 
     /// Whether one of two addresses is blocked by the user of the other.

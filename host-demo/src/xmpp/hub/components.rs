@@ -1,21 +1,26 @@
 //! Components: addresses beyond the served domain for which something here answers (XEP-0114 section 1, RFC 6120 section 10.4).
 //!
 //! A plugin that is in service answers for `<its id>.<domain>`. Whoever is in service when a stanza is handed over gets it: nothing has to
-//! be told when a version takes over or is removed. An address that nobody answers for is that of a server
-//! that can't be found.
+//! be told when a version takes over or is removed. A program that is connected ([`ComponentSession`]) answers for the domain that it was let in
+//! for. An address that nobody answers for at this moment is that of a server that can't be found.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+};
 
-use jid::{DomainPart, Jid};
-use minidom::Element;
+use jid::{DomainPart, DomainRef, Jid};
+use minidom::{Element, Node};
+use parking_lot::RwLock;
 
 use super::{
     Hub,
-    stanza::{Condition, Stanza, accept_from_component, error_reply, serialise_within_limit},
+    stanza::{Condition, Refusal, Stanza, accept_from_component, error_reply, ns, serialise_within_limit, set},
 };
 use crate::{
-    plugin::{generation::Generation, route::Routes, services::address, stanzas::Handed},
-    xmpp::xml,
+    address,
+    plugin::{generation::Generation, route::Routes, services::address as address_of, stanzas::Handed},
+    xmpp::{error::StreamError, outbox::Outbox, xml},
 };
 
 /// How often a plugin is looked up that is replaced at this very moment.
@@ -24,7 +29,15 @@ const TRIES: usize = 3;
 /// Who answers for addresses beyond the served domain.
 #[derive(Default)]
 pub(super) struct Components {
+    /// The programs that are connected, by their domains.
+    connected: RwLock<HashMap<String, Outbox>>,
     plugins: OnceLock<Arc<Routes>>,
+}
+
+/// The stream's end of a connected component. Dropping it is a lost connection: nobody answers for the domain any more.
+pub struct ComponentSession {
+    hub: Arc<Hub>,
+    domain: DomainPart,
 }
 
 /// A stanza that a component sent: from an address at its domain, and addressed to somebody.
@@ -32,6 +45,37 @@ pub struct Spoken {
     pub(super) from: Jid,
     pub(super) to: Jid,
     pub(super) stanza: Stanza,
+}
+
+impl ComponentSession {
+    /// The domain that it answers for.
+    pub fn domain(&self) -> &DomainRef {
+        &self.domain
+    }
+
+    /// Takes a stanza that the component sent, as [`Session::receive`](super::Session::receive) does.
+    ///
+    /// # Errors
+    /// The component broke the protocol in a way that ends its stream.
+    pub async fn receive(&mut self, stanza: Element) -> Result<(), StreamError> {
+        match accept_from_component(stanza, &self.domain) {
+            Ok(spoken) => self.hub.receive_from_component(spoken).await,
+            Err(Refusal::Stream(error)) => return Err(error),
+            Err(Refusal::Stanza(stanza, condition)) => {
+                let to = stanza.attr("from").and_then(|from| address::jid(from).ok());
+                if let (Some(to), Some(reply)) = (to, error_reply(&stanza, condition)) {
+                    self.hub.post_presence_away(&to, &reply);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for ComponentSession {
+    fn drop(&mut self) {
+        self.hub.components.connected.write().remove(self.domain.as_str());
+    }
 }
 
 impl Spoken {
@@ -53,6 +97,24 @@ impl Hub {
         let _ = self.components.plugins.set(plugins);
     }
 
+    /// Lets a component in that has proved that it may answer for a domain. `None`: somebody does already.
+    pub fn connect_component(self: &Arc<Self>, domain: &DomainRef, outbox: Outbox) -> Option<ComponentSession> {
+        let address = Jid::from(domain.to_owned());
+        let mut connected = self.components.connected.write();
+        if self.serves(&address) || self.plugin_at(&address).is_some() || connected.contains_key(domain.as_str()) {
+            return None;
+        }
+        connected.insert(domain.as_str().into(), outbox);
+        Some(ComponentSession { hub: self.clone(), domain: domain.to_owned() })
+    }
+
+    /// Ends the stream of a connected component.
+    pub fn close_component(&self, domain: &DomainRef, error: StreamError) {
+        if let Some(outbox) = self.components.connected.read().get(domain.as_str()) {
+            outbox.close(Some(error));
+        }
+    }
+
     /// Takes a stanza of a component. All answers go back to it. Let it finish, as [`Session::receive`](super::Session::receive).
     pub async fn receive_from_component(&self, spoken: Spoken) {
         let reply = self.handle_from_component(&spoken).await;
@@ -69,6 +131,14 @@ impl Hub {
     /// # Errors
     /// Nobody answers for this domain, or too much waits there.
     pub(super) fn post_away(&self, to: &Jid, stanza: &Element) -> Result<(), Condition> {
+        let connected = self.components.connected.read().get(to.domain().as_str()).cloned();
+        if let Some(outbox) = connected {
+            return match outbox.offer(serialise_within_limit(&in_component_namespace(stanza))?) {
+                Handed::Over => Ok(()),
+                Handed::Full => Err(Condition::ResourceConstraint),
+                Handed::Gone => Err(Condition::RemoteServerNotFound),
+            };
+        }
         let text = String::from_utf8(serialise_within_limit(stanza)?.into()).expect("a tree is written as UTF-8");
         for _ in 0..TRIES {
             let plugin = self.plugin_at(to).ok_or(Condition::RemoteServerNotFound)?;
@@ -81,16 +151,62 @@ impl Hub {
         Err(Condition::ServiceUnavailable)
     }
 
+    /// Sends a presence to a component, addressed to it; to nobody without an error (RFC 6121 section 8.5.2.1.2).
+    pub(super) fn post_presence_away(&self, to: &Jid, presence: &Element) {
+        let mut addressed = presence.clone();
+        set(&mut addressed, "to", to.as_str());
+        if let Err(condition) = self.post_away(to, &addressed) {
+            log::debug!("{to} is not sent a presence: {condition:?}");
+        }
+    }
+
+    /// Whether somebody answers for the domain of an address that is not ours.
+    pub(super) fn is_component(&self, jid: &Jid) -> bool {
+        self.components.connected.read().contains_key(jid.domain().as_str()) || self.plugin_at(jid).is_some()
+    }
+
     /// The addresses that are answered for, in no order.
     pub(super) fn component_addresses(&self) -> Vec<String> {
         let plugins = self.components.plugins.get().map(|plugins| plugins.load_full());
         let generations = plugins.iter().flat_map(|plugins| plugins.generations());
         let ids = generations.filter(|plugin| plugin.is_component()).map(|plugin| &plugin.manifest().id);
-        ids.map(|id| address(id, self.domain.as_str())).collect()
+        let connected = self.components.connected.read().keys().cloned().collect::<Vec<_>>();
+        ids.map(|id| address_of(id, self.domain.as_str())).chain(connected).collect()
     }
 
     fn plugin_at(&self, jid: &Jid) -> Option<Arc<Generation>> {
         let id = jid.domain().as_str().strip_suffix(self.domain.as_str())?.strip_suffix('.')?;
         self.components.plugins.get()?.load().component(id).cloned()
+    }
+}
+
+/// The stanza as a component's stream has it (XEP-0114 section 3). What is forwarded inside of it stays a client's.
+fn in_component_namespace(element: &Element) -> Element {
+    if !element.has_ns(ns::CLIENT) {
+        return element.clone();
+    }
+    let mut copy = Element::bare(element.name(), xml::COMPONENT);
+    *copy.attrs_mut() = element.attrs().clone();
+    for node in element.nodes() {
+        match node {
+            Node::Element(child) => drop(copy.append_child(in_component_namespace(child))),
+            Node::Text(text) => copy.append_text(text.as_str()),
+        }
+    }
+    copy
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_forwarded_stays_a_clients() {
+        let stanza = "<message xmlns='jabber:client' to='a' xml:lang='en'><body>x</body><f xmlns='f'><message xmlns='jabber:client'>\
+                      <body/></message></f> y</message>";
+        let expected = "<message xmlns='jabber:component:accept' to='a' xml:lang='en'><body>x</body><f xmlns='f'>\
+                        <message xmlns='jabber:client'><body/></message></f> y</message>";
+        let [stanza, expected] = [stanza, expected].map(|xml| xml.parse::<Element>().unwrap());
+        assert_eq!(in_component_namespace(&stanza), expected);
     }
 }

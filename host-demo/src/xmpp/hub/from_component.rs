@@ -6,8 +6,11 @@ use minidom::Element;
 
 use super::{
     Hub,
+    audience::Viewer,
     components::Spoken,
+    presence::within_limit,
     stanza::{Condition, Kind, serialise_to},
+    subscription::Request,
 };
 
 impl Hub {
@@ -26,11 +29,21 @@ impl Hub {
 
     async fn presence_from_component(&self, spoken: &Spoken) -> Result<(), Condition> {
         let Spoken { from, to, stanza } = spoken;
+        within_limit(&stanza.element)?;
         match stanza.kind_attribute() {
-            None | Some("unavailable" | "error") => self.deliver_presence(from, to, &stanza.element),
-            Some(_) => return Err(Condition::ServiceUnavailable),
+            None | Some("unavailable" | "error") => {
+                self.deliver_presence(from, to, &stanza.element);
+                Ok(())
+            }
+            Some("probe") => {
+                let prober = Viewer { jid: from, user: &from.to_bare() };
+                self.probe(prober, to, &|stanza| self.post_presence_away(from, stanza))
+            }
+            Some(kind) => {
+                let request = Request::parse(kind).ok_or(Condition::BadRequest)?;
+                self.subscription_from_component(&from.to_bare(), request, &to.to_bare(), &stanza.element).await
+            }
         }
-        Ok(())
     }
 
     /// Delivers a presence to a resource, or to the available ones of an account, whose users do not block its sender.

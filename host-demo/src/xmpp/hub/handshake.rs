@@ -1,5 +1,5 @@
-//! Managing subscriptions (RFC 6121 section 3), both sides at once: user and contact are of the same server, so a stanza
-//! that changes both rosters is one transaction.
+//! Managing subscriptions (RFC 6121 section 3), both sides at once: where user and contact are of the same server, a stanza
+//! that changes both rosters is one transaction. Of a component only the user's side is kept.
 //!
 //! A [`Draft`] collects what a stanza does to rosters and whom it is told to. Nothing leaves before it is committed.
 
@@ -41,6 +41,8 @@ enum Delivery {
     Show { of: BareJid, to: BareJid },
     /// The end of presence.
     Hide { of: BareJid, to: BareJid },
+    /// To a component, which keeps its own books.
+    Away { to: BareJid, stanza: Element },
 }
 
 impl Hub {
@@ -69,6 +71,26 @@ impl Hub {
         draft.commit().await
     }
 
+    /// Takes a presence stanza by which an address at a component manages a subscription with a user.
+    pub(super) async fn subscription_from_component(
+        &self,
+        from: &BareJid,
+        request: Request,
+        user: &BareJid,
+        stanza: &Element,
+    ) -> Result<(), Condition> {
+        if request == Request::Subscribe && !self.requests.admit(from, Instant::now()) {
+            return Err(Condition::TooOften);
+        }
+        let mut stanza = stanza.clone();
+        set(&mut stanza, "from", from.as_str());
+        set(&mut stanza, "to", user.as_str());
+        let _held = self.locks.hold([user]).await;
+        let mut draft = Draft::new(self);
+        draft.arrive(request, user, from, stanza)?;
+        draft.commit().await
+    }
+
     /// `versions` are those of the rosters after the change.
     fn deliver(&self, delivery: Delivery, versions: &mut Versions) {
         match delivery {
@@ -80,6 +102,7 @@ impl Hub {
             Delivery::News { to, stanza } => send_all(&self.registry.interested(&to), &stanza),
             Delivery::Show { of, to } => self.show_presence(&of, &to),
             Delivery::Hide { of, to } => self.hide_presence(&of, &to),
+            Delivery::Away { to, stanza } => self.post_presence_away(&to, &stanza),
         }
     }
 }
@@ -150,6 +173,10 @@ impl<'a> Draft<'a> {
         sender: &BareJid,
         stanza: Element,
     ) -> Result<(), Condition> {
+        if !self.hub.serves(owner) {
+            self.deliveries.push(Delivery::Away { to: owner.clone(), stanza });
+            return Ok(());
+        }
         if !self.hub.store.account_exists(owner.as_str()) {
             return Ok(());
         }

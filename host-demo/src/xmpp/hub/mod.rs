@@ -5,7 +5,7 @@
 //! A stream that has authenticated a user binds a resource and receives a [`Session`]. It hands every stanza it reads to
 //! [`Session::receive`]; what is sent back, and what others send, arrives in the session's outbox. [`stanza`] parses and
 //! answers, then [`presence`], [`message`] or [`iq`] takes over; [`offline`] keeps what nobody is there for, [`carbons`] copies; [`roster`] and
-//! [`handshake`] change rosters, by the tables of [`subscription`]. [`audience`] says who sees a presence, [`blocking`] whom
+//! [`handshake`] change rosters, by the tables of [`subscription`]. [`audience`] says who sees a presence, [`probes`] answers who asks for one, [`blocking`] whom
 //! a user keeps away, [`components`] who answers for other domains, [`anonymous`] what sessions without an account may do. [`registry`] knows who is connected, [`locks`]
 //! keeps changes of one roster in order.
 //!
@@ -30,6 +30,7 @@ mod locks;
 mod message;
 mod offline;
 mod presence;
+mod probes;
 mod registry;
 mod requests;
 mod roster;

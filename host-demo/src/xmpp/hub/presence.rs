@@ -7,7 +7,7 @@ use minidom::Element;
 
 use super::{
     ConnectedResource, Hub,
-    audience::Audience,
+    audience::{Audience, Viewer},
     availability::{Availability, status},
     registry::{Broadcast, Presence},
     stanza::{Condition, Stanza, element, ns, serialise, serialise_to},
@@ -36,13 +36,19 @@ impl Hub {
                 Some(_) => Err(Condition::BadRequest),
             };
         };
-        if !self.serves(to) {
+        let (is_away, kind) = (!self.serves(to), stanza.kind_attribute());
+        // A subscription can be ended whatever became of the contact's server.
+        if is_away && !self.is_component(to) && !matches!(kind, Some("unsubscribe" | "unsubscribed")) {
             return Err(Condition::RemoteServerNotFound);
         }
         within_limit(presence)?;
-        match stanza.kind_attribute() {
+        match kind {
             None | Some("unavailable") => self.direct(from, to, presence),
-            Some("probe") => self.probe(from, to),
+            Some("probe" | "error") if is_away => self.post_away(to, presence),
+            Some("probe") => {
+                let send = |stanza: &Element| from.post_to(stanza);
+                self.probe(from.viewer(), to, &send)
+            }
             Some("error") => {
                 // To the resource whose presence it answers; an account has no use for it.
                 if to.is_full() {
@@ -117,9 +123,8 @@ impl Hub {
 
     fn withdraw(&self, from: &ConnectedResource, presence: &mut Presence, goodbye: &Element) {
         let mut told = BTreeSet::new();
-        let mut tell = |to: &Jid, saw: &dyn Fn(&ConnectedResource) -> bool| {
-            let seen = self.send_presence(from, to, goodbye, |viewer| saw(viewer) && !told.contains(viewer.jid()));
-            told.extend(seen.iter().map(|viewer| viewer.jid().clone()));
+        let mut tell = |to: &Jid, saw: &dyn Fn(Viewer<'_>) -> bool| {
+            self.send_presence(from, to, goodbye, |viewer| saw(viewer) && told.insert(viewer.jid.clone()));
         };
         if let Some(Broadcast { audience: last, .. }) = presence.current.take() {
             let now = self.audience(from.user());
@@ -131,7 +136,7 @@ impl Hub {
         }
         // Section 4.6.3: whoever was told of the presence is told of its end, once.
         for jid in mem::take(&mut presence.directed) {
-            tell(&jid, &|viewer| !self.blocks(from, viewer));
+            tell(&jid, &|viewer| !self.blocks(from.jid(), viewer.jid));
         }
     }
 
@@ -144,16 +149,22 @@ impl Hub {
     }
 
     /// Sends a presence to where it is addressed, or nowhere without an error (sections 8.5.2.1.2 and 8.5.3.2.2): to those
-    /// resources that `may_see` it and whose users don't block the sender. Returns these.
+    /// resources that `may_see` it and whose users don't block the sender, or to a component that may.
     pub(super) fn send_presence(
         &self,
         from: &ConnectedResource,
         to: &Jid,
         stanza: &Element,
-        may_see: impl Fn(&ConnectedResource) -> bool,
-    ) -> Vec<Arc<ConnectedResource>> {
+        mut may_see: impl FnMut(Viewer<'_>) -> bool,
+    ) {
+        if !self.serves(to) {
+            if may_see(Viewer { jid: to, user: &to.to_bare() }) {
+                self.post_presence_away(to, stanza);
+            }
+            return;
+        }
         let mut viewers = self.registry.addressed(to);
-        viewers.retain(|viewer| may_see(viewer) && !self.blocks(viewer, from));
+        viewers.retain(|viewer| may_see(viewer.viewer()) && !self.blocks(viewer.jid(), from.jid()));
         if !viewers.is_empty() {
             let is_broadcast = stanza.attr("type").is_none() && stanza.attr("to").is_none();
             let stanza = serialise_to(stanza, to);
@@ -164,78 +175,37 @@ impl Hub {
                 };
             }
         }
-        viewers
     }
 
     /// What a new available resource has to know: its user's other resources, the contacts' presence, and the requests
     /// that wait for the user (sections 4.2.2, 4.3 and 3.1.3).
     fn greet(&self, newcomer: &Arc<ConnectedResource>) {
+        let send = |stanza: &Element| newcomer.post_to(stanza);
         let others = self.registry.available(newcomer.user());
         for other in others.iter().filter(|other| !Arc::ptr_eq(other, newcomer)) {
-            self.show(other, newcomer);
+            self.show(other, newcomer.viewer(), &send);
         }
         let roster = self.known_roster(newcomer.user());
         let mut absent = Vec::new();
         for (contact, _) in roster.items.iter().filter(|(_, item)| item.to) {
+            if !self.serves(contact) {
+                self.ask_for_presence(newcomer, contact);
+                continue;
+            }
             let resources = self.registry.available(contact);
             if resources.is_empty() && !self.are_parted(newcomer.jid(), contact) {
                 absent.push(contact);
             }
             for resource in resources {
-                self.show(&resource, newcomer);
+                self.show(&resource, newcomer.viewer(), &send);
             }
         }
-        self.show_goodbyes(&absent, newcomer);
+        self.show_goodbyes(&absent, newcomer.viewer(), &send);
         for (contact, item) in &roster.items {
             if let Some(request) = item.request.clone().filter(|_| !self.are_parted(newcomer.user(), contact)) {
                 newcomer.post(request.into());
             }
         }
-    }
-
-    /// A probe sent by a client (section 4.3.2). Unknown users and those who don't share their presence answer alike; who
-    /// blocks the sender must not answer (XEP-0191 section 3.3).
-    fn probe(&self, from: &Arc<ConnectedResource>, to: &Jid) -> Result<(), Condition> {
-        let contact = to.to_bare();
-        if self.store.blocks(contact.as_str(), from.jid().as_str()) {
-            return Ok(());
-        }
-        if contact != *from.user() && !is_subscriber(&*self.store.roster(&contact)?, from.user()) {
-            let [contact, prober] = [contact.as_str(), from.jid().as_str()];
-            from.send(&element("presence", ns::CLIENT, [("type", "unsubscribed"), ("from", contact), ("to", prober)]));
-            return Ok(());
-        }
-        let mut resources = self.registry.available(&contact);
-        if resources.is_empty() && to.is_bare() && self.show_goodbyes(&[&contact], from) {
-            return Ok(());
-        }
-        resources.retain(|resource| to.is_bare() || *resource.jid() == *to);
-        if resources.is_empty() {
-            from.post(serialise_to(&unavailable(to), from.jid()));
-        }
-        resources.iter().for_each(|resource| self.show(resource, from));
-        Ok(())
-    }
-
-    /// Shows how contacts left who are not there, and when (section 4.3.2, XEP-0203), unless the user blocks the resource
-    /// that left. `false`: nothing was to be shown.
-    fn show_goodbyes(&self, contacts: &[&BareJid], to: &ConnectedResource) -> bool {
-        let goodbyes = self.store.goodbyes(contacts).unwrap_or_else(|cause| {
-            log::error!("{} is not told how contacts left: {cause}", to.user());
-            Vec::new()
-        });
-        let mut any = false;
-        for Goodbye { stanza, at, .. } in goodbyes {
-            let Ok(mut stanza) = stanza.parse::<Element>() else { continue };
-            if stanza.attr("from").is_none_or(|from| self.store.blocks(to.jid().as_str(), from)) {
-                continue;
-            }
-            let at = format!("{:.3}", jiff::Timestamp::from_millisecond(at).unwrap_or_default());
-            stanza.append_child(element("delay", ns::DELAY, [("from", self.domain.as_str()), ("stamp", &at)]));
-            to.post(serialise_to(&stanza, to.jid()));
-            any = true;
-        }
-        any
     }
 
     /// Directed presence (section 4.6).
@@ -251,8 +221,11 @@ impl Hub {
         } else {
             return Err(Condition::ResourceConstraint);
         }
+        if !self.serves(to) {
+            return self.post_away(to, stanza);
+        }
         // Of an account that is not blocked, one resource may be.
-        self.send_presence(from, to, stanza, |viewer| !self.blocks(from, viewer));
+        self.send_presence(from, to, stanza, |viewer| !self.blocks(from.jid(), viewer.jid));
         Ok(())
     }
 
@@ -301,12 +274,7 @@ pub(super) fn unavailable(from: &Jid) -> Element {
     element("presence", ns::CLIENT, [("type", "unavailable"), ("from", from.as_str())])
 }
 
-/// Whether the owner of a roster shares presence with a contact.
-fn is_subscriber(roster: &Roster, contact: &BareJid) -> bool {
-    roster.items.get(contact).is_some_and(|item| item.from)
-}
-
-fn within_limit(presence: &Element) -> Result<(), Condition> {
+pub(super) fn within_limit(presence: &Element) -> Result<(), Condition> {
     if serialise(presence).len() <= MAX_PRESENCE { Ok(()) } else { Err(Condition::PolicyViolation) }
 }
 

@@ -13,7 +13,12 @@ use jid::{BareJid, FullJid, Jid, ResourcePart, ResourceRef};
 use minidom::Element;
 use parking_lot::{Mutex, RwLock};
 
-use super::{BindError, MAX_SESSIONS, anonymous::MAX_ANONYMOUS, audience::Audience, stanza::serialise};
+use super::{
+    BindError, MAX_SESSIONS,
+    anonymous::MAX_ANONYMOUS,
+    audience::Audience,
+    stanza::{serialise, serialise_to},
+};
 use crate::xmpp::outbox::Outbox;
 
 /// A greeting is posted in pieces of about this size.
@@ -241,6 +246,11 @@ impl ConnectedResource {
     /// Sends a stanza. `false`: it will not arrive.
     pub fn post(&self, stanza: Bytes) -> bool {
         self.gather_or(stanza, |outbox, stanza| outbox.post(stanza))
+    }
+
+    /// Sends a stanza, addressed to this resource.
+    pub fn post_to(&self, stanza: &Element) {
+        self.post(serialise_to(stanza, &self.jid));
     }
 
     /// Sends the presence that another resource shows to everybody, in the place of an older one that waits.

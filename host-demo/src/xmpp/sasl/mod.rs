@@ -27,10 +27,9 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-pub use self::{failure::Failure, password::derive};
+pub use self::{failure::Failure, hash::Hash, password::derive};
 use self::{
     failure::Miss,
-    hash::Hash,
     mechanism::Mechanism,
     password::Decoys,
     plain::Plain,

@@ -23,6 +23,9 @@ pub const STREAMS: &str = "http://etherx.jabber.org/streams";
 /// The content namespace of a client's stream.
 pub const CLIENT: &str = "jabber:client";
 
+/// The content namespace of a component's stream (XEP-0114 section 3).
+pub const COMPONENT: &str = "jabber:component:accept";
+
 /// Reads one stanza that was written as in a client's stream, with a client's limits.
 ///
 /// # Errors

@@ -3,7 +3,7 @@
 use minidom::Element;
 use rxml::{AttrMap, Error, Parse, RawEvent, RawParser, RawQName, error::EndOrError};
 
-use super::{Header, namespaces::Namespaces};
+use super::{CLIENT, COMPONENT, Header, namespaces::Namespaces};
 use crate::xmpp::error::StreamError;
 
 /// The most attributes of one element, declarations of namespaces among them.
@@ -49,6 +49,7 @@ pub enum Event {
 pub struct Reader {
     parser: RawParser,
     limits: Limits,
+    is_component: bool,
     namespaces: Namespaces,
     /// Bytes that came and are not parsed yet, from `parsed` on.
     waiting: Vec<u8>,
@@ -80,6 +81,7 @@ impl Reader {
         Reader {
             parser: RawParser::new(),
             limits,
+            is_component: false,
             namespaces: Namespaces::default(),
             waiting: Vec::new(),
             parsed: 0,
@@ -88,6 +90,11 @@ impl Reader {
             open: Vec::new(),
             in_stream: false,
         }
+    }
+
+    /// A reader of a component's stream. Its stanzas are given out in the namespace of a client's: to the server they are the same.
+    pub fn of_component(limits: Limits) -> Reader {
+        Reader { is_component: true, ..Reader::new(limits) }
     }
 
     /// Starts a new stream behind the old one. Bytes that wait belong to it: a client need not wait for our side.
@@ -200,7 +207,8 @@ impl Reader {
             let content = self.namespaces.of_element(None)?;
             return Ok(Some(Event::Header(Header::parse(&local, &namespace, content.as_str(), &attributes)?)));
         }
-        let mut element = Element::bare(local, namespace.as_str());
+        let is_content = self.is_component && namespace.as_str() == COMPONENT;
+        let mut element = Element::bare(local, if is_content { CLIENT } else { namespace.as_str() });
         *element.attrs_mut() = attributes;
         self.open.push(element);
         Ok(None)

@@ -6,6 +6,7 @@
 mod agreement;
 mod anonymous;
 mod blocking;
+mod components;
 mod delivery;
 mod model;
 mod offline;
