@@ -6,6 +6,7 @@
 //! ```text
 //! artefacts     builds the server, the presence service and the fixture plugins, and finds their files
 //! author        somebody who signs plugins
+//! browser       Chromium, driven from outside
 //! host          starts the server in a temporary folder, runs its commands, kills and restarts it
 //! other_times   plugins built against plugin-api as it was, and as it may become
 //! plugin_file   variants of a plugin file
@@ -24,6 +25,7 @@
 
 pub mod artefacts;
 pub mod author;
+pub mod browser;
 pub mod drop_style;
 pub mod faulty_disk;
 pub mod flows;

@@ -30,6 +30,20 @@ impl State {
     pub const ALL: [State; 7] =
         [State::Available, State::Chat, State::Away, State::Xa, State::Dnd, State::Offline, State::Forbidden];
 
+    /// Reads the name of a state. `None`: there is no such state.
+    pub fn parse(name: &str) -> Option<State> {
+        Some(match name {
+            "available" => State::Available,
+            "chat" => State::Chat,
+            "away" => State::Away,
+            "xa" => State::Xa,
+            "dnd" => State::Dnd,
+            "offline" => State::Offline,
+            "forbidden" => State::Forbidden,
+            _ => return None,
+        })
+    }
+
     /// The state of what is shown.
     pub fn of(shown: &Shown<'_>) -> State {
         match shown {
@@ -121,6 +135,7 @@ mod tests {
         for theme in Theme::ALL {
             for shown in shown {
                 let file = theme.drawing(State::of(&shown));
+                assert_eq!(State::parse(shown.state()), Some(State::of(&shown)));
                 assert!(file.starts_with("<svg ") && file.ends_with("</svg>\n"), "{file}");
                 assert!(file.contains(&format!("aria-label=\"{}", shown.state())), "{file}");
             }

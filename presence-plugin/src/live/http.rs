@@ -3,6 +3,7 @@
 //! ```text
 //! GET /v1/users/{jid}/events        what is shown of a user, and each change
 //! GET /v1/events?jid=&jid=          of up to 50 users
+//! GET /widget.js                    an element for pages that does all of this
 //! ```
 //!
 //! And any request for a text about a user that brings `wait` and `If-None-Match`: see [`Presence::send_or_wait`].
@@ -33,6 +34,7 @@ const STAY_AWAY: u64 = 30;
 pub fn mount(routes: &mut Routes<Presence>) {
     routes.get("/v1/users/{jid}/events", Presence::events_of_user).inline();
     routes.get("/v1/events", Presence::events).inline();
+    routes.get("/widget.js", Presence::widget).inline();
 }
 
 impl Presence {

@@ -8,6 +8,8 @@
 //!
 //! What else decides on who may see, settings, rosters and blocklists, is not told of by the host. So each watcher also looks once a
 //! [`BEAT`], when streams that were told nothing get a comment. No thread waits: all of this runs when the host calls.
+//!
+//! [`widget`] is the script by which pages make use of the streams.
 
 mod crowd;
 mod event;
@@ -15,6 +17,7 @@ mod http;
 mod poll;
 mod seats;
 mod stream;
+mod widget;
 
 use std::{
     cell::RefCell,

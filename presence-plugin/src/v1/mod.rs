@@ -4,6 +4,7 @@
 //! GET  /v1/users/{jid}              in the form that `Accept` prefers, or by a suffix: .json .xml .txt .svg .png .gif
 //! GET  /v1/users/{jid}/icon.svg     also .png and .gif; size=16..256, theme=
 //! GET  /v1/users/{jid}/badge.svg    also .json; label=, style=flat|pill
+//! GET  /v1/icons/{state}.svg        also .png and .gif; size=16..256, theme=: the icon of a state, not of a user
 //! GET  /v1/presence?jid=..&jid=..   up to 50 users as JSON
 //! POST /v1/presence/query           up to 500 users, named in a body of JSON
 //! ```
@@ -41,6 +42,9 @@ use crate::{
     xml::Parties,
 };
 
+/// For how many seconds the icon of a state may be used again without asking.
+const ICON_MAX_AGE: u32 = 86_400;
+
 /// Registers what this interface answers. To be called last: whatever else is below `/v1` answers that there is nothing.
 pub fn mount(routes: &mut Routes<Presence>) {
     routes.get("/v1/users/{jid}", Presence::user).inline();
@@ -50,6 +54,7 @@ pub fn mount(routes: &mut Routes<Presence>) {
     routes.post("/v1/presence/query", Presence::many_users).inline().body_limit(2 * batch::LONGEST_BODY as u32);
     routes.on("OPTIONS", "/v1/presence/query", Presence::may_post).inline();
     routes.get("/openapi.json", Presence::openapi).inline();
+    routes.get("/v1/icons/{state}.{format}", Presence::state_icon).inline();
     routes.get("/v1/{tail:.*}", Presence::nothing).inline();
 }
 
@@ -127,6 +132,25 @@ impl Presence {
             return problem::too_many(wait);
         }
         batch.map_or_else(Response::from, |batch| batch.answer(&self.users, request, &settings))
+    }
+
+    /// The icon of a state, whoever is in it. It stays what it is, so that a page which is told of a change need not ask for a new icon.
+    fn state_icon(&self, request: &Request<'_>) -> Result<Response> {
+        let form = Form::of_icon(request.path_parameter("format")?);
+        let (Some(Form::Drawn(encoding)), Some(state)) = (form, State::parse(request.path_parameter("state")?)) else {
+            return Ok(problem::not_found("the icons of states are icons/away.svg, .png and .gif, and so on"));
+        };
+        let parameters = Parameters::new(request.query(), &[]);
+        let question = Question {
+            parameters,
+            format: Format::Image,
+            parties: Parties::default(),
+            audience: Audience::Everyone { max_age: ICON_MAX_AGE },
+            if_none_match: request.header("If-None-Match"),
+            navigation: false,
+        };
+        let style = Style::read(&parameters, encoding);
+        Ok(style.map_or_else(Response::from, |style| picture::answer(&question, &self.icons, style.of(state))))
     }
 
     /// The answer about the user of this address in a form. `None`: the client takes none that there is.

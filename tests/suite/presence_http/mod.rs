@@ -13,6 +13,7 @@ mod states;
 mod streams;
 mod v1;
 mod visibility;
+mod widget;
 
 use tests::{
     host::Host,

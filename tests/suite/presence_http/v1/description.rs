@@ -66,6 +66,7 @@ fn all_routes_are_described() {
 /// A path as the routes have it: a suffix is part of the name there.
 fn pattern(path: &str) -> String {
     match path.rsplit_once('.') {
+        Some((path, _)) if path.starts_with("/v1/icons/") => format!("{path}.{{format}}"),
         Some((path, _)) if path.ends_with('}') => path.to_owned(),
         Some((path, _)) if path.ends_with("icon") || path.ends_with("badge") => format!("{path}.{{format}}"),
         _ => path.to_owned(),

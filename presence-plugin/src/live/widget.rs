@@ -1,0 +1,43 @@
+//! `/widget.js`: the element `<presence-icon>` for pages of any origin. It is a file of the library, and no page needs anything else.
+
+use plugin_api::{Request, Response, Result};
+
+use crate::{
+    Presence,
+    cache::{self, Audience, ETag},
+};
+
+const SCRIPT: &[u8] = include_bytes!("widget.js");
+/// For how many seconds it may be used again without asking.
+const MAX_AGE: u32 = 3_600;
+
+impl Presence {
+    /// The script, or the news that the client holds it already.
+    pub(super) fn widget(&self, request: &Request<'_>) -> Result<Response> {
+        let etag = ETag::new(b'w', SCRIPT);
+        let is_held = request.header("If-None-Match").is_some_and(|held| cache::is_held(etag.as_str(), held));
+        let response = Response::new(if is_held { 304 } else { 200 })
+            .header("ETag", etag.as_str().to_owned())
+            .header("Cache-Control", Audience::Everyone { max_age: MAX_AGE }.cache_control())
+            .header("Access-Control-Allow-Origin", "*")
+            .header("Cross-Origin-Resource-Policy", "cross-origin")
+            .header("X-Content-Type-Options", "nosniff");
+        let script = || response.clone().header("Content-Type", "text/javascript; charset=utf-8").body(SCRIPT);
+        Ok(if is_held { response } else { script() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Pages load it on every visit; and what a strict policy forbids is not in it.
+    #[test]
+    fn it_is_small_and_has_nothing_that_a_strict_policy_forbids() {
+        assert!(SCRIPT.len() < 6_000, "{} bytes", SCRIPT.len());
+        let script = std::str::from_utf8(SCRIPT).unwrap();
+        for forbidden in ["eval(", "Function(", "innerHTML", ".style", "javascript:", "import "] {
+            assert!(!script.contains(forbidden), "{forbidden}");
+        }
+    }
+}

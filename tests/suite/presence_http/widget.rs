@@ -1,0 +1,198 @@
+//! `widget.js` in a real browser, on a page of another origin with a policy that forbids whatever can be forbidden.
+
+use std::{
+    io::{self, BufRead, BufReader, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use tests::{
+    browser::Browser,
+    host::{Host, PATIENCE},
+    http::events::EventSource,
+    wait,
+    xmpp::Session,
+};
+
+use super::{open_host, show};
+
+/// Notes what the page's policy has forbidden.
+const WITNESS: &str = "window.forbidden = []; document.addEventListener('securitypolicyviolation', \
+    (event) => window.forbidden.push(event.violatedDirective + ' ' + event.blockedURI));";
+
+/// A page with this body that loads the widget, served at an origin of its own for as long as somebody asks.
+fn serve(host: &Host, body: &str) -> SocketAddr {
+    let service = format!("http://{}", host.process().ready().http);
+    let policy = format!(
+        "default-src 'none'; script-src {service}; img-src {service}; connect-src {service}; \
+         require-trusted-types-for 'script'; base-uri 'none'"
+    );
+    let page = format!(
+        "<!doctype html><title>Who is there</title>\
+         <script src=\"{service}/plugins/presence/widget.js\"></script><body>{body}</body>"
+    );
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nContent-Security-Policy: {policy}\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n{page}",
+        page.len()
+    );
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let address = listener.local_addr().expect("it is bound");
+    thread::spawn(move || listener.incoming().flatten().for_each(|client| drop(give(client, &answer))));
+    address
+}
+
+fn give(mut client: TcpStream, answer: &str) -> io::Result<()> {
+    client.set_read_timeout(Some(PATIENCE))?;
+    let head = BufReader::new(&client).lines().take_while(|line| line.as_ref().is_ok_and(|line| !line.is_empty()));
+    head.for_each(drop);
+    client.write_all(answer.as_bytes())
+}
+
+/// A page with this body, open in a browser.
+struct Page(Browser);
+
+impl Page {
+    /// Says that there is no browser, if there is none.
+    #[track_caller]
+    fn open(host: &Host, body: &str) -> Option<Page> {
+        let Some(mut browser) = Browser::start() else {
+            // Written by hand: the test harness would keep what `eprintln!` says of a test that passes.
+            let notice =
+                b"SKIPPED: the tests of widget.js need Chromium, in CHROMIUM or in the system (Debian: chromium)\n";
+            io::stderr().write_all(notice).expect("standard error is open");
+            return None;
+        };
+        browser.before_each_page(WITNESS);
+        browser.open(&format!("http://{}/", serve(host, body)));
+        Some(Page(browser))
+    }
+
+    #[track_caller]
+    fn until(&mut self, expression: &str, expected: impl Into<Value>) {
+        let expected = expected.into();
+        let mut last = Value::Null;
+        let limit = Instant::now() + 2 * PATIENCE;
+        while Instant::now() < limit {
+            last = self.0.value(expression);
+            if last == expected {
+                return;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        panic!("{expression} is {last}, not {expected}; forbidden: {}", self.0.value("window.forbidden"));
+    }
+
+    /// The states of all icons, as far as they are known.
+    #[track_caller]
+    fn until_states(&mut self, states: &str) {
+        self.until(
+            "[...document.querySelectorAll('presence-icon')].map((icon) => icon.getAttribute('state')).join()",
+            states,
+        );
+    }
+}
+
+fn with_alice() -> (Host, Session) {
+    let host = open_host();
+    let mut alice = host.new_user("alice");
+    show(&mut alice, "away", "Lunch");
+    (host, alice)
+}
+
+#[test]
+fn an_icon_follows_a_user_within_a_second() {
+    let (host, mut alice) = with_alice();
+    let body = "<presence-icon jid=\"Alice@Localhost/desk\" size=\"32\" theme=\"dark\"></presence-icon>";
+    let Some(mut page) = Page::open(&host, body) else { return };
+    page.until_states("away");
+    let changes = ["dnd", "chat", "xa"].map(|state| {
+        let begun = Instant::now();
+        show(&mut alice, state, "");
+        page.until_states(state);
+        begun.elapsed()
+    });
+    assert!(changes.iter().min().is_some_and(|fastest| *fastest < Duration::from_secs(1)), "{changes:?}");
+
+    let image = "document.querySelector('presence-icon').shadowRoot.querySelector('img')";
+    page.until(&format!("{image}.complete && {image}.naturalWidth"), 32);
+    assert_eq!(
+        page.0.value(&format!("new URL({image}.src).pathname + new URL({image}.src).search")),
+        "/plugins/presence/v1/icons/xa.svg?theme=dark&size=32"
+    );
+    assert_eq!(page.0.value(&format!("{image}.parentNode.href")), "xmpp:alice@localhost");
+    let told = page.0.accessible();
+    let is_told = |role: &str, name: &str| told.iter().any(|(one, other)| one == role && other == name);
+    assert!(
+        is_told("image", "alice@localhost: away for long") || is_told("img", "alice@localhost: away for long"),
+        "{told:?}"
+    );
+    assert!(is_told("link", "alice@localhost: away for long"), "{told:?}");
+    assert_eq!(page.0.value("window.forbidden.join()"), "", "the page's policy");
+}
+
+/// All icons of a page share one stream: there is room for no other. It goes with the last icon, and while the page is not to be seen.
+#[test]
+fn icons_share_one_stream_and_let_it_go() {
+    let (host, mut alice) = with_alice();
+    host.add_user("bob");
+    host.set("presence.streams", "1");
+    let is_free = || {
+        let target = "/plugins/presence/v1/events?jid=alice@localhost";
+        EventSource::open(host.process().ready().http, target, "", PATIENCE).head.status == 200
+    };
+    let icon = |user: &str| format!("<presence-icon jid=\"{user}@localhost\"></presence-icon>");
+    let body = [icon("alice"), icon("bob"), icon("alice"), icon("nobody")].concat();
+    let Some(mut page) = Page::open(&host, &body) else { return };
+    page.until_states("away,offline,away,forbidden");
+    assert!(!is_free());
+    let hide = |hidden: bool| {
+        format!(
+            "Object.defineProperty(document, 'hidden', {{ get: () => {hidden}, configurable: true }});
+                 document.dispatchEvent(new Event('visibilitychange'))"
+        )
+    };
+    page.0.value(&hide(true));
+    wait::until(PATIENCE, "a page that is not to be seen lets go", || is_free().then_some(()));
+    show(&mut alice, "chat", "");
+    page.0.value(&hide(false));
+    page.until_states("chat,offline,chat,forbidden");
+
+    page.0.value("document.querySelectorAll('presence-icon')[1].setAttribute('jid', 'alice@localhost')");
+    page.until_states("chat,chat,chat,forbidden");
+    page.0.value("document.querySelectorAll('presence-icon')[0].setAttribute('size', '48')");
+    assert_eq!(page.0.value("document.querySelector('presence-icon').shadowRoot.querySelector('img').width"), 48);
+    page.0.value("document.querySelectorAll('presence-icon').forEach((icon) => icon.remove())");
+    wait::until(PATIENCE, "a page without icons lets go", || is_free().then_some(()));
+}
+
+#[test]
+fn where_streams_are_refused_it_asks() {
+    let (host, mut alice) = with_alice();
+    host.set("presence.streams", "0");
+    let Some(mut page) = Page::open(&host, "<presence-icon jid=\"alice@localhost\"></presence-icon>") else { return };
+    page.until_states("away");
+    show(&mut alice, "dnd", "");
+    page.until_states("dnd");
+    assert_eq!(page.0.value("window.forbidden.join()"), "");
+}
+
+#[test]
+fn the_script_is_held_for_an_hour_and_then_asked_for_by_its_tag() {
+    let host = Host::with_presence();
+    let get = |fields: &[(&str, &str)]| host.http().request("GET", "/plugins/presence/widget.js", fields);
+    let answer = get(&[]);
+    let fields = ["content-type", "cache-control", "cross-origin-resource-policy"].map(|name| answer.header(name));
+    assert_eq!(fields, [Some("text/javascript; charset=utf-8"), Some("max-age=3600"), Some("cross-origin")]);
+    let tag = answer.header("etag").expect("it has a tag");
+    let held = get(&[("If-None-Match", tag)]);
+    assert_eq!((held.status, held.header("etag"), held.body.len()), (304, Some(tag), 0));
+    let icon = host.http().get("/plugins/presence/v1/icons/away.svg?theme=dark&size=64");
+    assert_eq!((icon.status, icon.header("cache-control")), (200, Some("max-age=86400")));
+    assert!(icon.text().contains("aria-label=\"away"), "{icon:?}");
+    for (target, status) in [("gone.svg", 404), ("away.bmp", 404), ("away.png?size=7", 400)] {
+        assert_eq!(host.http().get(&format!("/plugins/presence/v1/icons/{target}")).status, status, "{target}");
+    }
+}
