@@ -129,9 +129,9 @@ fn head(audience: Audience) -> Response {
 fn refuse(reason: Refused) -> Response {
     let problem = match reason {
         Refused::TooMany => Problem::new(429, "Too Many Requests", "this client has too many streams open"),
-        Refused::Full => Problem::new(503, "Service Unavailable", "there are too many streams open: poll instead"),
-        Refused::Over => Problem::new(503, "Service Unavailable", "a new version takes over: ask again"),
+        Refused::Full | Refused::Over => {
+            Problem::new(503, "Service Unavailable", "there are too many streams open: poll instead")
+        }
     };
-    let seconds = if reason == Refused::Over { 1 } else { STAY_AWAY };
-    Response::from(problem).header("Retry-After", seconds.to_string())
+    Response::from(problem).header("Retry-After", STAY_AWAY.to_string())
 }

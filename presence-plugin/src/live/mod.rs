@@ -131,8 +131,11 @@ impl Live {
         let number = self.0.number();
         let stream = Arc::new(EventStream::new(number, seat, visit.requester, users, held));
         let opening = stream.begin();
-        if let Err(reason) = self.0.join(number, stream.clone(), stream.users()) {
-            return answer(responder, refuse(reason));
+        match self.0.join(number, stream.clone(), stream.users()) {
+            Ok(()) => {}
+            // Clients take an error for the end, and the end of a stream for a reason to come back.
+            Err(Refused::Over) => return stream::end(responder.stream(head), number),
+            Err(reason) => return answer(responder, refuse(reason)),
         }
         let is_open = match responder.stream(head) {
             Some(answer) => opening.go(answer, &self.0.round(), self.0.leaving(number)) != Told::All,

@@ -124,11 +124,15 @@ impl Watcher for EventStream {
 
     fn end(&self, _round: &Round<'_>) {
         let stream = self.state().stream.take();
-        if let Some(stream) = stream {
-            let retry = format!("retry: {}\n\n", staggered(self.number));
-            stream.write(retry.as_bytes());
-            stream.finish();
-        }
+        end(stream, self.number);
+    }
+}
+
+/// Tells a client when to come back, and ends its stream in order.
+pub fn end(stream: Option<Stream>, number: u64) {
+    if let Some(stream) = stream {
+        stream.write(format!("retry: {}\n\n", staggered(number)).as_bytes());
+        stream.finish();
     }
 }
 

@@ -1,6 +1,10 @@
 //! Event streams: what is shown, then each change; who may see no more; clients that come back; and how many there may be.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    thread,
+    time::{Duration, Instant},
+};
 
 use tests::{
     artefacts::artefacts,
@@ -147,6 +151,44 @@ fn at_an_upgrade_streams_end_in_order_and_nothing_is_lost() {
     let mut stream = open(&host, "events?jid=alice@localhost", &last);
     show(&mut alice, "dnd", "");
     assert_eq!(stream.state(), "dnd", "what it had is not sent again by another version");
+}
+
+/// Whenever a client comes: browsers do not come back after an error.
+#[test]
+fn no_stream_is_refused_while_a_new_version_takes_over() {
+    let host = open_host();
+    let newest = AtomicBool::new(false);
+    let come = || (0..).take_while(|_| !newest.load(Relaxed)).map(|_| drop(watch(&host, &["alice"]))).count();
+    let opened: usize = thread::scope(|scope| {
+        let clients = [scope.spawn(come), scope.spawn(come)];
+        for version in ["0.1.7", "0.1.8", "0.1.9"] {
+            let newer = PluginFile::read(&artefacts().presence).with_version(version).write(host.folder(), "newer.so");
+            DropStyle::Copy.drop(&newer, &host.plugins().join("presence.so"));
+            host.until_version("presence", version);
+        }
+        newest.store(true, Relaxed);
+        clients.into_iter().map(|client| client.join().expect("it is let in")).sum()
+    });
+    assert!(opened > 10, "{opened}");
+}
+
+#[test]
+fn a_client_that_does_not_read_is_let_go() {
+    let host = open_host();
+    host.set("presence.streams", "1");
+    let names: Vec<_> = (0..10).map(|user| format!("u{user}")).collect();
+    let mut users: Vec<_> = names.iter().map(|name| host.new_user(name)).collect();
+    let unread = watch(&host, &names.iter().map(String::as_str).collect::<Vec<_>>());
+    let words = "does nobody read this? ".repeat(20);
+    let (mut turn, begun) = (0, Instant::now());
+    while open(&host, "events?jid=alice@localhost", "").head.status != 200 {
+        assert!(begun.elapsed() < 3 * PATIENCE, "held for {turn} changes of 10 users");
+        turn += 1;
+        users.iter_mut().for_each(|user| show(user, "away", &format!("{turn} {words}")));
+    }
+    let mut unread = unread;
+    let end = std::iter::from_fn(|| Some(unread.block())).find(|block| !matches!(block, Ok(Some(_))));
+    assert!(matches!(end, Some(Err(_))), "it is told that something is missing: {end:?}");
 }
 
 #[test]
