@@ -27,7 +27,7 @@ impl Audience {
         match settings.visibility {
             _ if !requester.is_nobody() => Audience::Requester,
             Visibility::Anyone => Audience::Everyone { max_age: settings.max_age },
-            Visibility::Subscribed => Audience::Nobody,
+            Visibility::Subscribed | Visibility::Verified => Audience::Nobody,
         }
     }
 

@@ -8,7 +8,8 @@
 //! [`users`] asks the host how the requester stands to the user and for the user's presence, and has [`visibility`] decide; [`shown`] holds
 //! what is left to see. [`answer`] turns that into a response, with a body by [`image`], [`xml`], [`json`] or [`text`], with a way to
 //! a custom image by [`redirect`], with the fields by [`cache`]. [`v1`] is the interface beside `/status`, with [`icons`] of any size. [`live`] tells those
-//! who wait of changes. [`page`] makes the pages, [`limit`] counts who asks how often. Everything but this file and [`users`] is free of the host.
+//! who wait of changes. [`page`] makes the pages, [`limit`] counts who asks how often. Users have their say at an XMPP address of the plugin's, by
+//! [`service`]. Everything but this file and [`users`] is free of the host.
 
 #![forbid(unsafe_code)]
 
@@ -25,6 +26,7 @@ mod moment;
 mod page;
 mod query;
 mod redirect;
+mod service;
 mod settings;
 mod shown;
 mod text;
@@ -45,6 +47,7 @@ use crate::{
     live::Live,
     page::{Base, Person},
     query::Parameters,
+    service::Service,
     settings::{InForce, Settings},
     shown::Shown,
     users::{Requester, Users},
@@ -60,6 +63,7 @@ const MOST_PEOPLE: usize = 6;
 struct Presence {
     host: Host,
     users: Arc<Users>,
+    service: Service<Users>,
     settings: Arc<InForce>,
     live: Live,
     limiter: Limiter,
@@ -83,7 +87,16 @@ impl Plugin for Presence {
         let settings = Arc::new(InForce::new(Settings::read(|name| host.setting(name))?));
         let users = Arc::new(Users::new(host));
         let live = Live::new(host, users.clone(), settings.clone());
-        Ok(Presence { host, users, settings, live, limiter: Limiter::new(), icons: Icons::default() })
+        let (service, limiter, icons) = (Service::new(Users::new(host)), Limiter::new(), Icons::default());
+        Ok(Presence { host, users, service, settings, live, limiter, icons })
+    }
+
+    fn stanza(&self, stanza: &str) {
+        for answer in self.service.receive(stanza) {
+            if let Err(error) = self.host.send(&answer) {
+                log::warn!("an answer to a user can't be sent: {error}");
+            }
+        }
     }
 
     fn settings_changed(&self) {
@@ -201,5 +214,5 @@ export_plugin!(
     id = "presence",
     name = "Presence service",
     min_host = "0.1.0",
-    needs = [presence, roster, settings, timers]
+    needs = [presence, roster, settings, timers, records, component]
 );

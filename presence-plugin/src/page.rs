@@ -99,6 +99,9 @@ pub fn example(people: &[Person], placeholder: &str, base: Base<'_>, visibility:
     page.push_str("<p class=\"hint\">");
     page.push_str(match visibility {
         Visibility::Anyone => "On this server anyone may see who is there.",
+        Visibility::Verified => {
+            "On this server a user shows only to those who are subscribed to them and prove it by a token."
+        }
         Visibility::Subscribed => {
             "On this server a user shows only to those who are subscribed to them: without <code>req_jid</code> an icon is that of \
              somebody offline."
@@ -213,11 +216,15 @@ fn rules(visibility: Visibility) -> String {
         "<section><h2>Who may see</h2><table><tbody>\
          <tr><th>anyone{}</th><td>Every user of this server is visible to everybody.</td></tr>\
          <tr><th>subscribed{}</th><td>A user is visible to those who are subscribed to their presence. The requester is named by \
-         <code>req_jid=alice@example.com</code>, and taken at its word.</td></tr></tbody></table>\
-         <p>The administrator decides: <code>host-demo setting set presence.visibility anyone</code>. Whoever may not see gets the same \
+         <code>req_jid=alice@example.com</code>, and taken at its word.</td></tr>\
+         <tr><th>verified{}</th><td>The same, but the requester is proven: by <code>Authorization: Bearer TOKEN</code>, or \
+         <code>token=TOKEN</code> in the address. Every user can make tokens with an XMPP client.</td></tr></tbody></table>\
+         <p>The administrator decides: <code>host-demo setting set presence.visibility anyone</code>. What users choose for themselves \
+         comes before that. Whoever may not see gets the same \
          answer for every user, whether there is such a user or not.</p></section>",
         mark(Visibility::Anyone),
-        mark(Visibility::Subscribed)
+        mark(Visibility::Subscribed),
+        mark(Visibility::Verified)
     )
 }
 

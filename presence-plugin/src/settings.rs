@@ -9,6 +9,7 @@ use crate::{
     live::Bounds,
     redirect::Hosts,
     text,
+    users::Trusted,
     visibility::Visibility,
 };
 
@@ -34,6 +35,8 @@ pub struct Settings {
     pub proxies: Proxies,
     /// How many clients may wait for changes.
     pub seats: Bounds,
+    /// Whose word for the requester is taken.
+    pub trusted: Trusted,
 }
 
 /// The settings that hold at this moment.
@@ -63,7 +66,8 @@ impl Settings {
             Setting::choice("visibility", &Visibility::CHOICES, "subscribed").label("Who may see").help(
                 "anyone: every user is visible to everybody. subscribed: a user is visible to those who hold a subscription to \
                  its presence. The requester is whoever the address says it is: nothing proves it, and whoever knows a \
-                 subscriber's address can ask in its name.",
+                 subscriber's address can ask in its name. verified: as subscribed, but the requester has to prove who it is by a \
+                 token, which every user can make. Whatever is set here, each user may choose otherwise for themselves.",
             ),
             Setting::text("available_text", AVAILABLE)
                 .label("Available text")
@@ -96,6 +100,10 @@ impl Settings {
             Setting::integer("streams_of_client", 1..=100_000, 100).label("Streams of one client").help(
                 "The same for one client, by its IPv4 address or IPv6 network (/64). This machine's own addresses are not counted.",
             ),
+            Setting::text("trusted", "").label("Trusted services").help(
+                "IP addresses, separated by commas, of services whose req_jid is true, for instance because they know who is logged in. \
+                 It is the address that connects which counts: never name a proxy here that passes on what anybody sends.",
+            ),
         ]
     }
 
@@ -106,6 +114,11 @@ impl Settings {
         if !wrong.is_empty() {
             log::warn!("setting proxies: these are no IP addresses, and are left out: {}", wrong.join(", "));
         }
+        let list = value("trusted")?;
+        let (trusted, wrong) = Trusted::parse(&list);
+        if !wrong.is_empty() {
+            log::warn!("setting trusted: these are no IP addresses, and are left out: {}", wrong.join(", "));
+        }
         Ok(Settings {
             visibility: Visibility::parse(&value("visibility")?),
             available_text: line_or(&value("available_text")?, AVAILABLE),
@@ -115,6 +128,7 @@ impl Settings {
             rate: Rate { per_second: number(&value("rate")?)?, burst: number(&value("burst")?)? },
             proxies,
             seats: Bounds { all: number(&value("streams")?)?, of_client: number(&value("streams_of_client")?)? },
+            trusted,
         })
     }
 }
@@ -157,6 +171,7 @@ mod tests {
                 "proxies" => "192.0.2.1, nonsense",
                 "streams" => "9",
                 "streams_of_client" => "3",
+                "trusted" => "192.0.2.7",
                 other => panic!("{other} is not declared"),
             }
             .to_owned())
@@ -170,6 +185,7 @@ mod tests {
             rate: Rate { per_second: 5, burst: 7 },
             proxies: Proxies::parse("192.0.2.1").0,
             seats: Bounds { all: 9, of_client: 3 },
+            trusted: Trusted::parse("192.0.2.7").0,
         };
         assert_eq!(Settings::read(read).unwrap(), expected);
     }

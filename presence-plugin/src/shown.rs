@@ -2,7 +2,7 @@
 
 use plugin_api::{Presence, Resource, Show};
 
-use crate::moment::Moment;
+use crate::{moment::Moment, users::choice::Details};
 
 /// The outcome of a request, before it is rendered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +38,17 @@ impl<'a> Shown<'a> {
         Shown::from_parts(presence.shown(), last)
     }
 
+    /// The same without what is not to be seen.
+    pub fn limited_to(self, details: Details) -> Shown<'a> {
+        match (self, details) {
+            (Shown::Online { show, priority, since, .. }, Details::State) => {
+                Shown::Online { show, status: "", priority, since }
+            }
+            (Shown::Offline { since, .. }, Details::State) => Shown::Offline { status: "", since },
+            (whole, _) => whole,
+        }
+    }
+
     fn from_parts(resource: Option<Resource<'a>>, (status, since): (Option<&'a str>, Option<u64>)) -> Shown<'a> {
         match resource {
             Some(Resource { show, status, priority, since, .. }) => {
@@ -69,6 +80,19 @@ mod tests {
         assert_eq!(online, ["available", "chat", "away", "xa", "dnd"]);
         assert_eq!(Shown::Offline { status: "", since: None }.state(), "offline");
         assert_eq!(Shown::Forbidden.state(), "forbidden");
+    }
+
+    #[test]
+    fn of_the_state_alone_no_word_is_left() {
+        let away = Shown::Online { show: Show::Away, status: "Lunch", priority: 3, since: Moment(1) };
+        let gone = Shown::Offline { status: "gone", since: Some(Moment(9)) };
+        for shown in [away, gone, Shown::Forbidden] {
+            assert_eq!(shown.limited_to(Details::Status), shown);
+        }
+        let limited = Shown::Online { show: Show::Away, status: "", priority: 3, since: Moment(1) };
+        assert_eq!(away.limited_to(Details::State), limited);
+        assert_eq!(gone.limited_to(Details::State), Shown::Offline { status: "", since: Some(Moment(9)) });
+        assert_eq!(Shown::Forbidden.limited_to(Details::State), Shown::Forbidden);
     }
 
     /// Row: "offline: status of the last unavailable stanza if it had one". A new login makes it a thing of the past.

@@ -1,10 +1,10 @@
-//! Who may see a user's presence on the web: the setting `visibility`.
+//! Who may see a user's presence on the web: the setting `visibility`, and the user's own choice, which beats it.
 
 use plugin_api::Relation;
 
-use crate::users::Who;
+use crate::users::{Who, choice::Viewers};
 
-/// To whom the users of this server are visible.
+/// To whom the users of this server are visible who have not chosen for themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Visibility {
     /// To everybody.
@@ -12,25 +12,45 @@ pub enum Visibility {
     /// To those who hold a subscription to the user's presence, and to the user. A requester is believed to be who it
     /// claims to be.
     Subscribed,
+    /// The same, but a requester has to prove who it is.
+    Verified,
 }
 
 impl Visibility {
     /// The values of the setting.
-    pub const CHOICES: [&str; 2] = ["anyone", "subscribed"];
+    pub const CHOICES: [&str; 3] = ["anyone", "subscribed", "verified"];
 
     /// Reads the setting. A value that this version does not know shows no more than the narrowest one it knows.
     pub fn parse(setting: &str) -> Visibility {
-        if setting == "anyone" { Visibility::Anyone } else { Visibility::Subscribed }
+        match setting {
+            "anyone" => Visibility::Anyone,
+            "subscribed" => Visibility::Subscribed,
+            _ => Visibility::Verified,
+        }
     }
 
-    /// Whether `who` may see `user`, a bare JID, given what the user's account and roster say about the requester.
-    pub fn allows(self, user: &str, who: Who<'_>, relation: Relation) -> bool {
-        let open = match (self, who) {
-            (Visibility::Anyone, _) => true,
-            (Visibility::Subscribed, Who::Nobody) => false,
-            (Visibility::Subscribed, Who::Claimed(requester)) => requester == user || relation.from,
+    /// Whether `who` may see `user`, a bare JID, who has chosen `viewers`, given what the user's account and roster say about the requester.
+    ///
+    /// Under `nobody` a claim to be the user is not enough: it would be everybody's.
+    pub fn allows(self, viewers: Viewers, user: &str, who: Who<'_>, relation: Relation) -> bool {
+        let open = match viewers {
+            Viewers::Anyone => true,
+            Viewers::Default if self == Visibility::Anyone => true,
+            Viewers::Default | Viewers::Subscribers => {
+                self.counted(who).is_some_and(|requester| requester == user || relation.from)
+            }
+            Viewers::Nobody => who == Who::Proven(user),
         };
         relation.account && !relation.blocked && open
+    }
+
+    /// The requester, as far as it is believed.
+    fn counted(self, who: Who<'_>) -> Option<&str> {
+        match who {
+            Who::Nobody => None,
+            Who::Claimed(_) if self == Visibility::Verified => None,
+            Who::Claimed(requester) | Who::Proven(requester) => Some(requester),
+        }
     }
 }
 
@@ -40,11 +60,12 @@ mod tests {
 
     const STRANGER: Relation = Relation { account: true, from: false, to: false, blocked: false };
     const SUBSCRIBER: Relation = Relation { from: true, ..STRANGER };
+    const ALICE: &str = "alice@example.com";
     const BOB: Option<&str> = Some("bob@example.com");
 
     fn allows(setting: &str, requester: Option<&str>, relation: Relation) -> bool {
         let who = requester.map_or(Who::Nobody, Who::Claimed);
-        Visibility::parse(setting).allows("alice@example.com", who, relation)
+        Visibility::parse(setting).allows(Viewers::Default, ALICE, who, relation)
     }
 
     /// Row: "`anyone`: every user of this server is visible".
@@ -86,11 +107,53 @@ mod tests {
         }
     }
 
+    /// Row H9: every setting, every choice, every kind of requester. A letter says who sees: `n`obody in particular, a `s`tranger, a subscriber
+    /// (`b`), the user (`a`), each by a claim or, as a capital, by proof; nobody who is blocked, and nobody a user who is gone.
+    #[test]
+    fn the_matrix_of_settings_choices_and_requesters() {
+        let (subscriber, stranger) = ("bob@example.com", "eve@example.com");
+        let requesters = [
+            ('n', Who::Nobody, STRANGER),
+            ('s', Who::Claimed(stranger), STRANGER),
+            ('b', Who::Claimed(subscriber), SUBSCRIBER),
+            ('a', Who::Claimed(ALICE), STRANGER),
+            ('S', Who::Proven(stranger), STRANGER),
+            ('B', Who::Proven(subscriber), SUBSCRIBER),
+            ('A', Who::Proven(ALICE), STRANGER),
+        ];
+        for (setting, choice, expected) in [
+            ("anyone", Viewers::Default, "nsbaSBA"),
+            ("anyone", Viewers::Anyone, "nsbaSBA"),
+            ("anyone", Viewers::Subscribers, "baBA"),
+            ("anyone", Viewers::Nobody, "A"),
+            ("subscribed", Viewers::Default, "baBA"),
+            ("subscribed", Viewers::Anyone, "nsbaSBA"),
+            ("subscribed", Viewers::Subscribers, "baBA"),
+            ("subscribed", Viewers::Nobody, "A"),
+            ("verified", Viewers::Default, "BA"),
+            ("verified", Viewers::Anyone, "nsbaSBA"),
+            ("verified", Viewers::Subscribers, "BA"),
+            ("verified", Viewers::Nobody, "A"),
+        ] {
+            let visibility = Visibility::parse(setting);
+            let seeing = |change: fn(Relation) -> Relation| -> String {
+                let seeing = requesters
+                    .iter()
+                    .filter(|(_, who, relation)| visibility.allows(choice, ALICE, *who, change(*relation)));
+                seeing.map(|(letter, ..)| *letter).collect()
+            };
+            assert_eq!(seeing(|relation| relation), expected, "{setting} {choice:?}");
+            assert_eq!(seeing(|relation| Relation { blocked: true, ..relation }), "", "{setting} {choice:?}");
+            assert_eq!(seeing(|relation| Relation { account: false, ..relation }), "", "{setting} {choice:?}");
+        }
+    }
+
     #[test]
     fn an_unknown_value_is_read_as_the_narrowest() {
         assert_eq!(Visibility::parse("anyone"), Visibility::Anyone);
-        for other in ["subscribed", "verified", "", "Anyone"] {
-            assert_eq!(Visibility::parse(other), Visibility::Subscribed, "{other}");
+        assert_eq!(Visibility::parse("subscribed"), Visibility::Subscribed);
+        for other in ["verified", "", "Anyone", "friends"] {
+            assert_eq!(Visibility::parse(other), Visibility::Verified, "{other}");
         }
     }
 }

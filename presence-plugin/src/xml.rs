@@ -89,7 +89,7 @@ fn said(status: &str) -> Option<Cow<'_, str>> {
 }
 
 /// Removes what XML 1.0 (section 2.2) does not allow in a document, not even escaped.
-fn allowed(text: &str) -> Cow<'_, str> {
+pub(crate) fn allowed(text: &str) -> Cow<'_, str> {
     if text.chars().all(is_allowed) { text.into() } else { text.chars().filter(|char| is_allowed(*char)).collect() }
 }
 

@@ -1,12 +1,33 @@
-//! Who asks: nobody in particular, or somebody who says so.
+//! Who asks: nobody in particular, somebody who says so, or somebody who proved it.
+
+use std::net::IpAddr;
 
 use plugin_api::Jid;
 
-/// Who a request comes from. One with nothing in it is a stranger's.
+use super::choice::Details;
+
+/// Who a request comes from. One with nothing in it is a stranger's. It can be kept: whether its proof still counts is looked up each time.
 #[derive(Clone, Debug, Default)]
 pub struct Requester {
     claimed: Option<Jid>,
+    is_believed: bool,
     is_named: bool,
+    proof: Option<Proof>,
+}
+
+/// What proves that a request comes from a user, or was let in by one.
+#[derive(Clone, Debug)]
+pub struct Proof {
+    /// The user whom it speaks for.
+    pub who: Jid,
+    /// Whose presence it shows, a bare JID. `None`: that of everybody who lets `who` see.
+    pub of: Option<String>,
+    /// How much it shows at most.
+    pub what: Details,
+    /// From when on it is worth nothing, in seconds since the Unix epoch.
+    pub expires: u64,
+    /// The record without which it is worth nothing.
+    pub record: String,
 }
 
 /// A requester before one user, by a bare JID.
@@ -16,6 +37,8 @@ pub enum Who<'a> {
     Nobody,
     /// Whoever knows this address.
     Claimed(&'a str),
+    /// Nobody but the owner of this address, or whom the owner gave the proof to.
+    Proven(&'a str),
 }
 
 impl Requester {
@@ -24,15 +47,25 @@ impl Requester {
         Requester::default()
     }
 
-    /// Somebody whom the request names, rightly or not. `claim` is that name, if it is a JID.
-    pub fn claiming(claim: Option<Jid>) -> Requester {
-        Requester { is_named: claim.is_some(), claimed: claim }
+    /// Whoever sent a request that names `claimed`. `is_believed`: it comes from where nobody lies about that.
+    pub(super) fn claiming(claimed: Option<Jid>, is_believed: bool) -> Requester {
+        Requester { is_named: claimed.is_some(), claimed, is_believed, proof: None }
+    }
+
+    /// The same with a token, which may be worth nothing: the answer must not tell by its fields whether it is.
+    pub(super) fn with_token(self, proof: Option<Proof>) -> Requester {
+        Requester { is_named: true, proof, ..self }
+    }
+
+    /// Whoever has what this user gave away for everybody who has it.
+    pub(super) fn bearing(proof: Proof) -> Requester {
+        Requester { proof: Some(proof), ..Requester::default() }
     }
 
     /// Somebody whose name is no JID, for tests.
     #[cfg(test)]
     pub fn somebody() -> Requester {
-        Requester { claimed: None, is_named: true }
+        Requester { is_named: true, ..Requester::default() }
     }
 
     /// The bare JID that the request gives, which proves nothing.
@@ -46,13 +79,77 @@ impl Requester {
         !self.is_named
     }
 
-    /// Who this is where `user`, a bare JID, is asked for.
-    pub fn before(&self, _user: &str) -> Who<'_> {
-        self.claimed.as_ref().map_or(Who::Nobody, |jid| Who::Claimed(jid.bare()))
+    /// The proof, where it is about this user.
+    pub(super) fn proof_before(&self, user: &str) -> Option<&Proof> {
+        self.proof.as_ref().filter(|proof| proof.of.as_deref().is_none_or(|of| of == user))
     }
 
-    /// The same as an address.
-    pub fn jid_before(&self, _user: &str) -> Option<&Jid> {
-        self.claimed.as_ref()
+    /// Who this is by a proof that counts, or else by the claim; and the same as an address.
+    pub(super) fn by<'a>(&'a self, proof: Option<&'a Proof>) -> (Who<'a>, Option<&'a Jid>) {
+        match (proof, &self.claimed) {
+            (Some(proof), _) => (Who::Proven(proof.who.bare()), Some(&proof.who)),
+            (None, Some(jid)) if self.is_believed => (Who::Proven(jid.bare()), Some(jid)),
+            (None, Some(jid)) => (Who::Claimed(jid.bare()), Some(jid)),
+            (None, None) => (Who::Nobody, None),
+        }
+    }
+}
+
+/// The addresses from which what is claimed is true.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Trusted(Vec<IpAddr>);
+
+impl Trusted {
+    /// Reads the setting: addresses separated by commas. What is none is left out, and returned.
+    pub fn parse(setting: &str) -> (Trusted, Vec<&str>) {
+        let entries = setting.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+        let (addresses, wrong): (Vec<_>, Vec<_>) = entries.partition(|entry| entry.parse::<IpAddr>().is_ok());
+        let addresses = addresses.iter().filter_map(|entry| entry.parse::<IpAddr>().ok());
+        (Trusted(addresses.map(|address| address.to_canonical()).collect()), wrong)
+    }
+
+    /// Whether this peer is one of them. What a proxy says of its client does not count.
+    pub fn contains(&self, peer: &str) -> bool {
+        !self.0.is_empty() && peer.parse::<IpAddr>().is_ok_and(|peer| self.0.contains(&peer.to_canonical()))
+    }
+}
+
+/// The token of `Authorization: Bearer TOKEN` (RFC 6750 section 2.1). `None`: the field is of another scheme.
+pub fn bearer(field: &str) -> Option<&str> {
+    let (scheme, token) = field.trim().split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trusted_peer_is_one_of_the_list_in_any_writing() {
+        let (trusted, wrong) = Trusted::parse("192.0.2.1, 2001:db8::1,, nonsense,10.0.0.0/8");
+        assert_eq!(wrong, ["nonsense", "10.0.0.0/8"]);
+        for peer in ["192.0.2.1", "::ffff:192.0.2.1", "2001:DB8:0::1"] {
+            assert!(trusted.contains(peer), "{peer}");
+        }
+        for peer in ["192.0.2.2", "", "nonsense", "10.0.0.1"] {
+            assert!(!trusted.contains(peer), "{peer}");
+        }
+        assert!(!Trusted::default().contains("127.0.0.1"));
+    }
+
+    #[test]
+    fn a_bearer_token_is_found_in_its_field_and_in_no_other() {
+        for field in ["Bearer p1.x", "bearer  p1.x ", "BEARER p1.x"] {
+            assert_eq!(bearer(field), Some("p1.x"), "{field}");
+        }
+        for field in ["Basic p1.x", "p1.x", "", "Bearer"] {
+            assert_eq!(bearer(field), None, "{field}");
+        }
+    }
+
+    #[test]
+    fn an_answer_to_a_token_is_never_public_whatever_it_is_worth() {
+        assert!(Requester::claiming(None, true).is_nobody());
+        assert!(!Requester::claiming(None, false).with_token(None).is_nobody());
     }
 }

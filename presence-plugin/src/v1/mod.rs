@@ -5,6 +5,7 @@
 //! GET  /v1/users/{jid}/icon.svg     also .png and .gif; size=16..256, theme=
 //! GET  /v1/users/{jid}/badge.svg    also .json; label=, style=flat|pill
 //! GET  /v1/icons/{state}.svg        also .png and .gif; size=16..256, theme=: the icon of a state, not of a user
+//! GET  /v1/u/{id}                   the same for an unlisted address, with .../icon.svg and .../badge.svg; no answer names the user
 //! GET  /v1/presence?jid=..&jid=..   up to 50 users as JSON
 //! POST /v1/presence/query           up to 500 users, named in a body of JSON
 //! ```
@@ -50,6 +51,9 @@ pub fn mount(routes: &mut Routes<Presence>) {
     routes.get("/v1/users/{jid}", Presence::user).inline();
     routes.get("/v1/users/{jid}/icon.{format}", Presence::user_icon).inline();
     routes.get("/v1/users/{jid}/badge.{format}", Presence::user_badge).inline();
+    routes.get("/v1/u/{id}", Presence::unlisted).inline();
+    routes.get("/v1/u/{id}/icon.{format}", Presence::unlisted_icon).inline();
+    routes.get("/v1/u/{id}/badge.{format}", Presence::unlisted_badge).inline();
     routes.get("/v1/presence", Presence::some_users).inline();
     routes.post("/v1/presence/query", Presence::many_users).inline().body_limit(2 * batch::LONGEST_BODY as u32);
     routes.on("OPTIONS", "/v1/presence/query", Presence::may_post).inline();
@@ -66,7 +70,7 @@ impl Presence {
             Some(form) => (Some(form), None),
             None => (negotiation::preferred(request.headers()), Some(NEGOTIATED)),
         };
-        let response = self.form(request, user, form);
+        let response = self.form(request, Target::Jid(user), form);
         let response = vary.into_iter().fold(response, |response, field| response.header("Vary", field));
         match form {
             Some(Form::Written(format)) => self.send_or_wait(request, response, (user, format, vary), responder),
@@ -76,18 +80,44 @@ impl Presence {
 
     /// The icon of a user.
     fn user_icon(&self, request: &Request<'_>) -> Result<Response> {
-        let form = Form::of_icon(request.path_parameter("format")?);
-        Ok(match form {
-            Some(form) => self.form(request, request.path_parameter("jid")?, Some(form)),
-            None => problem::not_found("an icon has the forms icon.svg, icon.png and icon.gif"),
-        })
+        self.icon(request, Target::Jid(request.path_parameter("jid")?))
     }
 
     /// The badge of a user.
     fn user_badge(&self, request: &Request<'_>) -> Result<Response> {
-        let form = Form::of_badge(request.path_parameter("format")?);
-        Ok(match form {
-            Some(form) => self.form(request, request.path_parameter("jid")?, Some(form)),
+        self.badge(request, Target::Jid(request.path_parameter("jid")?))
+    }
+
+    /// Whoever has an unlisted address, in the form that the suffix names or else the client prefers.
+    fn unlisted(&self, request: &Request<'_>) -> Result<Response> {
+        let (id, suffix) = negotiation::split_suffix(request.path_parameter("id")?);
+        if suffix.is_some() {
+            return Ok(self.form(request, Target::Unlisted(id), suffix));
+        }
+        let form = negotiation::preferred(request.headers());
+        Ok(self.form(request, Target::Unlisted(id), form).header("Vary", NEGOTIATED))
+    }
+
+    /// The icon of whoever has an unlisted address.
+    fn unlisted_icon(&self, request: &Request<'_>) -> Result<Response> {
+        self.icon(request, Target::Unlisted(request.path_parameter("id")?))
+    }
+
+    /// The badge of whoever has an unlisted address.
+    fn unlisted_badge(&self, request: &Request<'_>) -> Result<Response> {
+        self.badge(request, Target::Unlisted(request.path_parameter("id")?))
+    }
+
+    fn icon(&self, request: &Request<'_>, target: Target<'_>) -> Result<Response> {
+        Ok(match Form::of_icon(request.path_parameter("format")?) {
+            Some(form) => self.form(request, target, Some(form)),
+            None => problem::not_found("an icon has the forms icon.svg, icon.png and icon.gif"),
+        })
+    }
+
+    fn badge(&self, request: &Request<'_>, target: Target<'_>) -> Result<Response> {
+        Ok(match Form::of_badge(request.path_parameter("format")?) {
+            Some(form) => self.form(request, target, Some(form)),
             None => problem::not_found("a badge has the forms badge.svg and badge.json"),
         })
     }
@@ -153,14 +183,17 @@ impl Presence {
         Ok(style.map_or_else(Response::from, |style| picture::answer(&question, &self.icons, style.of(state))))
     }
 
-    /// The answer about the user of this address in a form. `None`: the client takes none that there is.
-    fn form(&self, request: &Request<'_>, user: &str, form: Option<Form>) -> Response {
+    /// The answer about a user in a form. `None`: the client takes none that there is.
+    fn form(&self, request: &Request<'_>, target: Target<'_>, form: Option<Form>) -> Response {
         let settings = self.settings();
         if let Err(wait) = self.admit(request, &settings) {
             return problem::too_many(wait);
         }
         let Some(form) = form else { return problem::not_acceptable() };
-        let asked = Asked::read(&self.users, request, user, &settings);
+        let asked = match target {
+            Target::Jid(jid) => Asked::read(&self.users, request, jid, &settings),
+            Target::Unlisted(id) => Asked::unlisted(&self.users, request, id),
+        };
         self.answer(&asked, form, &settings).unwrap_or_else(Response::from)
     }
 
@@ -193,6 +226,13 @@ impl Presence {
     }
 }
 
+/// How a path says who is asked for.
+#[derive(Clone, Copy)]
+enum Target<'a> {
+    Jid(&'a str),
+    Unlisted(&'a str),
+}
+
 /// Who is asked for by whom, read from a request.
 struct Asked<'r> {
     parameters: Parameters<'r>,
@@ -200,6 +240,8 @@ struct Asked<'r> {
     requester: Requester,
     audience: Audience,
     if_none_match: Option<&'r str>,
+    /// Whether the answer may name the user: it does where the request does.
+    is_named: bool,
 }
 
 impl<'r> Asked<'r> {
@@ -207,14 +249,31 @@ impl<'r> Asked<'r> {
         let parameters = Parameters::new(request.query(), &[]);
         let requester = users.requester(request, &parameters, settings);
         let audience = Audience::of(settings, &requester);
-        Asked { parameters, user: users.jid(user), requester, audience, if_none_match: request.header("If-None-Match") }
+        let (user, if_none_match) = (users.jid(user), request.header("If-None-Match"));
+        Asked { parameters, user, requester, audience, if_none_match, is_named: true }
+    }
+
+    /// The answer is the same for everybody who has the address, and kept in no cache, so that one that was revoked is gone at once.
+    fn unlisted(users: &Users, request: &Request<'r>, id: &str) -> Asked<'r> {
+        let (user, requester) = users.at_address(id).unzip();
+        Asked {
+            parameters: Parameters::new(request.query(), &[]),
+            user,
+            requester: requester.unwrap_or_else(Requester::nobody),
+            audience: Audience::Nobody,
+            if_none_match: request.header("If-None-Match"),
+            is_named: false,
+        }
     }
 
     fn question(&self, format: Format) -> Question<'_> {
         Question {
             parameters: self.parameters,
             format,
-            parties: Parties { user: self.user.as_ref().map(Jid::bare), requester: self.requester.claim() },
+            parties: Parties {
+                user: self.user.as_ref().filter(|_| self.is_named).map(Jid::bare),
+                requester: self.requester.claim(),
+            },
             audience: self.audience,
             if_none_match: self.if_none_match,
             navigation: false,

@@ -115,16 +115,22 @@ fn refusals_of_the_host_are_safe_too() {
     }
 }
 
-/// Row H11: the field is `*` or absent, whoever asks; and credentials never go with it.
+/// Row H11: the field is `*` where nobody is named, or absent, whatever the page; and credentials never go with it.
 #[test]
 fn no_origin_is_ever_reflected() {
     let host = open_host();
     host.new_user("alice");
-    for (visibility, allowed) in [("anyone", Some("*")), ("subscribed", None)] {
+    let by_alice = "&req_jid=alice@localhost";
+    for (visibility, requester, allowed) in [
+        ("anyone", "", Some("*")),
+        ("anyone", by_alice, None),
+        ("subscribed", "", Some("*")),
+        ("subscribed", by_alice, None),
+    ] {
         host.set("presence.visibility", visibility);
         for origin in ["null", "http://evil.example", "http://localhost", "http://localhost.evil.example"] {
             for kind in TYPES {
-                let target = format!("{STATUS}?jid=alice@localhost&type={kind}");
+                let target = format!("{STATUS}?jid=alice@localhost{requester}&type={kind}");
                 let answer = host.http().request("GET", &target, &[("Origin", origin), ("Cookie", "a=b")]);
                 assert_eq!(answer.header("access-control-allow-origin"), allowed, "{origin}: {answer:?}");
                 assert_eq!(answer.header("access-control-allow-credentials"), None);

@@ -4,6 +4,7 @@ mod abuse;
 mod answers;
 mod json_and_svg;
 mod long_polls;
+mod own;
 mod page;
 mod parameters;
 mod redirects;

@@ -1,0 +1,142 @@
+//! The same as lines of text, for clients without forms: the first word says what is to be done.
+
+use super::{
+    Condition, Desk,
+    commands::{address_line, address_path, label, revoked, token_line, told},
+};
+use crate::users::{
+    choice::{Choice, Details, Viewers},
+    tokens::Wish,
+};
+
+const HELP: &str = "I decide with you who sees your presence on the web. Write:
+show – what you have chosen
+who default|anyone|subscribers|nobody – who sees you
+what status|state – whether they see your status text, too
+token [of USER] [for DAYS] [state] [as LABEL] – make a token, by which a program asks in your name
+tokens – the tokens that you have made
+address [LABEL] – make an unlisted address, which shows you to whoever has it
+addresses – the unlisted addresses that you have made
+revoke ID – revoke a token or an unlisted address; revoke all: all tokens
+forget – forget what you have chosen, with all tokens and unlisted addresses";
+
+const DAY: u64 = 86_400;
+const DEFAULT_DAYS: u64 = 30;
+
+/// The answer to a line of a user.
+pub fn answer(desk: &dyn Desk, user: &str, line: &str) -> String {
+    obey(desk, user, line).unwrap_or_else(|condition| match condition.text() {
+        "" => "That did not work: the server failed. Try again later.".to_owned(),
+        text => format!("That did not work: {text}."),
+    })
+}
+
+fn obey(desk: &dyn Desk, user: &str, line: &str) -> Result<String, Condition> {
+    let mut words = line.split_whitespace();
+    let word = words.next().unwrap_or_default().to_lowercase();
+    let rest: Vec<&str> = words.collect();
+    Ok(match (word.as_str(), &rest[..]) {
+        ("help" | "hello" | "hi" | "?", _) => HELP.to_owned(),
+        ("show" | "status", []) => told(choice(desk, user)?),
+        ("who", [who]) => {
+            let who = Viewers::parse(&who.to_lowercase())
+                .ok_or_else(|| wrong("who is one of default, anyone, subscribers, nobody"))?;
+            choose(desk, user, Choice { who, ..choice(desk, user)? })?
+        }
+        ("what", [what]) => {
+            let what = Details::parse(&what.to_lowercase()).ok_or_else(|| wrong("what is one of status, state"))?;
+            choose(desk, user, Choice { what, ..choice(desk, user)? })?
+        }
+        ("token", wish) => token(desk, user, wish)?,
+        ("tokens", []) => tokens(desk, user)?,
+        ("address", words) => address(desk, user, &words.join(" "))?,
+        ("addresses", []) => addresses(desk, user)?,
+        ("revoke", ["all"]) => {
+            let ids: Vec<_> = desk.tokens(user)?.into_iter().map(|token| token.id).collect();
+            revoked(desk.revoke_tokens(user, &ids)?, "token")
+        }
+        ("revoke", [id]) => revoke(desk, user, id)?,
+        ("forget", []) => {
+            desk.forget(user)?;
+            format!("Forgotten. {}", told(Choice::DEFAULT))
+        }
+        _ => "I don't understand that. Write \"help\" to see what I do.".to_owned(),
+    })
+}
+
+fn wrong(text: &str) -> Condition {
+    Condition::bad_payload(text.to_owned())
+}
+
+fn choice(desk: &dyn Desk, user: &str) -> Result<Choice, Condition> {
+    Ok(desk.choice(user)?.unwrap_or_default())
+}
+
+fn choose(desk: &dyn Desk, user: &str, choice: Choice) -> Result<String, Condition> {
+    desk.choose(user, choice)?;
+    Ok(told(choice))
+}
+
+fn token(desk: &dyn Desk, user: &str, words: &[&str]) -> Result<String, Condition> {
+    let made = desk.mint(user, &wish(desk, words)?)?;
+    let token = made.map_err(|many| super::commands::too_many(many, "tokens"))?;
+    Ok(format!("{token}\nWhoever has this token can ask in your name. It is not shown again."))
+}
+
+fn wish(desk: &dyn Desk, words: &[&str]) -> Result<Wish, Condition> {
+    let mut wish = Wish { of: None, what: Details::Status, life: DEFAULT_DAYS * DAY, label: String::new() };
+    let mut words = words.iter();
+    while let Some(word) = words.next() {
+        match word.to_lowercase().as_str() {
+            "of" => {
+                wish.of =
+                    Some(words.next().and_then(|of| desk.jid(of)).ok_or_else(|| wrong("of is followed by a user"))?)
+            }
+            "for" => {
+                let days =
+                    words.next().and_then(|days| days.parse::<u64>().ok()).filter(|days| (1..=366).contains(days));
+                wish.life = days.ok_or_else(|| wrong("for is followed by 1 to 366 days"))? * DAY;
+            }
+            // What people write behind the number.
+            "day" | "days" => {}
+            "state" => wish.what = Details::State,
+            "as" => wish.label = label(&words.by_ref().copied().collect::<Vec<_>>().join(" "))?,
+            other => {
+                return Err(wrong(&format!("a token has no {other:?}: token [of USER] [for DAYS] [state] [as LABEL]")));
+            }
+        }
+    }
+    Ok(wish)
+}
+
+fn tokens(desk: &dyn Desk, user: &str) -> Result<String, Condition> {
+    let tokens = desk.tokens(user)?;
+    Ok(list(tokens.iter().map(|token| format!("{} – {}", token.id, token_line(token))), "tokens"))
+}
+
+fn address(desk: &dyn Desk, user: &str, text: &str) -> Result<String, Condition> {
+    let made = desk.add_address(user, &label(text)?)?;
+    let id = made.map_err(|many| super::commands::too_many(many, "unlisted addresses"))?;
+    Ok(format!("{}\nWhoever has this address, below that of the web server, can see you.", address_path(&id)))
+}
+
+fn addresses(desk: &dyn Desk, user: &str) -> Result<String, Condition> {
+    let addresses = desk.addresses(user)?;
+    Ok(list(
+        addresses.iter().map(|address| format!("{} – {}", address.id, address_line(address))),
+        "unlisted addresses",
+    ))
+}
+
+fn list(lines: impl Iterator<Item = String>, of: &str) -> String {
+    let lines: Vec<_> = lines.collect();
+    if lines.is_empty() { format!("You have no {of}.") } else { lines.join("\n") }
+}
+
+fn revoke(desk: &dyn Desk, user: &str, id: &str) -> Result<String, Condition> {
+    let ids = [id.to_owned()];
+    Ok(match desk.revoke_tokens(user, &ids)? {
+        0 => revoked(desk.revoke_addresses(user, &ids)?, "unlisted address"),
+        count => revoked(count, "token"),
+    })
+}

@@ -1,0 +1,130 @@
+//! What was filled in so far. Few sessions a user, not for long: a client that goes away does not say so.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    service::{Condition, bare, forms::Values},
+    users::random,
+};
+
+/// For how long a session waits for the next step.
+const LIFE: Duration = Duration::from_secs(600);
+/// How many a user may have; one more ends the oldest.
+const MOST_OF_ONE: usize = 4;
+/// How many there may be.
+const MOST: usize = 1_000;
+
+/// A command under way.
+#[derive(Clone, Debug)]
+pub struct Session {
+    /// By this the client names it.
+    pub id: String,
+    /// Whose it is, a full JID.
+    pub user: String,
+    /// The command.
+    pub node: &'static str,
+    /// The form that was shown last.
+    pub stage: usize,
+    /// What was filled in so far.
+    pub values: Values,
+    touched: Instant,
+}
+
+impl Session {
+    /// A new one.
+    pub fn new(user: &str, node: &'static str) -> Result<Session, Condition> {
+        let id = format!("{:032x}", u128::from_ne_bytes(random()?));
+        Ok(Session { id, user: user.to_owned(), node, stage: 0, values: Values::new(), touched: Instant::now() })
+    }
+}
+
+/// All of them.
+pub struct Sessions {
+    by_id: Mutex<HashMap<String, Session>>,
+    life: Duration,
+}
+
+impl Default for Sessions {
+    fn default() -> Sessions {
+        Sessions { by_id: Mutex::default(), life: LIFE }
+    }
+}
+
+impl Sessions {
+    /// Takes a session out, for its next step.
+    pub fn take(&self, id: &str, user: &str, node: &str) -> Result<Session, Condition> {
+        let mut sessions = self.by_id.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_same = |session: &Session| session.user == user && session.node == node;
+        if !sessions.get(id).is_some_and(is_same) {
+            return Err(Condition::BAD_SESSION);
+        }
+        let session = sessions.remove(id).ok_or(Condition::BAD_SESSION)?;
+        if session.touched.elapsed() >= self.life { Err(Condition::SESSION_EXPIRED) } else { Ok(session) }
+    }
+
+    /// Keeps a session until its next step.
+    pub fn keep(&self, session: Session) {
+        let mut sessions = self.by_id.lock().unwrap_or_else(PoisonError::into_inner);
+        if sessions.len() >= MOST {
+            sessions.retain(|_, session| session.touched.elapsed() < self.life);
+        }
+        let user = bare(&session.user).to_owned();
+        make_room(&mut sessions, MOST_OF_ONE, |session| bare(&session.user) == user);
+        make_room(&mut sessions, MOST, |_| true);
+        sessions.insert(session.id.clone(), Session { touched: Instant::now(), ..session });
+    }
+}
+
+/// Ends the oldest of these sessions, if there are as many as there may be.
+fn make_room(sessions: &mut HashMap<String, Session>, most: usize, counts: impl Fn(&Session) -> bool) {
+    let of_these = sessions.values().filter(|session| counts(session));
+    if of_these.clone().count() >= most {
+        let oldest = of_these.min_by_key(|session| session.touched).map(|session| session.id.clone());
+        oldest.and_then(|id| sessions.remove(&id));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(sessions: &Sessions, user: &str) -> Session {
+        let session = Session::new(user, "visibility").unwrap();
+        sessions.keep(session.clone());
+        session
+    }
+
+    #[test]
+    fn a_session_is_its_users_and_its_commands_alone() {
+        let sessions = Sessions::default();
+        let Session { id, .. } = kept(&sessions, "ann@x/pc");
+        for (id, user, node) in
+            [("0", "ann@x/pc", "visibility"), (&*id, "ann@x/phone", "visibility"), (&*id, "ann@x/pc", "token")]
+        {
+            assert_eq!(sessions.take(id, user, node).err(), Some(Condition::BAD_SESSION));
+        }
+        assert!(sessions.take(&id, "ann@x/pc", "visibility").is_ok());
+        assert!(sessions.take(&id, "ann@x/pc", "visibility").is_err(), "it was taken out");
+    }
+
+    #[test]
+    fn a_session_that_was_left_alone_expires() {
+        let sessions = Sessions { life: Duration::ZERO, ..Sessions::default() };
+        let Session { id, .. } = kept(&sessions, "ann@x/pc");
+        assert_eq!(sessions.take(&id, "ann@x/pc", "visibility").err(), Some(Condition::SESSION_EXPIRED));
+    }
+
+    #[test]
+    fn there_are_few_of_one_user_and_a_thousand_in_all() {
+        let sessions = Sessions::default();
+        let mine: Vec<_> = (0..5).map(|pc| kept(&sessions, &format!("ann@x/{pc}"))).collect();
+        let is_there = |session: &Session| sessions.by_id.lock().unwrap().contains_key(&session.id);
+        assert_eq!(mine.iter().map(is_there).collect::<Vec<_>>(), [false, true, true, true, true]);
+        (0..1_100).for_each(|user| drop(kept(&sessions, &format!("{user}@x/pc"))));
+        assert_eq!(sessions.by_id.lock().unwrap().len(), MOST);
+    }
+}
