@@ -1,5 +1,6 @@
 //! The presence service with a thousand users online, each asked for as often as the next: every type of answer against a native
-//! route with a body of that length and as many fields, and a 304 against the 200 it stands for.
+//! route with a body of that length and as many fields, and a 304 against the 200 it stands for; icons of other sizes and themes once they
+//! were made, and a batch of fifty against a single answer.
 
 use std::time::Duration;
 
@@ -13,6 +14,8 @@ use crate::{
 };
 
 const USERS: usize = 1_000;
+/// How many users a batch asks for.
+const BATCH: usize = 50;
 /// How often each is measured.
 const ROUNDS: usize = 7;
 /// How long each time.
@@ -33,6 +36,10 @@ pub fn measure() {
     for kind in ["image", "svg", "text", "xml", "json"] {
         println!("  {kind:>5}: {} of a native route", against_native(&host, &native, kind));
     }
+    for icon in ["icon.png?size=64&theme=dark", "icon.gif?size=48&theme=contrast", "icon.svg?size=32"] {
+        println!("  {icon}: {} of a native route", icons(&host, &native, icon));
+    }
+    println!("  a batch of {BATCH}: {}", batches(&host));
     println!("  a 304 instead of a 200 as text: {} of it", held(&host));
     drop(sessions);
 }
@@ -40,6 +47,33 @@ pub fn measure() {
 /// All names, and so all answers, are of one length.
 fn name(user: usize) -> String {
     format!("u{user:04}")
+}
+
+/// Every user is away, and so all answers are of one length.
+fn icons(host: &Host, native: &Native, icon: &str) -> String {
+    let target = |user| format!("/plugins/presence/v1/users/{}@localhost/{icon}", name(user));
+    let answer = host.http().get(&target(0));
+    let theirs = [get(&format!("/public/{}", answer.body.len()), "")];
+    let ours: Vec<_> = (0..USERS).map(|user| get(&target(user), "")).collect();
+    let (address, process) = (host.process().ready().http, host.process().id());
+    compare(|| (drive(address, &ours, process, LENGTH), drive(native.address, &theirs, native.id(), LENGTH)))
+}
+
+/// How much more a batch costs than one answer as JSON, by processor time and by answers a second.
+fn batches(host: &Host) -> String {
+    let users =
+        |first: usize| (first..first + BATCH).map(|user| format!("jid={}@localhost&", name(user))).collect::<String>();
+    let batch = |number: usize| get(&format!("/plugins/presence/v1/presence?{}", users(number * BATCH)), "");
+    let (batches, singles): (Vec<_>, _) = ((0..USERS / BATCH).map(batch).collect(), requests("json", ""));
+    let (address, process) = (host.process().ready().http, host.process().id());
+    let once = || (drive(address, &batches, process, LENGTH), drive(address, &singles, process, LENGTH));
+    let pairs: Vec<_> = std::iter::repeat_with(once).take(ROUNDS).collect();
+    let times = Spread::of(pairs.iter().map(|(batch, single)| single.rate / batch.rate).collect());
+    let cost = Spread::of(pairs.iter().map(|(batch, single)| batch.cost / single.cost).collect());
+    format!(
+        "as long as {:.1} single answers ({:.1}..{:.1}), the processor time of {:.1}",
+        times.median, times.lowest, times.highest, cost.median
+    )
 }
 
 fn requests(kind: &str, fields: &str) -> Vec<String> {
