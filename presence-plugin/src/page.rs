@@ -270,7 +270,8 @@ mod tests {
         let asked = format!("jid={}&label={0}", Encoded(NASTY));
         for response in [fragment, home(&Parameters::new(&asked, b""), NASTY, Visibility::Subscribed)] {
             let page = page(&response);
-            let page = page.replace("<script src=\"/plugins/presence/page.js\" defer></script>", "");
+            let own = |file, how| format!("<script src=\"/plugins/presence/{file}.js\" {how}></script>");
+            let page = page.replace(&own("page", "defer"), "").replace(&own("widget", "async"), "");
             assert!(!page.contains("<script") && page.contains("&lt;script&gt;"), "{page}");
             assert!(page.contains("=%22%3E%3Cscript%3Ealert%28%271%27%29%3C%2Fscript%3E%26@x"), "{page}");
             let policy = response.headers().find(|(name, _)| *name == "Content-Security-Policy").unwrap().1;

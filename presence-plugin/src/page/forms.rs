@@ -9,7 +9,7 @@ type Snippet = (&'static str, String);
 
 /// The forms of the user that a visitor asked for, as parts of a page.
 pub fn sections(wishes: &Wishes) -> String {
-    [icon(wishes), badge(wishes), words(wishes)].concat()
+    [icon(wishes), widget(wishes), badge(wishes), words(wishes)].concat()
 }
 
 /// What to copy where nobody was asked for yet: as for a user of this address, without pictures.
@@ -63,6 +63,22 @@ fn icon_snippets(wishes: &Wishes) -> [Snippet; 5] {
         ("Markdown", format!("![presence]({one})")),
         ("BBCode", format!("[img]{one}[/img]")),
     ]
+}
+
+/// The element of `widget.js`, which shows itself here if the browser runs scripts.
+fn widget(wishes: &Wishes) -> String {
+    let Wishes { size, theme, .. } = *wishes;
+    let element = format!(
+        "<presence-icon jid=\"{}\" theme=\"{theme}\" size=\"{size}\"></presence-icon>",
+        escape(wishes.jid.as_str())
+    );
+    let script = "<script src=\"/plugins/presence/widget.js\" async></script>";
+    format!(
+        "<section><h2>Icon that follows</h2>{script}{}<p>Changes as the user does, and is a link to them. One script serves any number of \
+         icons on a page.</p>{}{HINT}</section>",
+        previews(&element),
+        snippets("icon that follows", &[("HTML", format!("{script}\n{element}"))])
+    )
 }
 
 fn badge(wishes: &Wishes) -> String {
@@ -176,8 +192,11 @@ mod tests {
     /// Row H19: what was typed is text, in HTML, in Markdown, in BBCode and in a shell.
     #[test]
     fn what_was_typed_stays_text() {
-        let page = sections(&wishes("jid=%22%3E%3Cscript%3E%27%29%5D%5B%40x&label=%22%3E%3Cscript%3E%27%29%5D%5B"));
+        let asked = wishes("jid=%22%3E%3Cscript%3E%27%29%5D%5B%40x&label=%22%3E%3Cscript%3E%27%29%5D%5B");
+        let page = [icon(&asked), badge(&asked), words(&asked)].concat();
         assert!(!page.contains("<script") && !page.contains("script>'") && !page.contains(")]["), "{page}");
+        let element = "<presence-icon jid=\"&quot;&gt;&lt;script&gt;&apos;)][@x\" theme=\"default\" size=\"32\">";
+        assert_eq!(widget(&asked).matches(element).count(), 2, "{}", widget(&asked));
         assert!(page.contains("users/%22%3E%3Cscript%3E%27%29%5D%5B@x/icon.svg"), "{page}");
     }
 }

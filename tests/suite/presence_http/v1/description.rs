@@ -13,8 +13,8 @@ use serde_json::Value;
 use super::{open_host, show};
 
 const DESCRIPTION: &str = "/plugins/presence/openapi.json";
-/// What nobody but a page of this server asks for, and a script that is no part of the interface.
-const INTERNAL: [&str; 4] = ["/example", "/page.js", "/page.css", "/widget.js"];
+/// What nobody but a page of this server asks for.
+const INTERNAL: [&str; 3] = ["/example", "/page.js", "/page.css"];
 /// Streams have no end that a test could wait for.
 const ENDLESS: &str = "events";
 
