@@ -157,7 +157,10 @@ fn head(status: u16, audience: Audience) -> Response {
     let response = Response::new(status)
         .header("X-Content-Type-Options", "nosniff")
         .header("Cache-Control", audience.cache_control());
-    if audience.is_public() { response.header("Access-Control-Allow-Origin", "*") } else { response }
+    let response = if audience.is_public() { response.header("Access-Control-Allow-Origin", "*") } else { response };
+    // Or a cache would give what it keeps to whoever has a token, too (RFC 9111 section 4.1).
+    let is_kept = matches!(audience, Audience::Everyone { max_age: 1.. });
+    if is_kept { response.header("Vary", "Authorization") } else { response }
 }
 
 #[cfg(test)]

@@ -47,7 +47,7 @@ use crate::{
     live::Live,
     page::{Base, Person},
     query::Parameters,
-    service::Service,
+    service::{News, Office, Service},
     settings::{InForce, Settings},
     shown::Shown,
     users::{Requester, Users},
@@ -63,7 +63,7 @@ const MOST_PEOPLE: usize = 6;
 struct Presence {
     host: Host,
     users: Arc<Users>,
-    service: Service<Users>,
+    service: Service<Office>,
     settings: Arc<InForce>,
     live: Live,
     limiter: Limiter,
@@ -87,7 +87,12 @@ impl Plugin for Presence {
         let settings = Arc::new(InForce::new(Settings::read(|name| host.setting(name))?));
         let users = Arc::new(Users::new(host));
         let live = Live::new(host, users.clone(), settings.clone());
-        let (service, limiter, icons) = (Service::new(Users::new(host)), Limiter::new(), Icons::default());
+        let watching = live.clone();
+        let office = Office::new(Users::new(host), move |news| match news {
+            News::Of(user) => watching.look_again_at(user),
+            News::Proofs => watching.look_again(),
+        });
+        let (service, limiter, icons) = (Service::new(office), Limiter::new(), Icons::default());
         Ok(Presence { host, users, service, settings, live, limiter, icons })
     }
 

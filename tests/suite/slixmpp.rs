@@ -46,3 +46,8 @@ fn a_user_logs_in_and_is_seen_away() {
 fn two_users_become_friends_and_talk() {
     run("friends.py", &host_with(&["alice", "bob"]), &["alice", "bob"]);
 }
+
+#[test]
+fn a_user_chooses_who_sees_her() {
+    run("choices.py", &host_with(&["alice"]), &["alice"]);
+}

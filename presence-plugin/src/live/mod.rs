@@ -54,7 +54,8 @@ const BEAT: u64 = 20;
 /// The beat comes in [`BEAT`] parts, each for its share of the watchers.
 const PART: Duration = Duration::from_secs(1);
 
-/// All who wait for changes.
+/// All who wait for changes. Clones are the same.
+#[derive(Clone)]
 pub struct Live(Arc<Shared>);
 
 /// What the host's calls find.
@@ -175,7 +176,6 @@ impl Live {
     }
 
     /// Has those who watch this user look, as at a change of presence.
-    #[expect(dead_code, reason = "for choices of users")]
     pub fn look_again_at(&self, user: &str) {
         self.0.hear(user);
     }

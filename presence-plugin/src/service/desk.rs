@@ -1,6 +1,6 @@
 //! What the service can do for a user.
 
-use plugin_api::{Jid, Result};
+use plugin_api::{Host, Jid, Result};
 
 use crate::users::{
     Made, Users,
@@ -36,7 +36,45 @@ pub trait Desk {
     fn revoke_addresses(&self, user: &str, ids: &[String]) -> Result<usize>;
 }
 
-impl Desk for Users {
+/// The desk of this server, which tells of what changes.
+pub struct Office {
+    users: Users,
+    told: Box<dyn Fn(News<'_>) + Send + Sync>,
+}
+
+/// What has changed, so that those who watch have to look again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News<'a> {
+    /// What this user shows, and to whom.
+    Of(&'a str),
+    /// Whose proof counts.
+    Proofs,
+}
+
+impl Office {
+    /// The desk over these users.
+    pub fn new(users: Users, told: impl Fn(News<'_>) + Send + Sync + 'static) -> Office {
+        Office { users, told: Box::new(told) }
+    }
+
+    fn host(&self) -> Host {
+        self.users.host()
+    }
+
+    fn account(&self, user: &str) -> Result<Jid> {
+        self.host().jid(user)
+    }
+
+    /// Tells of a revocation, if it was one.
+    fn revoked(&self, count: usize) -> usize {
+        if count > 0 {
+            (self.told)(News::Proofs);
+        }
+        count
+    }
+}
+
+impl Desk for Office {
     fn has_account(&self, user: &str) -> bool {
         let relation = self.account(user).and_then(|user| self.host().relation(&user, None));
         relation.is_ok_and(|relation| relation.account)
@@ -49,15 +87,20 @@ impl Desk for Users {
     }
 
     fn choice(&self, user: &str) -> Result<Option<Choice>> {
-        Users::choice(self, &self.account(user)?)
+        self.users.choice(&self.account(user)?)
     }
 
     fn choose(&self, user: &str, choice: Choice) -> Result<()> {
-        Users::choose(self, &self.account(user)?, choice)
+        self.users.choose(&self.account(user)?, choice)?;
+        (self.told)(News::Of(user));
+        Ok(())
     }
 
     fn forget(&self, user: &str) -> Result<()> {
-        Users::forget(self, &self.account(user)?)
+        self.users.forget(&self.account(user)?)?;
+        (self.told)(News::Of(user));
+        (self.told)(News::Proofs);
+        Ok(())
     }
 
     fn mint(&self, user: &str, wish: &Wish) -> Result<Made<String>> {
@@ -69,7 +112,7 @@ impl Desk for Users {
     }
 
     fn revoke_tokens(&self, user: &str, ids: &[String]) -> Result<usize> {
-        tokens::revoke(self.host(), &self.account(user)?, ids)
+        Ok(self.revoked(tokens::revoke(self.host(), &self.account(user)?, ids)?))
     }
 
     fn add_address(&self, user: &str, label: &str) -> Result<Made<String>> {
@@ -81,12 +124,6 @@ impl Desk for Users {
     }
 
     fn revoke_addresses(&self, user: &str, ids: &[String]) -> Result<usize> {
-        addresses::revoke(self.host(), &self.account(user)?, ids)
-    }
-}
-
-impl Users {
-    fn account(&self, user: &str) -> Result<Jid> {
-        self.host().jid(user)
+        Ok(self.revoked(addresses::revoke(self.host(), &self.account(user)?, ids)?))
     }
 }

@@ -17,7 +17,7 @@ mod errors;
 mod forms;
 mod register;
 
-pub use self::desk::Desk;
+pub use self::desk::{Desk, News, Office};
 use self::{
     commands::Commands,
     element::{CLIENT, Element},

@@ -152,6 +152,22 @@ fn public_answers_and_others_never_mix() {
     }
 }
 
+/// Row H8: what is kept for everybody is not for who proves who it is.
+#[test]
+fn a_token_is_never_answered_by_what_is_kept() {
+    let (host, mut alice) = alice_blocks_bob("60");
+    let Some(proxy) = Proxy::in_front_of(&host) else { return };
+    let token = super::own::token(&mut alice, "");
+    super::own::say(&mut alice, "who nobody");
+    let query = "jid=alice@localhost&type=text";
+    for round in 0..2 {
+        let all = proxy.get(query);
+        assert_eq!((all.header(CACHE), all.text()), (Some(["MISS", "HIT"][round]), "Unavailable\n"));
+        let own = proxy.request("GET", query, &format!("Authorization: Bearer {token}\r\n"));
+        assert_eq!((own.header(CACHE), own.text()), (Some("MISS"), "Lunch\n"));
+    }
+}
+
 /// `Vary` keeps the picture of a page and the page of a picture apart.
 #[test]
 fn a_redirection_is_kept_for_pictures_only() {

@@ -5,6 +5,7 @@ mod choices;
 mod service;
 mod survival;
 mod tokens;
+mod watchers;
 
 use tests::{
     host::Host,
@@ -19,7 +20,7 @@ const SERVICE: &str = "presence.localhost";
 
 /// Says a line to the service; its answer.
 #[track_caller]
-fn say(session: &mut Session, line: &str) -> String {
+pub fn say(session: &mut Session, line: &str) -> String {
     session.message(SERVICE, line).unwrap();
     let from_service = |stanza: &minidom::Element| {
         stanza.name() == "message" && stanza.attr("from") == Some(SERVICE) && stanza.has_child("body", ns::CLIENT)
@@ -29,7 +30,7 @@ fn say(session: &mut Session, line: &str) -> String {
 
 /// A new token, made by saying so.
 #[track_caller]
-fn token(session: &mut Session, wish: &str) -> String {
+pub fn token(session: &mut Session, wish: &str) -> String {
     let said = say(session, &format!("token {wish}"));
     let token = said.lines().next().unwrap();
     assert!(token.starts_with("p1.") && said.lines().count() == 2, "{said}");
