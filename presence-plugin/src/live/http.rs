@@ -27,6 +27,9 @@ use crate::{
     v1::problem::{self, Problem},
 };
 
+/// The longest addresses of all users of a stream together, and the longest query of a long poll with its tags, in bytes: what is kept for
+/// each of them.
+const LONGEST_ASKED: usize = 8 * 1024;
 /// How long whoever finds no seat should stay away, in seconds.
 const STAY_AWAY: u64 = 30;
 
@@ -79,6 +82,10 @@ impl Presence {
             let detail = format!("one stream tells of {MOST_USERS} users at most");
             return Err(Problem::too_large("jid", detail).with_limit(MOST_USERS).into());
         }
+        if users.iter().map(|user| user.len()).sum::<usize>() > LONGEST_ASKED {
+            let detail = format!("the addresses of one stream have {LONGEST_ASKED} bytes together at most");
+            return Err(Problem::too_large("jid", detail).with_limit(LONGEST_ASKED).into());
+        }
         Ok(())
     }
 
@@ -99,7 +106,8 @@ impl Presence {
     ) {
         let parameters = Parameters::new(request.query(), &[]);
         let wait = if response.status() == 304 { read_wait(parameters.first("wait").as_deref()) } else { None };
-        let (Some(wait), Some(held)) = (wait, request.header("If-None-Match")) else {
+        let held = request.header("If-None-Match").filter(|held| held.len() + request.query().len() <= LONGEST_ASKED);
+        let (Some(wait), Some(held)) = (wait, held) else {
             responder.send(response);
             return;
         };

@@ -88,6 +88,8 @@ fn a_poll_ends_by_304_and_does_not_wait_without_need() {
     for wait in ["0", "-1", "x", ""] {
         assert_eq!(get(&host, &format!("{target}&wait={wait}"), &[("If-None-Match", tag)]).status, 304, "{wait}");
     }
+    let long = format!("{target}&wait=60&x={}", "x".repeat(9_000));
+    assert_eq!(get(&host, &long, &[("If-None-Match", tag)]).status, 304, "nobody keeps that for so long");
     host.set("presence.streams", "0");
     assert_eq!(poll(&host, target, &held, 60).status, 304, "there is no room to wait");
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());

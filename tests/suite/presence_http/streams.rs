@@ -247,6 +247,7 @@ fn what_is_asked_for_has_bounds() {
     let refused = |target: &str| open(&host, target, "").head.status;
     assert_eq!(refused(&format!("events?{}", many.join("&"))), 413);
     assert_eq!(open(&host, &format!("events?{}", many[1..].join("&")), "").head.status, 200);
+    assert_eq!(refused(&format!("events?jid={}@localhost", "a".repeat(9_000))), 413);
     assert_eq!((refused("events"), refused("users//events")), (400, 404));
     let head = host.http().request("HEAD", "/plugins/presence/v1/events?jid=alice@localhost", &[]);
     assert_eq!((head.status, head.header("content-type"), head.body.len()), (200, Some("text/event-stream"), 0));
