@@ -5,6 +5,7 @@
 
 use std::{
     cell::Cell,
+    collections::VecDeque,
     sync::Arc,
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
@@ -252,7 +253,7 @@ struct Buffer {
 
 #[derive(Default)]
 struct Chunks {
-    queue: std::collections::VecDeque<Bytes>,
+    queue: VecDeque<Bytes>,
     bytes: usize,
     end: Option<End>,
     reader: Option<Waker>,
@@ -324,6 +325,10 @@ impl StreamBody {
         let mut chunks = self.0.inner.lock();
         if let Some(chunk) = chunks.queue.pop_front() {
             chunks.bytes -= cost(&chunk);
+            if chunks.queue.is_empty() {
+                // Thousands of streams may wait for their next chunk for hours.
+                chunks.queue = VecDeque::new();
+            }
             self.0.room.notify_all();
             if std::mem::take(&mut chunks.full) {
                 drop(chunks);
