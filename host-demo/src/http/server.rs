@@ -1,19 +1,25 @@
 //! What both listeners have in common: an actix server around one function, with limits on time.
 //!
-//! A client has [`HEAD_PATIENCE`] to send the head of its first request, so that one that never sends a byte is gone soon. One that does
-//! not take what it is sent, or is gone without a word, is the kernel's to find (tcp(7), `TCP_USER_TIMEOUT` and `TCP_KEEPIDLE`): actix has no
-//! limit for that. Limits on the size of a head are actix's: 128 KiB, 96 header fields.
+//! A client has [`HEAD_PATIENCE`] to send the head of a request: actix keeps that limit for the first one, so that a client that never sends a
+//! byte is gone soon, and [`Connection`] for those after it. One that does not take what it is sent, or is gone without a word, is the
+//! kernel's to find (tcp(7), `TCP_USER_TIMEOUT` and `TCP_KEEPIDLE`): actix has no limit for that. Limits on the size of a head are
+//! actix's: 128 KiB, 96 header fields.
 
-use std::{any::Any, io, net::TcpListener, time::Duration};
+use std::{io, net::TcpListener, rc::Rc, time::Duration};
 
+use actix_http::{Extensions, HttpService, Protocol, Request};
+use actix_server::ServerBuilder;
+use actix_service::{IntoServiceFactory, ServiceFactory, ServiceFactoryExt, fn_service, map_config};
 use actix_web::{
-    App, Error, HttpServer,
-    dev::{Extensions, Server, ServiceRequest, ServiceResponse, fn_service},
+    App, Error, HttpResponse,
+    dev::{AppConfig, Server, ServiceRequest, ServiceResponse},
     rt::net::TcpStream,
 };
 use rustix::net::sockopt;
 
-/// How long a new connection may take to send the head of a request; then it gets 408.
+use super::connection::{Connection, Heads};
+
+/// How long a client may take to send the head of a request; then it gets 408.
 pub const HEAD_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a connection stays open between two requests.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
@@ -39,26 +45,58 @@ where
     A: Future<Output = ServiceResponse> + 'static,
 {
     limit(&listener)?;
-    let app = move || {
-        let serve = serve.clone();
-        App::new().default_service(fn_service(move |request| {
-            let response = serve(request);
-            async move { Ok::<_, Error>(response.await) }
-        }))
-    };
-    let mut server = HttpServer::new(app)
-        .client_request_timeout(HEAD_PATIENCE)
-        .client_disconnect_timeout(CLOSE_PATIENCE)
-        .keep_alive(KEEP_ALIVE)
-        // A client that is gone is noticed at once, not when a stream has its next chunk.
-        .h1_allow_half_closed(false)
-        .on_connect(connected)
-        .disable_signals()
-        .shutdown_timeout(END_PATIENCE.as_secs());
+    let mut server = ServerBuilder::default().disable_signals().shutdown_timeout(END_PATIENCE.as_secs());
     if let Some(workers) = workers {
         server = server.workers(workers);
     }
-    Ok(server.listen(listener)?.run())
+    let ending = server.graceful_shutdown_signal();
+    let connections = move || {
+        let ending = ending.clone();
+        let http = HttpService::<Connection, _, _>::build()
+            .client_request_timeout(HEAD_PATIENCE)
+            .client_disconnect_timeout(CLOSE_PATIENCE)
+            .keep_alive(KEEP_ALIVE)
+            // A client that is gone is noticed at once, not when a stream has its next chunk.
+            .h1_allow_half_closed(false)
+            .graceful_shutdown_signal(move || {
+                let ending = ending.clone();
+                async move { ending.notified().await }
+            })
+            .on_connect_ext(connected)
+            .finish(app(serve.clone()));
+        fn_service(|stream: TcpStream| async {
+            let peer = stream.peer_addr().ok();
+            Ok((Connection::new(stream, HEAD_PATIENCE), Protocol::Http1, peer))
+        })
+        .and_then(http)
+    };
+    Ok(server.listen("http", listener, connections)?.run())
+}
+
+/// What answers the requests of a worker.
+fn app<F, A>(
+    serve: F,
+) -> impl ServiceFactory<
+    Request,
+    Config = (),
+    Response = ServiceResponse,
+    Error = HttpResponse,
+    InitError = (),
+    Service: 'static,
+    Future: 'static,
+>
+where
+    F: Fn(ServiceRequest) -> A + Clone + 'static,
+    A: Future<Output = ServiceResponse> + 'static,
+{
+    let service = fn_service(move |request: ServiceRequest| {
+        let heads = request.conn_data::<Rc<Heads>>().cloned().unwrap_or_default();
+        heads.complete();
+        let response = serve(request);
+        async move { Ok::<_, Error>(heads.answered(response.await)) }
+    });
+    let app = App::new().default_service(service).into_factory();
+    map_config(app.map_err(|error: Error| error.error_response()), |()| AppConfig::default())
 }
 
 /// Sets the kernel's limits, which connections inherit from their listener.
@@ -71,12 +109,12 @@ fn limit(listener: &TcpListener) -> io::Result<()> {
 }
 
 /// Learns about a new connection what would else be asked for at each request.
-fn connected(connection: &dyn Any, data: &mut Extensions) {
-    let Some(connection) = connection.downcast_ref::<TcpStream>() else { return };
+fn connected(connection: &Connection, data: &mut Extensions) {
     // A client that is gone already has no address any more.
-    if let Ok(address) = connection.peer_addr() {
+    if let Ok(address) = connection.stream().peer_addr() {
         data.insert(Peer(address.ip().to_canonical().to_string()));
     }
+    data.insert(connection.heads());
 }
 
 #[cfg(test)]
@@ -92,7 +130,6 @@ pub mod tests {
     };
 
     use actix_web::{
-        HttpResponse,
         body::{BodySize, MessageBody},
         dev::ServerHandle,
     };

@@ -1,0 +1,326 @@
+//! A client's connection, on which each request has a limit of time for its head (RFC 9112 section 9.5, RFC 9110 section 15.5.9).
+//!
+//! actix limits the head of the first request only. After that half a head would hold a connection for as long as the client likes: its
+//! first bytes end the limit on silence, and nothing else begins. So the stream beneath actix looks at the clock itself: from the
+//! first byte that comes between two requests, until the next request is there.
+//!
+//! What comes before an answer is complete belongs to no head that must be finished: a body, or requests that are sent ahead. The rest
+//! of one that was sent ahead in part has to come within the limit on silence, which actix keeps.
+
+use std::{
+    cell::Cell,
+    io,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use actix_web::{
+    body::{BodySize, BoxBody, MessageBody},
+    dev::ServiceResponse,
+    rt::net::TcpStream,
+    web::Bytes,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Instant, Sleep, sleep_until},
+};
+
+/// What a client hears that is too slow.
+const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+
+/// A stream that ends when the head of a request takes too long.
+pub struct Connection {
+    stream: TcpStream,
+    patience: Duration,
+    heads: Rc<Heads>,
+    timer: Option<Pin<Box<Sleep>>>,
+    /// The client does not take what it was sent.
+    is_stuck: bool,
+}
+
+/// What is known of the requests on a connection: told by who answers them, and by the stream.
+#[derive(Default)]
+pub struct Heads {
+    /// Whether the last request was answered, and none has come since.
+    between: Cell<bool>,
+    /// When the first byte of the next head came.
+    begun: Cell<Option<Instant>>,
+}
+
+impl Heads {
+    /// A request is there.
+    pub fn complete(&self) {
+        self.between.set(false);
+        self.begun.set(None);
+    }
+
+    /// It has its answer; a stream, when that has ended.
+    pub fn answered(self: Rc<Self>, response: ServiceResponse) -> ServiceResponse {
+        if response.response().body().size() == BodySize::Stream {
+            response.map_body(|_, body| BoxBody::new(Streamed { body, _end: End(self) }))
+        } else {
+            drop(End(self));
+            response
+        }
+    }
+
+    fn heard(&self) {
+        if self.between.get() && self.begun.get().is_none() {
+            self.begun.set(Some(Instant::now()));
+        }
+    }
+}
+
+/// The end of an answer.
+struct End(Rc<Heads>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.between.set(true);
+    }
+}
+
+/// The body of an answer that is a stream.
+struct Streamed {
+    body: BoxBody,
+    _end: End,
+}
+
+impl MessageBody for Streamed {
+    type Error = <BoxBody as MessageBody>::Error;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        Pin::new(&mut self.body).poll_next(cx)
+    }
+}
+
+impl Connection {
+    /// A connection whose heads may take so long, but for the first.
+    pub fn new(stream: TcpStream, patience: Duration) -> Connection {
+        Connection { stream, patience, heads: Rc::default(), timer: None, is_stuck: false }
+    }
+
+    /// Beneath.
+    pub fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
+    /// Its requests.
+    pub fn heads(&self) -> Rc<Heads> {
+        self.heads.clone()
+    }
+
+    /// Ready when the head that has begun is late. The timer is set once for many heads, and looks again when it is over: most are complete
+    /// before it is asked.
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while let Some(begun) = self.heads.begun.get() {
+            let limit = begun + self.patience;
+            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(limit)));
+            ready!(timer.as_mut().poll(cx));
+            if Instant::now() < limit {
+                timer.as_mut().reset(limit);
+            } else if self.is_stuck {
+                // Part of an answer would be taken for another. The kernel has a limit for such clients.
+                timer.as_mut().reset(Instant::now() + self.patience);
+            } else {
+                return Poll::Ready(());
+            }
+        }
+        Poll::Pending
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if read.is_ready() {
+            if buffer.filled().len() > before {
+                self.heads.heard();
+            }
+            return read;
+        }
+        ready!(self.poll_late(cx));
+        // The client may be gone: then nobody hears of it.
+        let _ = self.stream.try_write(TOO_SLOW);
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.is_stuck = written.is_pending();
+        written
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// Row H20, "head 5 s -> 408", for every head but the first.
+#[cfg(test)]
+mod tests {
+    use std::{
+        convert::Infallible,
+        io::{Read, Write},
+        net::{SocketAddr, TcpListener},
+        thread,
+    };
+
+    use actix_web::{HttpResponse, dev::Server};
+
+    use super::*;
+    use crate::http::server::{
+        HEAD_PATIENCE, build,
+        tests::{Running, run},
+    };
+
+    const HEAD: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+    const HALF: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ";
+    /// How late the machine may be.
+    const GRACE: Duration = Duration::from_secs(4);
+    /// How long an answer goes on that is a stream.
+    const SECONDS: u64 = 7;
+
+    fn hello() -> Running {
+        run(|listener| {
+            build(listener, Some(1), |request| async { request.into_response(HttpResponse::Ok().body("hello")) })
+        })
+    }
+
+    /// A body that says something every second.
+    struct Ticks(u64, Pin<Box<Sleep>>);
+
+    impl MessageBody for Ticks {
+        type Error = Infallible;
+
+        fn size(&self) -> BodySize {
+            BodySize::Stream
+        }
+
+        fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Infallible>>> {
+            if self.0 == 0 {
+                return Poll::Ready(None);
+            }
+            ready!(self.1.as_mut().poll(cx));
+            self.0 -= 1;
+            self.1.as_mut().reset(Instant::now() + Duration::from_secs(1));
+            Poll::Ready(Some(Ok(Bytes::from_static(b"tick"))))
+        }
+    }
+
+    fn ticking(listener: TcpListener) -> io::Result<Server> {
+        build(listener, Some(1), |request| async {
+            let ticks = Ticks(SECONDS, Box::pin(sleep_until(Instant::now())));
+            request.into_response(HttpResponse::Ok().body(ticks))
+        })
+    }
+
+    struct Client(std::net::TcpStream);
+
+    impl Client {
+        fn connect(address: SocketAddr) -> Client {
+            let socket = std::net::TcpStream::connect(address).unwrap();
+            socket.set_read_timeout(Some(HEAD_PATIENCE + GRACE)).unwrap();
+            socket.set_nodelay(true).unwrap();
+            Client(socket)
+        }
+
+        fn send(&mut self, bytes: &[u8]) -> &mut Client {
+            self.0.write_all(bytes).unwrap();
+            self
+        }
+
+        fn is_answered(&mut self) {
+            let mut answer = Vec::new();
+            while !answer.ends_with(b"hello") {
+                let mut byte = [0];
+                self.0.read_exact(&mut byte).expect("an answer");
+                answer.push(byte[0]);
+            }
+            assert!(answer.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&answer));
+        }
+
+        /// What comes until the server hangs up.
+        fn hears(&mut self) -> String {
+            let mut heard = Vec::new();
+            match self.0.read_to_end(&mut heard) {
+                Err(error) if error.kind() != io::ErrorKind::ConnectionReset => panic!("no end: {error}"),
+                _ => String::from_utf8_lossy(&heard).into_owned(),
+            }
+        }
+    }
+
+    #[test]
+    fn half_a_head_behind_a_request_is_given_up() {
+        let server = hello();
+        let mut client = Client::connect(server.address);
+        client.send(HEAD).is_answered();
+        let begun = Instant::now();
+        let heard = client.send(HALF).hears();
+        assert!(heard.starts_with("HTTP/1.1 408 "), "{heard}");
+        assert!(begun.elapsed() >= HEAD_PATIENCE, "others have time to send a head: {:?}", begun.elapsed());
+    }
+
+    #[test]
+    fn a_byte_now_and_then_is_no_head_either() {
+        let server = hello();
+        let mut client = Client::connect(server.address);
+        client.send(HEAD).is_answered();
+        let mut dripping = Client(client.0.try_clone().unwrap());
+        let drops = thread::spawn(move || {
+            // The server hangs up meanwhile.
+            while dripping.0.write_all(b"x").is_ok() {
+                thread::sleep(Duration::from_millis(300));
+            }
+        });
+        let heard = client.send(HALF).hears();
+        assert!(heard.is_empty() || heard.starts_with("HTTP/1.1 408 "), "{heard}");
+        drops.join().unwrap();
+    }
+
+    #[test]
+    fn whoever_is_silent_between_requests_or_sends_a_head_in_pieces_is_served() {
+        let server = hello();
+        let mut client = Client::connect(server.address);
+        client.send(HEAD).is_answered();
+        for _ in 0..2 {
+            thread::sleep(HEAD_PATIENCE + Duration::from_secs(1));
+            client.send(&HEAD[..9]);
+            thread::sleep(Duration::from_millis(500));
+            client.send(&HEAD[9..]).is_answered();
+        }
+        client.send(&[HEAD, HEAD, HEAD].concat());
+        (0..3).for_each(|_| client.is_answered());
+    }
+
+    #[test]
+    fn a_stream_is_not_cut_for_what_is_sent_ahead_and_then_the_limit_holds() {
+        let server = run(ticking);
+        let mut client = Client::connect(server.address);
+        client.send(HEAD);
+        thread::sleep(Duration::from_millis(500));
+        client.send(HALF);
+        let mut heard = Vec::new();
+        while !heard.ends_with(b"\r\n0\r\n\r\n") {
+            let mut byte = [0];
+            client.0.read_exact(&mut byte).expect("the whole stream");
+            heard.push(byte[0]);
+        }
+        assert_eq!(String::from_utf8(heard).unwrap().matches("tick").count() as u64, SECONDS);
+        let late = client.send(b"y").hears();
+        assert!(late.starts_with("HTTP/1.1 408 "), "{late}");
+    }
+}
