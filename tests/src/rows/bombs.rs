@@ -30,8 +30,8 @@ pub fn wide(extent: Extent) -> Report {
         format!("<message a='{}'/>", "x".repeat(5 << 20)),
         format!("<{}/>", "x".repeat(5 << 20)),
     ];
-    // Eight thousand attributes in a stanza of the largest size, each a node of a tree: 2 MB, for as long as it is read.
-    explode(extent, bombs, 2 << 20, Duration::from_millis(5))
+    // Four thousand attributes in a stanza of the largest size, each a node of a tree: 1 MB, for as long as it is read.
+    explode(extent, bombs, 1 << 20, Duration::from_millis(5))
 }
 
 /// X6: a stanza that never ends.
