@@ -60,6 +60,24 @@ pub fn resourcepart(text: &str) -> Result<ResourcePart, AddressError> {
     settled(text, |text| ResourcePart::new(text).map(|part| part.into_owned()), |part| part.as_str())
 }
 
+/// Whether a text is a bare JID of a user as it is compared, seen at a glance, and where its domain begins. Most are, and preparing them
+/// costs more than all else that is done with them. `None` says nothing.
+pub fn prepared_user(text: &str) -> Option<usize> {
+    let (local, domain) = text.split_once('@')?;
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let is_local = |byte: u8| is_plain(byte) || matches!(byte, b'.' | b'_' | b'-');
+    let is_label = |label: &str| {
+        // With a hyphen in its third and fourth place a label may be of another script (RFC 5891 section 4.2.3.1).
+        let has_ends = !label.starts_with('-') && !label.ends_with('-') && label.get(2..4) != Some("--");
+        (1..=63).contains(&label.len()) && has_ends && label.bytes().all(|byte| is_plain(byte) || byte == b'-')
+    };
+    let fits = (1..=1023).contains(&local.len()) && domain.len() <= 253;
+    // A number at the end may be part of an IP address.
+    let has_name = domain.rsplit('.').next().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_lowercase()));
+    let is_prepared = fits && has_name && local.bytes().all(is_local) && domain.split('.').all(is_label);
+    is_prepared.then_some(local.len() + 1)
+}
+
 fn settled<T>(
     text: &str,
     parse: impl Fn(&str) -> Result<T, jid::Error>,
@@ -78,6 +96,51 @@ fn settled<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_prepared_at_a_glance_is_what_it_would_become() {
+        let parts = [
+            "a",
+            "B",
+            "0",
+            "-",
+            "--",
+            ".",
+            "_",
+            "@",
+            "/",
+            "xn--",
+            "xn--a",
+            "localhost",
+            "\u{DF}",
+            " ",
+            "\u{1D2C}",
+            "[::1]",
+        ];
+        let mut texts: Vec<String> = vec![String::new()];
+        for length in 0..5 {
+            let longer = |text: &String| parts.map(|part| format!("{text}{part}"));
+            texts = texts.iter().filter(|text| length < 4 || text.contains('@')).flat_map(longer).collect();
+            for text in texts.iter().filter(|text| prepared_user(text).is_some()) {
+                assert_eq!(jid(text).map(|jid| jid.to_string()).as_deref(), Ok(&**text));
+            }
+        }
+        let long = |local: usize, label: usize| format!("{}@{}", "a".repeat(local), "b".repeat(label));
+        for (text, domain) in [
+            ("alice@example.com".to_owned(), Some(6)),
+            ("a.b-c_d@x1-2.example".to_owned(), Some(8)),
+            (long(1023, 63), Some(1024)),
+            (long(1024, 1), None),
+            (long(1, 64), None),
+            ("a@127.0.0.1".to_owned(), None),
+            ("alice@example.com/phone".to_owned(), None),
+            ("example.com".to_owned(), None),
+            ("Alice@example.com".to_owned(), None),
+        ] {
+            assert_eq!(prepared_user(&text), domain, "{text}");
+        }
+        assert!(jid(&long(1023, 63)).is_ok() && jid(&long(1024, 1)).is_err() && jid(&long(1, 64)).is_err());
+    }
 
     #[test]
     fn an_address_is_prepared() {

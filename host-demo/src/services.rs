@@ -39,13 +39,15 @@ impl Services for Server {
     }
 
     fn relation(&self, user: &str, viewer: &str) -> Result<Relation, String> {
-        if !self.store.account_exists(user) {
-            return Ok(Relation::default());
+        let account = self.store.account_exists(user);
+        if viewer.is_empty() {
+            return Ok(Relation { account, ..Relation::default() });
         }
+        // The same is done for an unknown user: how long it takes must not tell.
         let roster = self.store.roster_of(user).map_err(|error| error.to_string())?;
         let item = address::bare_jid(viewer).ok().and_then(|viewer| roster.items.get(&viewer));
         let (from, to) = item.map_or((false, false), |item| (item.from, item.to));
-        Ok(Relation { account: true, from, to, blocked: self.store.blocks(user, viewer) })
+        Ok(Relation { account, from, to, blocked: self.store.blocks(user, viewer) })
     }
 
     fn setting(&self, name: &str) -> Option<String> {

@@ -4,6 +4,7 @@ use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Duration};
 
 use abi_stable::std_types::RSlice;
 use parking_lot::RwLock;
+use smallvec::SmallVec;
 
 use crate::{
     Error, Host,
@@ -12,6 +13,9 @@ use crate::{
         wire::{Field, Status},
     },
 };
+
+/// More fields than most responses have: so many need no memory beside that of the response.
+const MANY: usize = 8;
 
 /// A response with a whole body, or the head of a streamed one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +28,7 @@ pub struct Response {
 impl Response {
     /// An empty response of this status code.
     pub fn new(status: u16) -> Response {
-        Response { status, fields: Vec::new(), body: Cow::Borrowed(&[]) }
+        Response { status, fields: Vec::with_capacity(MANY), body: Cow::Borrowed(&[]) }
     }
 
     /// 200 with plain text.
@@ -64,7 +68,7 @@ impl Response {
     }
 
     fn with_head<R>(&self, give: impl FnOnce(&ResponseHead<'_>) -> R) -> R {
-        let fields: Vec<Field<'_>> = self
+        let fields: SmallVec<[Field<'_>; MANY]> = self
             .fields
             .iter()
             .map(|(name, value)| Field { name: (&**name).into(), value: RSlice::from_slice(value.as_bytes()) })

@@ -99,8 +99,7 @@ impl Question<'_> {
     /// put ranges of several answers together, is not offered here.
     fn json(&self, shown: &Shown<'_>, audience: Audience) -> Response {
         let document = Document::new(shown, self.parties.user);
-        let etag = ETag::new(b'j', &document.render());
-        let body = document.at(Moment::now()).render();
+        let (etag, body) = document.render_at(Moment::now(), |text| ETag::new(b'j', text));
         self.represent(audience, "application/json", etag.as_str().to_owned(), body)
     }
 

@@ -5,6 +5,11 @@ use serde::Serialize;
 
 use crate::{moment::Moment, shown::Shown};
 
+/// Enough for most objects.
+const ROOM: usize = 256;
+/// How each text ends.
+const END: &[u8] = b"}\n";
+
 /// What is shown, as one object.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -21,8 +26,6 @@ pub struct Document<'a> {
     priority: Option<i8>,
     #[serde(skip_serializing_if = "Option::is_none")]
     since: Option<Moment>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    as_of: Option<Moment>,
 }
 
 impl<'a> Document<'a> {
@@ -36,7 +39,6 @@ impl<'a> Document<'a> {
             status: None,
             priority: None,
             since: None,
-            as_of: None,
         };
         match *shown {
             Shown::Online { show, status, priority, since } => Document {
@@ -52,18 +54,21 @@ impl<'a> Document<'a> {
         }
     }
 
-    /// The same, with the moment at which it was true. A refusal holds at any moment, and stays without.
-    pub fn at(self, moment: Moment) -> Document<'a> {
-        let is_refusal = self.state == Shown::Forbidden.state();
-        Document { as_of: (!is_refusal).then_some(moment), ..self }
-    }
-
-    /// The object with a line break behind it.
-    pub fn render(&self) -> Vec<u8> {
-        let mut text = Vec::with_capacity(128);
+    /// The object and the moment at which that was true, `asOf`, with a line break behind it; a refusal holds at any moment, and stays
+    /// without. What `tag` makes of the text without the moment comes with it.
+    pub fn render_at<T>(&self, moment: Moment, tag: impl FnOnce(&[u8]) -> T) -> (T, Vec<u8>) {
+        let mut text = Vec::with_capacity(ROOM);
         self.write(&mut text);
         text.push(b'\n');
-        text
+        let tag = tag(&text);
+        if self.state != Shown::Forbidden.state() {
+            text.truncate(text.len() - END.len());
+            text.extend_from_slice(b",\"asOf\":\"");
+            text.extend_from_slice(&moment.digits());
+            text.push(b'"');
+            text.extend_from_slice(END);
+        }
+        (tag, text)
     }
 
     /// Writes the object at the end of a buffer.
@@ -86,7 +91,7 @@ mod tests {
     const ALICE: Option<&str> = Some("alice@example.com");
 
     fn rendered(shown: &Shown<'_>, jid: Option<&str>) -> String {
-        String::from_utf8(Document::new(shown, jid).at(Moment(1_000)).render()).unwrap()
+        String::from_utf8(Document::new(shown, jid).render_at(Moment(1_000), |_| ()).1).unwrap()
     }
 
     #[test]

@@ -3,12 +3,14 @@
 use std::borrow::Cow;
 
 use plugin_api::Show;
-use quick_xml::se::to_string;
-use serde::Serialize;
 
 use crate::shown::Shown;
 
-const STANZAS: &str = "urn:ietf:params:xml:ns:xmpp-stanzas";
+/// Enough for most stanzas.
+const ROOM: usize = 256;
+/// All that a refusal says.
+const FORBIDDEN: &str =
+    r#"<error code="403" type="auth"><forbidden xmlns="urn:ietf:params:xml:ns:xmpp-stanzas"/></error>"#;
 
 /// Whom a question is about, as the request named them.
 #[derive(Clone, Copy, Debug, Default)]
@@ -19,78 +21,79 @@ pub struct Parties<'a> {
     pub requester: Option<&'a str>,
 }
 
-#[derive(Default, Serialize)]
-#[serde(rename = "presence")]
-struct Stanza<'a> {
-    #[serde(rename = "@type", skip_serializing_if = "Option::is_none")]
-    kind: Option<&'static str>,
-    #[serde(rename = "@from", skip_serializing_if = "Option::is_none")]
-    from: Option<Cow<'a, str>>,
-    #[serde(rename = "@to", skip_serializing_if = "Option::is_none")]
-    to: Option<Cow<'a, str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    show: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<Cow<'a, str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    priority: Option<i8>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<StanzaError>,
-}
-
-#[derive(Serialize)]
-struct StanzaError {
-    #[serde(rename = "@code")]
-    code: u16,
-    #[serde(rename = "@type")]
-    kind: &'static str,
-    forbidden: Condition,
-}
-
-#[derive(Serialize)]
-struct Condition {
-    #[serde(rename = "@xmlns")]
-    namespace: &'static str,
-}
-
 /// The stanza with a line break behind it, without an XML declaration.
 pub fn render(shown: &Shown<'_>, parties: Parties<'_>, unavailable_text: &str) -> String {
-    let from = parties.user.map(allowed);
-    let stanza = match *shown {
-        Shown::Online { show, status, priority, .. } => Stanza {
-            from,
-            show: (show != Show::Available).then(|| show.as_str()),
-            status: said(status),
-            priority: Some(priority),
-            ..Stanza::default()
-        },
-        Shown::Offline { status, .. } => Stanza {
-            kind: Some("unavailable"),
-            from,
-            status: said(status).or_else(|| Some(allowed(unavailable_text))),
-            ..Stanza::default()
-        },
-        Shown::Forbidden => Stanza {
-            kind: Some("error"),
-            from,
-            to: parties.requester.map(allowed),
-            error: Some(StanzaError { code: 403, kind: "auth", forbidden: Condition { namespace: STANZAS } }),
-            ..Stanza::default()
-        },
-    };
-    let mut text = to_string(&stanza).expect("texts and numbers under fixed names can always be written");
-    text.push('\n');
-    text
+    let mut stanza = String::with_capacity(ROOM);
+    stanza.push_str("<presence");
+    match *shown {
+        Shown::Online { .. } => {}
+        Shown::Offline { .. } => stanza.push_str(r#" type="unavailable""#),
+        Shown::Forbidden => stanza.push_str(r#" type="error""#),
+    }
+    attribute(&mut stanza, " from=\"", parties.user);
+    match *shown {
+        Shown::Online { show, status, priority, .. } => {
+            stanza.push('>');
+            element(&mut stanza, "show", Some(show.as_str()).filter(|_| show != Show::Available));
+            element(&mut stanza, "status", said(status));
+            element(&mut stanza, "priority", Some(&priority.to_string()));
+        }
+        Shown::Offline { status, .. } => {
+            stanza.push('>');
+            element(&mut stanza, "status", said(status).or(Some(unavailable_text)));
+        }
+        Shown::Forbidden => {
+            attribute(&mut stanza, " to=\"", parties.requester);
+            stanza.push('>');
+            stanza.push_str(FORBIDDEN);
+        }
+    }
+    stanza.push_str("</presence>\n");
+    stanza
 }
 
-/// A status as sent, unless there is nothing in it to see.
-fn said(status: &str) -> Option<Cow<'_, str>> {
-    Some(allowed(status)).filter(|status| !status.trim().is_empty())
+/// Writes an attribute that `start` begins, if there is a value.
+fn attribute(stanza: &mut String, start: &str, value: Option<&str>) {
+    let Some(value) = value else { return };
+    stanza.push_str(start);
+    escape(stanza, value, &['"', '\t', '\n', '\r']);
+    stanza.push('"');
+}
+
+/// Writes an element, if there is a text.
+fn element(stanza: &mut String, name: &str, text: Option<&str>) {
+    let Some(text) = text else { return };
+    stanza.extend(["<", name, ">"]);
+    escape(stanza, text, &['\r']);
+    stanza.extend(["</", name, ">"]);
+}
+
+/// Writes a text with what means something else in markup (XML 1.0 sections 2.4, 2.11 and 3.3.3) as references, and without what no
+/// document may hold, not even as a reference (section 2.2).
+fn escape(stanza: &mut String, text: &str, special: &[char]) {
+    for character in text.chars() {
+        match character {
+            '&' => stanza.push_str("&amp;"),
+            '<' => stanza.push_str("&lt;"),
+            '>' => stanza.push_str("&gt;"),
+            '"' if special.contains(&'"') => stanza.push_str("&quot;"),
+            '\t' | '\n' | '\r' if special.contains(&character) => {
+                stanza.push_str(&format!("&#{};", u32::from(character)));
+            }
+            other if is_allowed(other) => stanza.push(other),
+            _ => {}
+        }
+    }
 }
 
 /// Removes what XML 1.0 (section 2.2) does not allow in a document, not even escaped.
 pub(crate) fn allowed(text: &str) -> Cow<'_, str> {
     if text.chars().all(is_allowed) { text.into() } else { text.chars().filter(|char| is_allowed(*char)).collect() }
+}
+
+/// A status as sent, unless there is nothing in it to see.
+fn said(status: &str) -> Option<&str> {
+    Some(status).filter(|status| !status.chars().all(|character| character.is_whitespace() || !is_allowed(character)))
 }
 
 fn is_allowed(character: char) -> bool {

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use actix_web::http::StatusCode;
+use foldhash::fast::RandomState;
 use papaya::HashMap;
 
 /// The classes of status codes (RFC 9110 section 15), as metrics call them.
@@ -12,7 +13,7 @@ pub const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 #[derive(Default)]
 pub struct Metrics {
     own: Responses,
-    plugins: HashMap<String, Responses>,
+    plugins: HashMap<String, Responses, RandomState>,
 }
 
 #[derive(Default)]

@@ -20,7 +20,7 @@ use actix_web::http::{
     StatusCode,
     header::{self, HeaderName, HeaderValue},
 };
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use plugin_api::abi::{
     host_component::{HostComponent, HostComponentRef},
     host_data::{HostData, HostDataRef},
@@ -160,6 +160,12 @@ extern "C" fn domain(host: HostContext, out: &mut RString) -> Status {
 
 extern "C" fn parse_jid(host: HostContext, text: RStr<'_>, out: &mut RString, parts: &mut JidParts) -> Status {
     answer(host, |context| {
+        if let Some(domain) = crate::address::prepared_user(&text) {
+            let local = u32::from(text[domain..] == *context.services.domain());
+            *parts = JidParts { domain: domain as u32, bare: text.len() as u32, local };
+            out.push_str(&text);
+            return Status::OK;
+        }
         let Ok(jid) = crate::address::jid(&text) else { return Status::INVALID };
         let bare = jid.as_str().find('/').unwrap_or(jid.as_str().len());
         *parts = JidParts {
@@ -277,9 +283,9 @@ extern "C" fn write_log(host: HostContext, level: u8, target: RStr<'_>, message:
 }
 
 extern "C" fn respond(host: HostContext, token: u64, head: &ResponseHead<'_>, body: RSlice<'_, u8>) -> Status {
-    answer(host, |context| match read_head(head) {
-        Ok((status, fields)) => {
-            let body = Body::Whole(Bytes::copy_from_slice(&body));
+    answer(host, |context| match read_answer(head, &body) {
+        Ok((status, fields, body)) => {
+            let body = Body::Whole(body);
             done(context.exchanges.respond(token, Answer { status, fields, body }))
         }
         Err(reason) => malformed(context, token, &reason),
@@ -287,8 +293,8 @@ extern "C" fn respond(host: HostContext, token: u64, head: &ResponseHead<'_>, bo
 }
 
 extern "C" fn open(host: HostContext, token: u64, head: &ResponseHead<'_>) -> Status {
-    answer(host, |context| match read_head(head) {
-        Ok((status, fields)) => {
+    answer(host, |context| match read_answer(head, &[]) {
+        Ok((status, fields, _)) => {
             let ready = move || context.writable(token);
             done(context.exchanges.open(token, status, fields, ready))
         }
@@ -324,18 +330,37 @@ fn malformed(context: &Context, token: u64, reason: &str) -> Status {
     Status::INVALID
 }
 
-fn read_head(head: &ResponseHead<'_>) -> Result<(StatusCode, Vec<(HeaderName, HeaderValue)>), String> {
+/// What an answer consists of.
+type Parts = (StatusCode, Vec<(HeaderName, HeaderValue)>, Bytes);
+
+/// Copies an answer, all its values and its body into one piece of memory.
+fn read_answer(head: &ResponseHead<'_>, body: &[u8]) -> Result<Parts, String> {
     let status = StatusCode::from_u16(head.status).ok().filter(|status| status.as_u16() >= 200);
     let status = status.ok_or_else(|| format!("{} is no status of a response", head.status))?;
-    let fields = head.fields.iter().map(|field| {
-        let name = HeaderName::from_bytes(field.name.as_bytes()).ok().filter(|name| !HOSTS_OWN.contains(name));
-        let value = HeaderValue::from_bytes(&field.value);
-        match (name, value) {
-            (Some(name), Ok(value)) => Ok((name, value)),
-            _ => Err(format!("the header field {:?} is malformed or not a plugin's to set", field.name)),
-        }
-    });
-    Ok((status, fields.collect::<Result<_, _>>()?))
+    let length = head.fields.iter().map(|field| field.value.len()).sum::<usize>();
+    let mut copied = BytesMut::with_capacity(length + body.len());
+    head.fields.iter().for_each(|field| copied.extend_from_slice(&field.value));
+    copied.extend_from_slice(body);
+    let mut copied = copied.freeze();
+    let mut fields = Vec::with_capacity(head.fields.len());
+    for field in head.fields.iter() {
+        let name = field_name(field.name.as_bytes()).filter(|name| !HOSTS_OWN.contains(name));
+        let value = HeaderValue::from_maybe_shared(copied.split_to(field.value.len()));
+        let (Some(name), Ok(value)) = (name, value) else {
+            return Err(format!("the header field {:?} is malformed or not a plugin's to set", field.name));
+        };
+        fields.push((name, value));
+    }
+    Ok((status, fields, copied))
+}
+
+/// The name of a field. One that icons have is known here: the `http` crate does not know it, and would copy it for each of them.
+fn field_name(name: &[u8]) -> Option<HeaderName> {
+    static ICONS: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+    if name.eq_ignore_ascii_case(ICONS.as_str().as_bytes()) {
+        return Some(ICONS.clone());
+    }
+    HeaderName::from_bytes(name).ok()
 }
 
 /// The fields that say how a message is framed.

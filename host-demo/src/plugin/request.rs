@@ -6,6 +6,12 @@ use plugin_api::abi::{
     plugin_http::{ParameterView, RequestView},
     wire::Field,
 };
+use smallvec::SmallVec;
+
+/// More fields than most requests have: so many are shown without memory of their own.
+const MANY: usize = 16;
+/// The same for the named parts of a path.
+const FEW: usize = 2;
 
 /// A request, borrowed.
 #[derive(Clone, Copy)]
@@ -53,12 +59,12 @@ impl Request<'_> {
 
     /// Shows it in the form that crosses the boundary.
     pub fn with_view<R>(&self, show: impl FnOnce(&RequestView<'_>) -> R) -> R {
-        let fields: Vec<Field<'_>> = self
+        let fields: SmallVec<[Field<'_>; MANY]> = self
             .headers
             .iter()
             .map(|(name, value)| Field { name: name.as_str().into(), value: RSlice::from_slice(value.as_bytes()) })
             .collect();
-        let parameters: Vec<ParameterView<'_>> = self
+        let parameters: SmallVec<[ParameterView<'_>; FEW]> = self
             .parameters
             .iter()
             .map(|(name, value)| ParameterView { name: name.as_str().into(), value: value.as_str().into() })

@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use arc_swap::ArcSwap;
+use foldhash::fast::RandomState;
 use jid::BareJid;
 use parking_lot::Mutex;
 use rusqlite::Connection;
@@ -20,15 +21,19 @@ use super::{
     status::Goodbyes,
 };
 
+/// Something about users, by the text of the JID. The hash is keyed at random; one for cryptography would cost as much as all else of a
+/// look.
+pub(super) type Map<T> = papaya::HashMap<Box<str>, T, RandomState>;
+
 /// The part of the database that is needed faster than a disk can answer.
 #[derive(Default)]
 pub(super) struct Memory {
     /// Every account, by the text of its JID.
-    pub(super) accounts: papaya::HashMap<Box<str>, BareJid>,
+    pub(super) accounts: Map<BareJid>,
     /// Every blocklist that is not empty, by the text of its owner's JID.
-    pub(super) blocklists: papaya::HashMap<Box<str>, Arc<Blocklist>>,
+    pub(super) blocklists: Map<Arc<Blocklist>>,
     /// Every user for whom messages wait, by the text of the JID.
-    pub(super) waiting: papaya::HashSet<Box<str>>,
+    pub(super) waiting: papaya::HashSet<Box<str>, RandomState>,
     /// The rosters that were read since the start.
     pub(super) rosters: Rosters,
     /// What plugins have kept.
@@ -81,7 +86,7 @@ impl Memory {
 /// publication counts, and a reader keeps what it read only if nothing was published meanwhile.
 #[derive(Default)]
 pub(super) struct Rosters {
-    by_user: papaya::HashMap<Box<str>, Arc<Roster>>,
+    by_user: Map<Arc<Roster>>,
     published: AtomicU64,
     publishing: Mutex<()>,
 }
@@ -132,7 +137,7 @@ impl Rosters {
         self.correct(|rosters| rosters.pin().clear());
     }
 
-    fn correct(&self, correct: impl FnOnce(&papaya::HashMap<Box<str>, Arc<Roster>>)) {
+    fn correct(&self, correct: impl FnOnce(&Map<Arc<Roster>>)) {
         let _publishing = self.publishing.lock();
         self.published.fetch_add(1, Ordering::AcqRel);
         correct(&self.by_user);

@@ -44,9 +44,7 @@ impl Tag {
 /// What is shown of a user: its tag and the object that tells it. The moment of telling is no part of the tag.
 pub fn document(shown: &Shown<'_>, user: Option<&str>) -> (Tag, Vec<u8>) {
     let shown = shortened(*shown);
-    let document = Document::new(&shown, user);
-    let tag = Tag::of(&document.render());
-    (tag, document.at(Moment::now()).render())
+    Document::new(&shown, user).render_at(Moment::now(), Tag::of)
 }
 
 fn shortened(mut shown: Shown<'_>) -> Shown<'_> {
