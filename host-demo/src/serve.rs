@@ -219,6 +219,7 @@ fn streams(config: &Config, host: &Arc<Host>) -> Result<Arc<xmpp::connection::Se
         authenticator: host.authenticator.clone(),
         tls: ArcSwap::from_pointee(reload::acceptor(config, config.tls.as_ref()).map_err(failed("tls"))?),
         patience: xmpp::connection::NEGOTIATION,
+        detached: xmpp::management::Detached::default(),
     }))
 }
 

@@ -15,6 +15,7 @@ mod presence_http;
 mod records;
 mod refusals;
 mod restart;
+mod resumption;
 mod roster;
 mod rows;
 mod slixmpp;

@@ -1,4 +1,4 @@
-//! Resource binding (RFC 6120 section 7): from a verified user to a session.
+//! Resource binding (RFC 6120 section 7): from a verified user to a session, a new one or one that lost its stream (XEP-0198).
 
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use minidom::Element;
 use super::{
     error::StreamError,
     hub::{BindError, Hub, Session},
+    management::{self, Detached, Managed},
     outbox::{Outbox, Outgoing, outbox},
     sasl::Identity,
     stream::{End, Stream, Transport},
@@ -18,7 +19,7 @@ use crate::address;
 const NAMESPACE: &str = "urn:ietf:params:xml:ns:xmpp-bind";
 const STANZAS: &str = "urn:ietf:params:xml:ns:xmpp-stanzas";
 
-/// A session of the hub and the two ends of what is written to it.
+/// A session of the hub and the two ends of what is written to it. It may outlive its stream.
 pub struct Bound {
     /// Where the client's stanzas go.
     pub session: Session,
@@ -28,10 +29,19 @@ pub struct Bound {
     pub outgoing: Outgoing,
     /// The language of stanzas that name none (RFC 6120 section 4.7.4).
     pub lang: Option<String>,
+    /// What is to be written before everything else.
+    pub greeting: String,
+    /// What stands between the session and its end, if its client acknowledges (XEP-0198).
+    pub managed: Option<Managed>,
 }
 
 /// Opens the stream of a client that was let in and waits until a resource is bound.
-pub async fn bind<T: Transport>(stream: &mut Stream<T>, hub: &Arc<Hub>, identity: &Identity) -> Result<Bound, End> {
+pub async fn bind<T: Transport>(
+    stream: &mut Stream<T>,
+    hub: &Arc<Hub>,
+    identity: &Identity,
+    detached: &Detached,
+) -> Result<Bound, End> {
     let user = match identity {
         Identity::Account(user) => Some(user),
         Identity::Anonymous => None,
@@ -39,6 +49,13 @@ pub async fn bind<T: Transport>(stream: &mut Stream<T>, hub: &Arc<Hub>, identity
     let lang = stream.open(&features(), user).await?.lang;
     loop {
         let request = match stream.next().await? {
+            Event::Stanza(stanza) if stanza.has_ns(management::NAMESPACE) => {
+                match management::resume(&stanza, user, lang.as_deref(), detached).await {
+                    Ok(bound) => return Ok(bound),
+                    Err(refusal) => stream.write(refusal.as_bytes()).await?,
+                }
+                continue;
+            }
             Event::Stanza(stanza) => Request::parse(&stanza).ok_or(StreamError::NotAuthorized)?,
             Event::End => return Err(End::Closed),
             Event::Header(_) => return Err(StreamError::BadFormat.into()),
@@ -46,8 +63,8 @@ pub async fn bind<T: Transport>(stream: &mut Stream<T>, hub: &Arc<Hub>, identity
         let (outbox, outgoing) = outbox();
         match request.bind(hub, user, outbox.clone()).await {
             Ok(session) => {
-                stream.write(request.result(session.jid().as_str()).as_bytes()).await?;
-                return Ok(Bound { session, outbox, outgoing, lang });
+                let greeting = request.result(session.jid().as_str());
+                return Ok(Bound { session, outbox, outgoing, lang, greeting, managed: None });
             }
             Err(refusal) => stream.write(request.error(refusal).as_bytes()).await?,
         }
@@ -55,12 +72,13 @@ pub async fn bind<T: Transport>(stream: &mut Stream<T>, hub: &Arc<Hub>, identity
 }
 
 /// The stream features of a user: binding; the session that old clients establish (RFC 3921 section 3); pre-approval
-/// (RFC 6121 section 3.4); versions of the roster (section 2.6); the size of a stanza (XEP-0478).
+/// (RFC 6121 section 3.4); versions of the roster (section 2.6); acknowledgements (XEP-0198); the size of a stanza (XEP-0478).
 fn features() -> String {
     format!(
         "<bind xmlns='{NAMESPACE}'/><session xmlns='urn:ietf:params:xml:ns:xmpp-session'><optional/></session>\
          <sub xmlns='urn:xmpp:features:pre-approval'/><ver xmlns='urn:xmpp:features:rosterver'/>\
-         <limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>{}</max-bytes></limits>",
+         <sm xmlns='{}'/><limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>{}</max-bytes></limits>",
+        management::NAMESPACE,
         Limits::SESSION.bytes
     )
 }

@@ -17,6 +17,7 @@ use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use super::{
     bind::{self, Bound},
     hub::Hub,
+    management::{self, Detached},
     sasl::Authenticator,
     session, starttls,
     stream::{End, Shutdown, Stream},
@@ -40,6 +41,8 @@ pub struct Server {
     pub tls: ArcSwap<TlsAcceptor>,
     /// How long a client has for all that comes before the session.
     pub patience: Duration,
+    /// The sessions whose clients may come back for them.
+    pub detached: Detached,
 }
 
 /// Serves one connection to its end.
@@ -58,8 +61,11 @@ pub async fn serve(socket: TcpStream, address: IpAddr, server: Arc<Server>, shut
     match encrypted {
         Ok(Ok(socket)) => {
             // Boxed as well: a future keeps room for each place that a value was moved from.
-            let stream = Box::new(Stream::new(socket, &server.domain, deadline, shutdown));
-            Box::pin(converse(stream, address, &server)).await;
+            let stream = Box::new(Stream::new(socket, &server.domain, deadline, shutdown.clone()));
+            // Nothing of the stream is kept while a session waits for its client.
+            if let Some(bound) = Box::pin(converse(stream, address, &server)).await {
+                Box::pin(management::hibernate(bound, shutdown)).await;
+            }
         }
         Ok(Err(error)) => log::debug!("no TLS with {address}: {error}"),
         Err(_) => log::debug!("no TLS with {address} in time"),
@@ -86,34 +92,35 @@ async fn secure(socket: TcpStream, server: &Server, deadline: Instant, shutdown:
     }
 }
 
-async fn is_down(mut shutdown: Shutdown) {
+pub(super) async fn is_down(mut shutdown: Shutdown) {
     // An error means that the listener is gone, which comes to the same.
     let _ = shutdown.wait_for(|down| *down).await;
 }
 
-/// All that is said inside of TLS.
-async fn converse(mut stream: Box<Stream<TlsStream<TcpStream>>>, address: IpAddr, server: &Server) {
-    let end = match negotiate(&mut stream, address, server).await {
+/// All that is said inside of TLS. Returns the session, if it outlives the stream.
+async fn converse(mut stream: Box<Stream<TlsStream<TcpStream>>>, address: IpAddr, server: &Server) -> Option<Bound> {
+    let (end, left) = match negotiate(&mut stream, address, server).await {
         Ok(bound) => {
             let jid = bound.session.jid().clone();
             log::debug!("{jid} is connected from {address}");
-            let end = session::run(&mut stream, bound).await;
-            log::debug!("{jid} is gone: {end:?}");
-            end
+            let (end, left) = session::run(&mut stream, bound, &server.detached).await;
+            log::debug!("{jid} is gone: {end:?}{}", if left.is_some() { ", and may come back" } else { "" });
+            (end, left)
         }
         Err(end) => {
             log::debug!("no session for {address}: {end:?}");
-            end
+            (end, None)
         }
     };
     stream.end(end).await;
+    left
 }
 
 async fn negotiate(stream: &mut Stream<TlsStream<TcpStream>>, address: IpAddr, server: &Server) -> Result<Bound, End> {
     let exporter = tls::exporter(stream.transport().get_ref().1);
     let identity = server.authenticator.authenticate(stream, address, exporter.as_ref().map(|data| &data[..])).await?;
     stream.restart();
-    let bound = bind::bind(stream, &server.hub, &identity).await?;
+    let bound = bind::bind(stream, &server.hub, &identity, &server.detached).await?;
     stream.negotiated();
     Ok(bound)
 }

@@ -17,6 +17,8 @@ pub enum StreamError {
     ImproperAddressing,
     /// The server failed.
     InternalServerError,
+    /// A client acknowledged more than it was sent (XEP-0198 section 4).
+    HandledCountTooHigh { handled: u32, sent: u32 },
     /// A `from` that is not the session's own JID.
     InvalidFrom,
     /// A wrong stream or content namespace.
@@ -48,6 +50,7 @@ impl StreamError {
             StreamError::BadFormat => "bad-format",
             StreamError::Conflict => "conflict",
             StreamError::ConnectionTimeout => "connection-timeout",
+            StreamError::HandledCountTooHigh { .. } => "undefined-condition",
             StreamError::HostGone => "host-gone",
             StreamError::HostUnknown => "host-unknown",
             StreamError::ImproperAddressing => "improper-addressing",
@@ -63,6 +66,16 @@ impl StreamError {
             StreamError::UnsupportedEncoding => "unsupported-encoding",
             StreamError::UnsupportedStanzaType => "unsupported-stanza-type",
             StreamError::UnsupportedVersion => "unsupported-version",
+        }
+    }
+
+    /// What is said beside the condition (RFC 6120 section 4.9.4).
+    pub fn details(self) -> String {
+        match self {
+            StreamError::HandledCountTooHigh { handled, sent } => {
+                format!("<handled-count-too-high xmlns='urn:xmpp:sm:3' h='{handled}' send-count='{sent}'/>")
+            }
+            _ => String::new(),
         }
     }
 }

@@ -98,6 +98,7 @@ mod tests {
         store::Store,
         xmpp::{
             hub::Hub,
+            management::Detached,
             sasl::{Authenticator, derive},
             tls,
         },
@@ -132,6 +133,7 @@ mod tests {
             tls: ArcSwap::from_pointee(tls::acceptor(state.path(), "localhost", None).unwrap()),
             domain,
             patience,
+            detached: Detached::default(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();

@@ -2,7 +2,8 @@
 //!
 //! # Layout
 //! A client's connection passes the stream side (header, STARTTLS, SASL, bind), that of a [`component`] its handshake, and becomes a session of the hub. From then on the
-//! stream hands each stanza it reads to the session, and writes what the session's [`outbox`] holds.
+//! stream hands each stanza it reads to the session, and writes what the session's [`outbox`] holds. A session whose client
+//! acknowledges what it gets ([`management`]) outlives its connection for a while.
 
 mod allowance;
 mod bind;
@@ -13,6 +14,7 @@ pub mod error;
 pub mod fuzz;
 pub mod hub;
 pub mod listener;
+pub mod management;
 pub mod outbox;
 mod private_file;
 mod random;

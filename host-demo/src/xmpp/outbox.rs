@@ -3,19 +3,27 @@
 //! Any thread may post. A client that does not read fills its outbox, which then closes with a stream error: a slow
 //! reader loses its own session and nobody else's. What a client is owed because it asked for it (its roster, the presence of
 //! its contacts) has a bound of its own, as wide as the largest roster: it comes all at once, before the client could read.
+//!
+//! What somebody sent comes back when it can't be written, to be delivered otherwise. A client may acknowledge what it has
+//! handled (XEP-0198): then all that it did not acknowledge is kept, to be written again on its next connection or to come back.
 
-use std::{collections::VecDeque, sync::Arc};
+mod queue;
+
+use std::sync::Arc;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
+use self::queue::{Acknowledged, Queue, Queued, What};
+pub use self::queue::{Returned, Share, TooHigh};
 use super::error::StreamError;
 use crate::plugin::stanzas::{Handed, MAX_STANZAS as MAX_OFFERED};
 
 /// The most stanzas that may wait for one session.
 pub const MAX_STANZAS: usize = 256;
-/// The most bytes that may wait for one session.
+/// The most bytes that may wait for one session; also, about, that may be on their way without being acknowledged.
 pub const MAX_BYTES: usize = 1 << 20;
 /// The most bytes that may wait of what a client asked for.
 const MAX_OWED: usize = 32 << 20;
@@ -44,27 +52,6 @@ struct Shared {
     posted: Notify,
 }
 
-#[derive(Default)]
-struct Queue {
-    stanzas: VecDeque<Queued>,
-    /// How many of them nobody asked for, and their bytes.
-    unasked: usize,
-    bytes: usize,
-    /// The bytes of what the client asked for.
-    owed: usize,
-    /// Messages that waited for the user are due.
-    hand_out: bool,
-    /// Whether something was written from the queue since they became due.
-    wrote: bool,
-    closed: Option<Option<StreamError>>,
-}
-
-struct Queued {
-    stanza: Bytes,
-    /// Whose broadcast presence it is, if it is one.
-    presence_of: Option<u64>,
-}
-
 /// Makes the two ends of a session's queue.
 pub fn outbox() -> (Outbox, Outgoing) {
     let shared = Arc::new(Shared::default());
@@ -75,14 +62,20 @@ impl Outbox {
     /// Queues one serialised stanza. `false`: the session is closed, or this stanza overfilled its queue and closed it
     /// with `<resource-constraint/>`; the stanza will not be delivered.
     pub fn post(&self, stanza: Bytes) -> bool {
-        self.queue(Queued { stanza, presence_of: None }, Queue::take_room)
+        self.queue(Queued::one(stanza, What::Plain), Queue::take_room)
+    }
+
+    /// As [`Outbox::post`], for what somebody sent and would miss: it comes back if it can't be delivered. With a share, only if
+    /// no other session delivers it.
+    pub fn post_returnable(&self, stanza: Bytes, share: Option<Share>) -> bool {
+        self.queue(Queued::one(stanza, What::Returnable { since: Timestamp::now(), share }), Queue::take_room)
     }
 
     /// As [`Outbox::post`], for an available presence that a resource, told by a number of its own, shows to everybody. An
     /// older one that waits is out of date and makes way: however often somebody changes, a client that reads slowly has
     /// one presence to read.
     pub fn post_presence(&self, stanza: Bytes, resource: u64) -> bool {
-        self.queue(Queued { stanza, presence_of: Some(resource) }, |queue, length| {
+        self.queue(Queued::one(stanza, What::PresenceOf(resource)), |queue, length| {
             queue.forget_presence_of(resource);
             queue.take_room(length)
         })
@@ -95,38 +88,31 @@ impl Outbox {
         if queue.closed.is_some() {
             return Handed::Gone;
         }
-        if queue.unasked >= MAX_OFFERED || queue.bytes + stanza.len() > MAX_BYTES {
+        if !queue.has_room(MAX_OFFERED, stanza.len()) {
             return Handed::Full;
         }
-        (queue.unasked, queue.bytes) = (queue.unasked + 1, queue.bytes + stanza.len());
-        queue.stanzas.push_back(Queued { stanza, presence_of: None });
+        queue.push(Queued::one(stanza, What::Plain), |queue, length| {
+            queue.take_room(length);
+            true
+        });
         drop(queue);
         self.0.posted.notify_one();
         Handed::Over
     }
 
-    /// As [`Outbox::post`], for whole stanzas that the client asked for.
-    pub fn post_owed(&self, stanzas: Bytes) -> bool {
-        self.queue(Queued { stanza: stanzas, presence_of: None }, |queue, length| {
-            queue.owed += length;
-            queue.owed <= MAX_OWED
-        })
+    /// As [`Outbox::post`], for `count` whole stanzas that the client asked for.
+    pub fn post_owed(&self, stanzas: Bytes, count: u32) -> bool {
+        self.queue(Queued { stanzas, count, what: What::Plain }, Queue::take_owed)
     }
 
-    /// Queues a stanza, if there is room for so many bytes.
+    /// As [`Outbox::post_returnable`], in the midst of what the client asked for.
+    pub fn post_returnable_owed(&self, stanza: Bytes, share: Option<Share>) -> bool {
+        self.queue(Queued::one(stanza, What::Returnable { since: Timestamp::now(), share }), Queue::take_owed)
+    }
+
+    /// Queues stanzas, if there is room for so many bytes.
     fn queue(&self, queued: Queued, has_room: impl FnOnce(&mut Queue, usize) -> bool) -> bool {
-        let mut queue = self.0.queue.lock();
-        if queue.closed.is_some() {
-            return false;
-        }
-        let fits = has_room(&mut queue, queued.stanza.len());
-        if fits {
-            queue.stanzas.push_back(queued);
-        } else {
-            queue.stanzas.clear();
-            queue.closed = Some(Some(StreamError::ResourceConstraint));
-        }
-        drop(queue);
+        let fits = self.0.queue.lock().push(queued, has_room);
         self.0.posted.notify_one();
         fits
     }
@@ -146,6 +132,27 @@ impl Outbox {
         self.0.queue.lock().closed.get_or_insert(error);
         self.0.posted.notify_one();
     }
+
+    /// Ends the session at once: nothing more can be written.
+    pub fn break_off(&self, error: StreamError) {
+        self.0.queue.lock().break_off(error);
+        self.0.posted.notify_one();
+    }
+
+    /// Whether nothing can be posted any more.
+    pub fn is_closed(&self) -> bool {
+        self.0.queue.lock().closed.is_some()
+    }
+
+    /// Whether what is queued won't be written any more.
+    pub fn is_broken(&self) -> bool {
+        self.0.queue.lock().broken
+    }
+
+    /// Takes out, in order, what was sent to the session and did not arrive.
+    pub fn take_back(&self) -> Vec<Returned> {
+        self.0.queue.lock().take_back()
+    }
 }
 
 impl Outgoing {
@@ -159,6 +166,11 @@ impl Outgoing {
         }
     }
 
+    /// The first pieces of what was to be written are.
+    pub fn written(&self, pieces: usize) {
+        self.0.queue.lock().written(pieces);
+    }
+
     /// Whether something waits that the client asked for.
     pub fn owes(&self) -> bool {
         self.0.queue.lock().owed > 0
@@ -170,11 +182,20 @@ impl Outgoing {
         self.0.queue.lock().take()
     }
 
+    /// Waits until the session is over: nothing can be posted any more.
+    pub async fn closed(&self) {
+        self.until(|queue| queue.closed.is_some()).await;
+    }
+
     /// Waits until the queue overflows.
     pub async fn overfilled(&self) {
+        self.until(|queue| queue.broken).await;
+    }
+
+    async fn until(&self, holds: impl Fn(&Queue) -> bool) {
         loop {
             let posted = self.0.posted.notified();
-            if self.0.queue.lock().closed == Some(Some(StreamError::ResourceConstraint)) {
+            if holds(&self.0.queue.lock()) {
                 return;
             }
             posted.await;
@@ -182,32 +203,47 @@ impl Outgoing {
     }
 }
 
-impl Queue {
-    /// `false`: there is no room for one more stanza of so many bytes.
-    fn take_room(&mut self, length: usize) -> bool {
-        (self.unasked, self.bytes) = (self.unasked + 1, self.bytes + length);
-        self.unasked <= MAX_STANZAS && self.bytes <= MAX_BYTES
+/// Acknowledgements (XEP-0198).
+impl Outgoing {
+    /// From now on the client acknowledges what is written.
+    pub fn begin_acknowledging(&self) {
+        let mut queue = self.0.queue.lock();
+        queue.acknowledged.get_or_insert_with(Acknowledged::default);
     }
 
-    fn forget_presence_of(&mut self, resource: u64) {
-        let older = self.stanzas.iter().position(|queued| queued.presence_of == Some(resource));
-        if let Some(older) = older.and_then(|at| self.stanzas.remove(at)) {
-            (self.unasked, self.bytes) = (self.unasked - 1, self.bytes - older.stanza.len());
-        }
+    /// Whether the client acknowledges what is written.
+    pub fn is_acknowledged(&self) -> bool {
+        self.0.queue.lock().acknowledged.is_some()
     }
 
-    fn take(&mut self) -> Option<Next> {
-        let hand_out = self.hand_out && self.closed.is_none();
-        let its_turn = hand_out && self.wrote;
-        if !self.stanzas.is_empty() && !its_turn {
-            (self.unasked, self.bytes, self.owed, self.wrote) = (0, 0, 0, true);
-            return Some(Next::Write(self.stanzas.drain(..).map(|queued| queued.stanza).collect()));
-        }
-        if hand_out {
-            self.hand_out = false;
-            return Some(Next::HandOut);
-        }
-        self.closed.map(Next::Close)
+    /// The client has handled so many stanzas. Returns the numbers of those among them that waited in the store.
+    ///
+    /// # Errors
+    /// It was not sent so many.
+    pub fn acknowledge(&self, handled: u32) -> Result<Vec<i64>, TooHigh> {
+        let stored = self.0.queue.lock().acknowledge(handled);
+        // There may be room to write again.
+        self.0.posted.notify_one();
+        stored
+    }
+
+    /// Answers a request for an acknowledgement. It is no stanza, and is not counted.
+    pub fn answer(&self, answer: String) {
+        let queued = Queued { stanzas: answer.into(), count: 0, what: What::Plain };
+        self.0.queue.lock().push(queued, Queue::take_room);
+    }
+
+    /// Messages that wait in the store are about to be written: each with the numbers of those that are done with it. Returns
+    /// what is to be written behind them.
+    pub fn note_stored(&self, messages: impl IntoIterator<Item = (Bytes, Vec<i64>)>) -> Option<Bytes> {
+        let mut queue = self.0.queue.lock();
+        messages.into_iter().for_each(|(stanza, numbers)| queue.keep_stored(stanza, numbers));
+        queue.request()
+    }
+
+    /// The client is on a new connection: what it did not acknowledge is written again.
+    pub fn resend(&self) {
+        self.0.queue.lock().resend();
     }
 }
 
@@ -261,15 +297,15 @@ mod tests {
     async fn what_was_asked_for_takes_no_room_from_the_rest() {
         let (outbox, mut outgoing) = outbox();
         for _ in 0..MAX_OWED / MAX_BYTES {
-            assert!(outbox.post_owed(vec![b' '; MAX_BYTES].into()));
+            assert!(outbox.post_owed(vec![b' '; MAX_BYTES].into(), 1));
         }
         assert!(outbox.post("<presence/>".into()));
         assert!(outgoing.owes());
         let Next::Write(stanzas) = outgoing.next().await else { panic!("nothing to write") };
         assert_eq!(stanzas.len(), MAX_OWED / MAX_BYTES + 1);
         assert!(!outgoing.owes());
-        assert!(outbox.post_owed(vec![b' '; MAX_OWED].into()), "written, it counts no more");
-        assert!(!outbox.post_owed("<presence/>".into()));
+        assert!(outbox.post_owed(vec![b' '; MAX_OWED].into(), 1), "written, it counts no more");
+        assert!(!outbox.post_owed("<presence/>".into(), 1));
     }
 
     #[tokio::test]

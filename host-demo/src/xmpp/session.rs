@@ -1,6 +1,6 @@
 //! A session as the stream sees it: the client's stanzas go to the hub, what the hub posts goes to the client.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, future::Future, mem, time::Duration};
 
 use bytes::Bytes;
 use minidom::Element;
@@ -10,11 +10,12 @@ use tokio::{task::yield_now, time::sleep};
 use super::{
     bind::Bound,
     error::StreamError,
-    hub::Session,
-    outbox::{Next, Outgoing},
+    management::{self, Answer, Claim, Detached, Managed, claimed},
+    outbox::Next,
     stream::{End, Stream, Transport},
     xml::Event,
 };
+use crate::store::OfflineMessage;
 
 /// The longest language tag that is passed on (RFC 5646 section 4.4.1).
 const MAX_LANG: usize = 35;
@@ -22,75 +23,178 @@ const MAX_LANG: usize = 35;
 /// How long a client whose queue overflowed may take to read what was written before, and then why it is over.
 const LAST_CHANCE: Duration = Duration::from_secs(2);
 
-/// Runs the session to its end, of which the hub is told before this returns.
-pub async fn run<T: Transport>(stream: &mut Stream<T>, mut bound: Bound) -> End {
-    let Err(end) = exchange(stream, &mut bound).await;
-    match end {
-        End::Closed => close(stream, bound).await,
-        end => end,
+/// Why a stream has done with its session.
+enum Over {
+    Ended(End),
+    /// The client goes on with it on a new connection.
+    Claimed(Claim),
+}
+
+impl<E: Into<End>> From<E> for Over {
+    fn from(end: E) -> Over {
+        Over::Ended(end.into())
     }
 }
 
-async fn exchange<T: Transport>(stream: &mut Stream<T>, bound: &mut Bound) -> Result<Infallible, End> {
+/// Runs the session to the end of its stream. Returns the session, if it outlives the stream; otherwise the hub has been told of
+/// its end before this returns.
+pub async fn run<T: Transport>(stream: &mut Stream<T>, mut bound: Bound, detached: &Detached) -> (End, Option<Bound>) {
+    let Err(over) = exchange(stream, &mut bound, detached).await;
+    match over {
+        Over::Ended(End::Closed) => (close(stream, bound).await, None),
+        Over::Ended(End::Lost) if bound.is_resumable() => (End::Lost, Some(bound)),
+        Over::Ended(end) => {
+            bound.session.finish().await;
+            (end, None)
+        }
+        Over::Claimed(claim) => {
+            let unwanted = claim.give(bound).err();
+            (StreamError::Conflict.into(), unwanted.map(|bound| *bound))
+        }
+    }
+}
+
+async fn exchange<T: Transport>(
+    stream: &mut Stream<T>,
+    bound: &mut Bound,
+    detached: &Detached,
+) -> Result<Infallible, Over> {
+    let greeting = mem::take(&mut bound.greeting);
+    unless_claimed(stream.write(greeting.as_bytes()), &mut bound.managed).await?;
     loop {
         tokio::select! {
             next = bound.outgoing.next() => match next {
-                Next::Write(stanzas) => write(stream, stanzas, &bound.outgoing).await?,
-                Next::HandOut => hand_out(stream, &bound.session).await?,
-                Next::Close(None) => return Err(End::Closed),
+                Next::Write(stanzas) => write(stream, stanzas, bound).await?,
+                Next::HandOut => hand_out(stream, bound).await?,
+                Next::Close(None) => return Err(End::Closed.into()),
                 Next::Close(Some(error)) => return Err(error.into()),
             },
             // Or else what it asks for would pile up here, while it takes none of it.
             event = stream.next(), if !bound.outgoing.owes() => match event? {
-                Event::Stanza(mut stanza) => {
-                    if let Some(lang) = &bound.lang {
-                        name_language(&mut stanza, lang);
-                    }
-                    bound.session.receive(stanza).await?;
-                    // Whoever was just written to comes first: a burst of stanzas must not fill the queue of somebody who
-                    // reads, only because their stream had no turn meanwhile.
-                    yield_now().await;
-                },
-                Event::End => return Err(End::Closed),
+                Event::Stanza(element) if element.has_ns(management::NAMESPACE) => {
+                    manage(stream, &element, bound, detached).await?;
+                }
+                Event::Stanza(stanza) => receive(stanza, bound).await?,
+                Event::End => return Err(End::Closed.into()),
                 Event::Header(_) => return Err(StreamError::BadFormat.into()),
             },
+            claim = claimed(&mut bound.managed) => return Err(Over::Claimed(claim)),
         }
     }
 }
 
-/// Writes stanzas. When so many come behind them that the queue overflows, the session is over, and a client that still
-/// takes nothing need not be waited for.
-async fn write<T: Transport>(stream: &mut Stream<T>, stanzas: Vec<Bytes>, behind: &Outgoing) -> Result<(), End> {
-    let given_up = async {
-        behind.overfilled().await;
-        sleep(LAST_CHANCE).await;
-    };
-    tokio::select! {
-        biased;
-        written = stream.write_all(stanzas) => written,
-        () = given_up => Err(End::Lost),
+async fn receive(mut stanza: Element, bound: &mut Bound) -> Result<(), StreamError> {
+    if let Some(lang) = &bound.lang {
+        name_language(&mut stanza, lang);
     }
+    bound.session.receive(stanza).await?;
+    if let Some(managed) = &mut bound.managed {
+        managed.count();
+    }
+    // Whoever was just written to comes first: a burst of stanzas must not fill the queue of somebody who
+    // reads, only because their stream had no turn meanwhile.
+    yield_now().await;
+    Ok(())
 }
 
-/// Writes some of the messages that waited for the user. Only what could be written is taken out of the store.
-async fn hand_out<T: Transport>(stream: &mut Stream<T>, session: &Session) -> Result<(), End> {
-    let messages = session.waiting_messages();
-    if !messages.is_empty() {
-        stream.write_all(messages.iter().map(|message| message.stanza.clone()).collect()).await?;
-        session.handed_over(messages).await;
+/// Takes an element of XEP-0198.
+async fn manage<T: Transport>(
+    stream: &mut Stream<T>,
+    element: &Element,
+    bound: &mut Bound,
+    detached: &Detached,
+) -> Result<(), Over> {
+    match bound.manage(element, detached)? {
+        Answer::Write(answer) => {
+            stream.write(answer.as_bytes()).await?;
+            // What is written from here on counts, and no earlier (section 4).
+            if bound.managed.is_some() {
+                bound.outgoing.begin_acknowledging();
+            }
+        }
+        Answer::Arrived(numbers) if !numbers.is_empty() => bound.session.handed_over(numbers).await,
+        Answer::Arrived(_) | Answer::None => {}
     }
     Ok(())
 }
 
+/// Writes stanzas. When so many come behind them that the queue overflows, the session is over, and a client that still
+/// takes nothing need not be waited for.
+async fn write<T: Transport>(stream: &mut Stream<T>, stanzas: Vec<Bytes>, bound: &mut Bound) -> Result<(), Over> {
+    let Bound { outgoing, managed, .. } = bound;
+    let given_up = async {
+        outgoing.overfilled().await;
+        sleep(LAST_CHANCE).await;
+    };
+    let writing = async {
+        tokio::select! {
+            biased;
+            written = stream.write_all(&stanzas, |pieces| outgoing.written(pieces)) => written,
+            () = given_up => Err(End::Lost),
+        }
+    };
+    unless_claimed(writing, managed).await
+}
+
+/// Writes some of the messages that waited for the user. Only what could be written is taken out of the store or, of a client
+/// that acknowledges, what it has acknowledged.
+async fn hand_out<T: Transport>(stream: &mut Stream<T>, bound: &mut Bound) -> Result<(), Over> {
+    let messages = bound.session.waiting_messages();
+    if messages.is_empty() {
+        return Ok(());
+    }
+    let mut stanzas: Vec<_> = messages.iter().map(|message| message.stanza.clone()).collect();
+    let acknowledged = bound.outgoing.is_acknowledged() && stanzas.iter().any(|stanza| !stanza.is_empty());
+    if acknowledged {
+        stanzas.extend(bound.outgoing.note_stored(with_numbers(&messages)));
+    }
+    unless_claimed(stream.write_all(&stanzas, |_| ()), &mut bound.managed).await?;
+    if !acknowledged {
+        bound.session.handed_over(messages.iter().map(|message| message.id).collect()).await;
+    }
+    Ok(())
+}
+
+/// Each message with its number. One that is not to be written goes with one that is.
+fn with_numbers(messages: &[OfflineMessage]) -> Vec<(Bytes, Vec<i64>)> {
+    let mut written: Vec<(Bytes, Vec<i64>)> = Vec::new();
+    let mut before = Vec::new();
+    for message in messages {
+        if !message.stanza.is_empty() {
+            before.push(message.id);
+            written.push((message.stanza.clone(), mem::take(&mut before)));
+        } else if let Some((_, numbers)) = written.last_mut() {
+            numbers.push(message.id);
+        } else {
+            before.push(message.id);
+        }
+    }
+    written
+}
+
+/// Does what may take as long as a dead connection is not noticed, unless the client goes on with the session elsewhere.
+async fn unless_claimed<E: Into<Over>>(
+    writing: impl Future<Output = Result<(), E>>,
+    managed: &mut Option<Managed>,
+) -> Result<(), Over> {
+    tokio::select! {
+        biased;
+        written = writing => written.map_err(Into::into),
+        claim = claimed(managed) => Err(Over::Claimed(claim)),
+    }
+}
+
 /// Ends the session in order: what was posted before its end is still written (RFC 6120 section 4.4).
 async fn close<T: Transport>(stream: &mut Stream<T>, mut bound: Bound) -> End {
-    bound.session.close().await;
+    bound.session.close();
     bound.outbox.close(None);
     while let Next::Write(stanzas) = bound.outgoing.next().await {
-        if let Err(end) = stream.write_all(stanzas).await {
+        if let Err(end) = stream.write_all(&stanzas, |pieces| bound.outgoing.written(pieces)).await {
+            bound.session.finish().await;
             return end;
         }
     }
+    bound.session.finish().await;
     End::Closed
 }
 

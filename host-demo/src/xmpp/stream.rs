@@ -3,7 +3,7 @@
 use std::{
     future::poll_fn,
     io,
-    mem::MaybeUninit,
+    mem::{self, MaybeUninit},
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -212,17 +212,21 @@ impl<T: Transport> Stream<T> {
         }
     }
 
-    /// Writes serialised stanzas in few large writes.
-    pub async fn write_all(&mut self, stanzas: Vec<Bytes>) -> Result<(), End> {
-        let mut batch = Vec::new();
+    /// Writes serialised stanzas in few large writes. After each, `written` is told how many of them it took.
+    pub async fn write_all(&mut self, stanzas: &[Bytes], written: impl Fn(usize)) -> Result<(), End> {
+        let (mut batch, mut count) = (Vec::new(), 0);
         for stanza in stanzas {
             if !batch.is_empty() && batch.len() + stanza.len() > BATCH {
                 self.write(&batch).await?;
+                written(mem::take(&mut count));
                 batch.clear();
             }
-            batch.extend_from_slice(&stanza);
+            batch.extend_from_slice(stanza);
+            count += 1;
         }
-        self.write(&batch).await
+        self.write(&batch).await?;
+        written(count);
+        Ok(())
     }
 
     /// Says why, if it can be said, and closes the stream and the connection.
@@ -280,8 +284,9 @@ impl<T: Transport> Stream<T> {
 
 fn farewell(error: StreamError) -> String {
     format!(
-        "<stream:error><{} xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>",
-        error.condition()
+        "<stream:error><{} xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>{}</stream:error></stream:stream>",
+        error.condition(),
+        error.details()
     )
 }
 

@@ -7,6 +7,7 @@
 //! Connection    bytes and XML over a socket, before or after TLS   connection.rs, tls.rs, xml.rs
 //!   -> Stream   both headers exchanged, features known             stream.rs, sasl.rs
 //!   -> Session  authenticated and bound: stanzas                   session.rs
+//!   -> Managed  that acknowledges and may be resumed               managed.rs
 //! ```
 //!
 //! A [`Component`] has a way of its own: a header and a handshake.
@@ -16,6 +17,7 @@
 mod component;
 mod connection;
 mod error;
+mod managed;
 mod sasl;
 mod session;
 mod stream;
@@ -27,6 +29,7 @@ use std::net::SocketAddr;
 pub use component::{Component, handshake};
 pub use connection::Connection;
 pub use error::{Error, Result};
+pub use managed::Managed;
 pub use sasl::Mechanism;
 pub use session::{RosterItem, Session, befriend, stanza_error, subscribe};
 pub use stream::Stream;
@@ -42,6 +45,8 @@ pub mod ns {
     pub const STREAM: &str = "http://etherx.jabber.org/streams";
     /// Conditions of a stream error (RFC 6120 section 4.9).
     pub const STREAM_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-streams";
+    /// Stream management (XEP-0198).
+    pub const MANAGEMENT: &str = "urn:xmpp:sm:3";
     /// Conditions of a stanza error (RFC 6120 section 8.3).
     pub const STANZA_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-stanzas";
     /// STARTTLS negotiation (RFC 6120 section 5).
@@ -65,8 +70,13 @@ pub fn login(address: SocketAddr, user: &str, password: &str) -> Result<Session>
 
 /// As [`login`], with a resource of the client's choice.
 pub fn login_as(address: SocketAddr, user: &str, password: &str, resource: Option<&str>) -> Result<Session> {
+    authenticate(address, user, password)?.bind(resource)
+}
+
+/// As [`login`], up to the point at which the client may bind.
+pub fn authenticate(address: SocketAddr, user: &str, password: &str) -> Result<Stream> {
     let (local, domain) = user.split_once('@').ok_or_else(|| Error::Unexpected(format!("{user:?} is no bare JID")))?;
     let stream = Connection::open(address)?.begin(domain)?.starttls()?;
     let mechanism = Mechanism::strongest(stream.features())?;
-    stream.authenticate(mechanism, local, password)?.bind(resource)
+    stream.authenticate(mechanism, local, password)
 }

@@ -51,6 +51,11 @@ impl Session {
         self.jid.split_once('/').map_or(&self.jid, |(bare, _)| bare)
     }
 
+    /// Gives up the session for its stream.
+    pub(super) fn into_stream(self) -> Stream {
+        self.stream
+    }
+
     /// The stream below, for what no well-behaved client sends.
     pub fn stream(&mut self) -> &mut Stream {
         &mut self.stream

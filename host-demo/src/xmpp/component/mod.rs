@@ -78,7 +78,10 @@ async fn exchange<T: Transport>(stream: &mut Stream<T>, connected: &mut Connecte
     loop {
         tokio::select! {
             next = connected.outgoing.next() => match next {
-                Next::Write(stanzas) => stream.write_all(stanzas).await?,
+                Next::Write(stanzas) => {
+                    let outgoing = &connected.outgoing;
+                    stream.write_all(&stanzas, |pieces| outgoing.written(pieces)).await?;
+                },
                 Next::Close(None) => return Err(End::Closed),
                 Next::Close(Some(error)) => return Err(error.into()),
                 // Nothing waits for a component.

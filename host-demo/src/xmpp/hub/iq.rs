@@ -67,7 +67,7 @@ impl Hub {
     fn forward(&self, from: &Jid, to: &FullJid, stanza: &Element) -> Result<Option<Element>, Condition> {
         let stanza = serialise_within_limit(stanza)?;
         let found = self.registry.find(to).filter(|_| !self.are_parted(from, to));
-        let delivered = found.is_some_and(|resource| resource.post(stanza));
+        let delivered = found.is_some_and(|resource| resource.post_message(stanza, None));
         if delivered { Ok(None) } else { Err(Condition::ServiceUnavailable) }
     }
 

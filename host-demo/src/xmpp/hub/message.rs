@@ -9,6 +9,7 @@ use std::{borrow::Cow, mem, sync::Arc};
 
 use bytes::Bytes;
 use jid::{BareJid, Jid};
+use jiff::Timestamp;
 use minidom::Element;
 
 use super::{
@@ -18,10 +19,11 @@ use super::{
     offline::may_wait,
     stanza::{Condition, Stanza, ns, serialise_within_limit, set},
 };
+use crate::xmpp::outbox::Share;
 
 /// The type of a message (section 5.2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Type {
+pub(super) enum Type {
     Normal,
     Chat,
     Groupchat,
@@ -84,13 +86,13 @@ impl Hub {
         if stanza.to.is_none() {
             set(message.to_mut(), "to", own.as_str());
         }
-        self.converse(from.jid(), Some(from), Type::of(stanza), to, message).await
+        self.converse(from.jid(), Some(from), to, message).await
     }
 
     /// Takes a message that a component sent to this server.
     pub(super) async fn message_from_component(&self, spoken: &Spoken) -> Result<(), Condition> {
         let Spoken { from, to, stanza } = spoken;
-        self.converse(from, None, Type::of(stanza), to, Cow::Borrowed(&stanza.element)).await
+        self.converse(from, None, to, Cow::Borrowed(&stanza.element)).await
     }
 
     /// Sends a message, and copies it to those who take part in the conversation. `session`: that of the sender, if it is one of ours.
@@ -98,7 +100,6 @@ impl Hub {
         &self,
         from: &Jid,
         session: Option<&Arc<ConnectedResource>>,
-        kind: Type,
         to: &Jid,
         mut message: Cow<'_, Element>,
     ) -> Result<(), Condition> {
@@ -107,7 +108,7 @@ impl Hub {
             let _ = message.to_mut().remove_child("private", ns::CARBONS);
         }
         let outcome = match self.serves(to) {
-            true => self.message_to(from, kind, to, &message).await?,
+            true => self.message_to(from, Type::of(&message), to, &message).await?,
             false => self.post_away(to, &message).map(|()| Outcome::Sent(Vec::new()))?,
         };
         if may_be_copied {
@@ -152,66 +153,121 @@ impl Hub {
         if self.is_self(to) {
             return Err(Condition::ServiceUnavailable);
         }
-        let addressed = match to.try_as_full() {
-            Ok(full) => {
-                let found = self.registry.find(full).filter(|_| !self.are_parted(from, to));
-                if let Some(resource) = found.filter(|resource| resource.post(bytes.clone())) {
-                    return Ok(Outcome::Sent(vec![resource]));
-                }
-                Addressed::MissingResource
+        if let Ok(full) = to.try_as_full()
+            && let Some(resource) = self.registry.find(full).filter(|_| !self.are_parted(from, to))
+        {
+            if resource.post_message(bytes.clone(), None) {
+                return Ok(Outcome::Sent(vec![resource]));
             }
-            Err(_) => Addressed::Account,
-        };
-        let account = to.to_bare();
+            self.settle(&[resource]).await;
+        }
+        self.route(Routed { from, to, kind, message, bytes, is_delayed: false }).await
+    }
+
+    /// Delivers a message that did not arrive where it was sent, with a note of the delay, as if nobody had been there.
+    pub(super) async fn message_elsewhere(
+        &self,
+        from: &Jid,
+        kind: Type,
+        to: &Jid,
+        delayed: &Element,
+    ) -> Result<(), Condition> {
+        // The other resources had a headline when it came.
+        if kind == Type::Headline {
+            return Ok(());
+        }
+        let bytes = serialise_within_limit(delayed)?;
+        self.route(Routed { from, to, kind, message: delayed, bytes, is_delayed: true }).await.map(drop)
+    }
+
+    async fn route(&self, routed: Routed<'_>) -> Result<Outcome, Condition> {
+        let account = routed.to.to_bare();
         let mut takers = self.registry.taking_messages(&account);
-        takers.retain(|taker| !self.are_parted(from, taker.jid()));
-        match rule(kind, addressed) {
-            Rule::Best => self.message_to_best(from, &account, takers, message, &bytes).await,
-            Rule::All => Ok(post_all(takers, &bytes).unwrap_or(Outcome::Dropped)),
+        takers.retain(|taker| !self.are_parted(routed.from, taker.jid()));
+        let addressed = if routed.to.is_full() { Addressed::MissingResource } else { Addressed::Account };
+        match rule(routed.kind, addressed) {
+            Rule::Best => self.route_to_best(&account, takers, &routed).await,
+            Rule::All => Ok(post_all(takers, &routed.bytes).0.unwrap_or(Outcome::Dropped)),
             Rule::Refuse => Err(Condition::ServiceUnavailable),
             Rule::Drop => Ok(Outcome::Dropped),
         }
     }
 
-    async fn message_to_best(
+    async fn route_to_best(
         &self,
-        from: &Jid,
         account: &BareJid,
         mut takers: Vec<Arc<ConnectedResource>>,
-        message: &Element,
-        bytes: &Bytes,
+        routed: &Routed<'_>,
     ) -> Result<Outcome, Condition> {
+        let Routed { message, bytes, is_delayed, .. } = routed;
+        if !is_delayed {
+            self.settle(&takers).await;
+        }
+        takers.retain(|taker| !taker.outbox().is_broken());
         let highest = takers.iter().filter_map(|taker| taker.priority()).max();
         takers.retain(|taker| taker.priority() >= highest);
         let may_wait = may_wait(message)
             && self.store.account_exists(account.as_str())
-            && !self.are_parted(from, &Jid::from(account.clone()));
+            && !self.are_parted(routed.from, &Jid::from(account.clone()));
         // What waits comes first, from the moment at which its user is there on: handing it out begins a little later.
         let has_to_wait = may_wait && self.store.has_offline_messages(account);
-        if !has_to_wait && let Some(sent) = post_all(mem::take(&mut takers), bytes) {
-            return Ok(sent);
+        if !has_to_wait {
+            let (sent, failed) = post_all(mem::take(&mut takers), bytes);
+            if !is_delayed {
+                self.settle(&failed).await;
+            }
+            if let Some(sent) = sent {
+                return Ok(sent);
+            }
         }
         if !may_wait {
             return Err(Condition::ServiceUnavailable);
         }
-        match self.keep(account, message).await {
+        let kept = match is_delayed {
+            true => self.keep(account, message).await,
+            false => self.keep(account, &self.delayed(message, Timestamp::now())).await,
+        };
+        match kept {
             Ok(()) => Ok(Outcome::Waits),
             // Those that were not tried: better early than never.
-            Err(cause) => post_all(takers, bytes).ok_or(cause),
+            Err(cause) => post_all(takers, bytes).0.ok_or(cause),
+        }
+    }
+
+    /// What was sent before to resources that take nothing more goes first. Boxed, as it leads back here, though never twice:
+    /// what comes back is not given back again.
+    async fn settle(&self, resources: &[Arc<ConnectedResource>]) {
+        for resource in resources.iter().filter(|resource| resource.outbox().is_broken()) {
+            Box::pin(self.give_back(resource)).await;
         }
     }
 }
 
-/// Sends a message to all of these. `None`: none of them will get it.
-fn post_all(mut takers: Vec<Arc<ConnectedResource>>, message: &Bytes) -> Option<Outcome> {
-    takers.retain(|taker| taker.post(message.clone()));
-    (!takers.is_empty()).then_some(Outcome::Sent(takers))
+/// A message on its way to an account.
+struct Routed<'a> {
+    from: &'a Jid,
+    to: &'a Jid,
+    kind: Type,
+    message: &'a Element,
+    bytes: Bytes,
+    /// It has been on its way before, and bears a note of that.
+    is_delayed: bool,
+}
+
+/// Sends a message to all of these. Returns who is to get it, if anybody is, and who can't take it.
+fn post_all(takers: Vec<Arc<ConnectedResource>>, message: &Bytes) -> (Option<Outcome>, Vec<Arc<ConnectedResource>>) {
+    let share = (takers.len() > 1).then(Share::new);
+    let post = |taker: &Arc<ConnectedResource>| taker.post_message(message.clone(), share.clone());
+    let (sent, failed): (Vec<_>, Vec<_>) = takers.into_iter().partition(post);
+    // They may all have lost it again by now.
+    let is_lost = share.is_some_and(Share::lose);
+    ((!sent.is_empty() && !is_lost).then_some(Outcome::Sent(sent)), failed)
 }
 
 impl Type {
     /// A type that is not defined counts as `normal`.
-    fn of(stanza: &Stanza) -> Type {
-        match stanza.kind_attribute() {
+    pub fn of(message: &Element) -> Type {
+        match message.attr("type") {
             Some("chat") => Type::Chat,
             Some("groupchat") => Type::Groupchat,
             Some("headline") => Type::Headline,

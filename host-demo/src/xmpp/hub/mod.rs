@@ -4,7 +4,7 @@
 //! # Layout
 //! A stream that has authenticated a user binds a resource and receives a [`Session`]. It hands every stanza it reads to
 //! [`Session::receive`]; what is sent back, and what others send, arrives in the session's outbox. [`stanza`] parses and
-//! answers, then [`presence`], [`message`] or [`iq`] takes over; [`offline`] keeps what nobody is there for, [`carbons`] copies; [`roster`] and
+//! answers, then [`presence`], [`message`] or [`iq`] takes over; [`offline`] keeps what nobody is there for, [`carbons`] copies, [`returned`] delivers what a session did not get; [`roster`] and
 //! [`handshake`] change rosters, by the tables of [`subscription`]. [`audience`] says who sees a presence, [`probes`] answers who asks for one, [`blocking`] whom
 //! a user keeps away, [`components`] who answers for other domains, [`anonymous`] what sessions without an account may do. [`registry`] knows who is connected, [`locks`]
 //! keeps changes of one roster in order.
@@ -33,6 +33,7 @@ mod presence;
 mod probes;
 mod registry;
 mod requests;
+mod returned;
 mod roster;
 mod session;
 mod stanza;
@@ -115,10 +116,16 @@ impl Hub {
         resource: Option<&ResourceRef>,
         outbox: Outbox,
     ) -> Result<Session, BindError> {
-        let (resource, older) = self.registry.connect(user, resource, outbox, false)?;
+        // While the older one still has its place: whoever sends to it now waits, and does not overtake what it did not get.
+        if let Some(older) = resource.and_then(|resource| self.registry.find(&user.with_resource(resource))) {
+            older.outbox().break_off(StreamError::Conflict);
+            self.give_back_to(&older, Some(&outbox)).await;
+        }
+        let (resource, displaced) = self.registry.connect(user, resource, outbox, false)?;
         let session = Session::new(self.clone(), resource);
-        if let Some(older) = older {
-            older.outbox().close(Some(StreamError::Conflict));
+        if let Some(older) = displaced {
+            older.outbox().break_off(StreamError::Conflict);
+            self.give_back(&older).await;
             self.end(&older);
         }
         // Asked last: an account that is removed at this moment is missed here, or its removal finds the session.

@@ -7,6 +7,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use jid::BareJid;
+use jiff::Timestamp;
 use minidom::Element;
 use parking_lot::Mutex;
 
@@ -42,10 +43,10 @@ impl HandOuts {
 }
 
 impl Hub {
-    /// Keeps a message for a user to whom it can't be sent now. It is on the disk when this returns.
-    pub(super) async fn keep(&self, user: &BareJid, message: &Element) -> Result<(), Condition> {
-        let stamped = serialise(&self.stamp(message));
-        match self.store.store_offline_message(user, stamped).await {
+    /// Keeps a message, with a note since when it waits, for a user to whom it can't be sent now. It is on the disk when this
+    /// returns.
+    pub(super) async fn keep(&self, user: &BareJid, delayed: &Element) -> Result<(), Condition> {
+        match self.store.store_offline_message(user, serialise(delayed)).await {
             // The user may have come meanwhile.
             Ok(true) => self.hand_out(user),
             // Section 2: the queue is full.
@@ -56,12 +57,11 @@ impl Hub {
     }
 
     /// Notes on a message since when it waits (XEP-0203), in the name of the server.
-    fn stamp(&self, message: &Element) -> Element {
-        let mut stamped = message.clone();
-        let now = format!("{:.3}", jiff::Timestamp::now());
-        let delay = element("delay", ns::DELAY, [("from", self.domain.as_str()), ("stamp", &now)]);
-        stamped.append_child(delay);
-        stamped
+    pub(super) fn delayed(&self, message: &Element, since: Timestamp) -> Element {
+        let mut delayed = message.clone();
+        let stamp = format!("{since:.3}");
+        delayed.append_child(element("delay", ns::DELAY, [("from", self.domain.as_str()), ("stamp", &stamp)]));
+        delayed
     }
 
     /// Begins to hand out what waited for a user, unless that is under way or no session takes messages.
@@ -73,8 +73,9 @@ impl Hub {
         if under_way.contains_key(user) {
             return;
         }
-        let takers = self.registry.taking_messages(user);
-        if let Some(best) = takers.into_iter().max_by_key(|resource| resource.priority()) {
+        let takers = self.registry.taking_messages(user).into_iter();
+        let takers = takers.filter(|taker| !taker.hibernates() && !taker.outbox().is_closed());
+        if let Some(best) = takers.max_by_key(|resource| resource.priority()) {
             best.outbox().hand_out();
             under_way.insert(user.clone(), best);
         }
@@ -117,8 +118,7 @@ impl Hub {
     }
 
     /// Takes out messages that were handed over.
-    pub(super) async fn handed_over(&self, resource: &Arc<ConnectedResource>, messages: Vec<OfflineMessage>) {
-        let ids = messages.iter().map(|message| message.id).collect();
+    pub(super) async fn handed_over(&self, resource: &Arc<ConnectedResource>, ids: Vec<i64>) {
         match self.store.remove_offline_messages(resource.user(), ids).await {
             Ok(()) if self.hand_outs.belongs_to(resource) => resource.outbox().hand_out(),
             Ok(()) => {}
@@ -136,7 +136,8 @@ impl Hub {
         if !self.hand_outs.belongs_to(resource) {
             return false;
         }
-        let goes_on = resource.takes_messages() && self.store.has_offline_messages(resource.user());
+        let goes_on =
+            resource.takes_messages() && !resource.hibernates() && self.store.has_offline_messages(resource.user());
         if !goes_on {
             self.leave_hand_out(resource);
         }

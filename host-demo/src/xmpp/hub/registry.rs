@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
+    mem,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicI16, AtomicU64, AtomicUsize, Ordering::SeqCst},
@@ -12,6 +13,7 @@ use bytes::{Bytes, BytesMut};
 use jid::{BareJid, FullJid, Jid, ResourcePart, ResourceRef};
 use minidom::Element;
 use parking_lot::{Mutex, RwLock};
+use tokio::sync::Mutex as AsyncMutex;
 
 use super::{
     BindError, MAX_SESSIONS,
@@ -19,7 +21,7 @@ use super::{
     audience::Audience,
     stanza::{serialise, serialise_to},
 };
-use crate::xmpp::outbox::Outbox;
+use crate::xmpp::outbox::{Outbox, Share};
 
 /// A greeting is posted in pieces of about this size.
 const BATCH: usize = 64 << 10;
@@ -49,13 +51,24 @@ pub(super) struct ConnectedResource {
     outbox: Outbox,
     anonymous: bool,
     /// Stanzas gathered into one piece while a crowd of them is due.
-    batch: Mutex<Option<BytesMut>>,
+    batch: Mutex<Option<Batch>>,
     /// The priority, or [`UNAVAILABLE`].
     reach: AtomicI16,
     interested: AtomicBool,
     follows_blocklist: AtomicBool,
     takes_copies: AtomicBool,
+    /// Its connection is lost, and the client may come back for it (XEP-0198 section 5).
+    hibernates: AtomicBool,
+    /// Held while what the session did not get is delivered otherwise.
+    pub returning: AsyncMutex<()>,
     pub presence: Mutex<Presence>,
+}
+
+/// Stanzas in one piece, and how many they are.
+#[derive(Default)]
+struct Batch {
+    stanzas: BytesMut,
+    count: u32,
 }
 
 /// What a resource has told about its presence.
@@ -78,8 +91,8 @@ pub(super) struct Broadcast {
 }
 
 impl Registry {
-    /// Connects a resource; `None` asks for one chosen here. `anonymous`: of a user without an account. Also returns the
-    /// older resource of that name, whose place it took.
+    /// Connects a resource; `None` asks for one chosen here. `anonymous`: of a user without an account. Also returns those
+    /// whose place it took: the older resource of that name or, if there are too many, the one that hibernates for longest.
     pub fn connect(
         &self,
         user: &BareJid,
@@ -97,15 +110,19 @@ impl Registry {
             return Err(BindError::TooManySessions);
         }
         let connected = users.entry(user.clone()).or_default();
-        let older = connected.iter().position(|known| known.jid == jid).map(|at| connected.swap_remove(at));
-        if connected.len() >= MAX_SESSIONS {
-            return Err(BindError::TooManySessions);
+        let mut displaced = connected.iter().position(|known| known.jid == jid);
+        if displaced.is_none() && connected.len() >= MAX_SESSIONS {
+            // A client that does not come back for its sessions must not lock itself out.
+            let oldest = connected.iter().enumerate().filter(|(_, known)| known.hibernates());
+            let oldest = oldest.min_by_key(|(_, known)| known.number).ok_or(BindError::TooManySessions)?;
+            displaced = Some(oldest.0);
         }
+        let displaced = displaced.map(|at| connected.swap_remove(at));
         let number = self.numbers.fetch_add(1, SeqCst);
         let resource = Arc::new(ConnectedResource::new(number, jid, user.clone(), outbox, anonymous));
         connected.push(resource.clone());
         self.anonymous.fetch_add(anonymous.into(), SeqCst);
-        Ok((resource, older))
+        Ok((resource, displaced))
     }
 
     /// Takes a resource out, if it still has its place.
@@ -191,6 +208,8 @@ impl ConnectedResource {
             interested: AtomicBool::new(false),
             follows_blocklist: AtomicBool::new(false),
             takes_copies: AtomicBool::new(false),
+            hibernates: AtomicBool::new(false),
+            returning: AsyncMutex::default(),
             presence: Mutex::default(),
         }
     }
@@ -238,6 +257,16 @@ impl ConnectedResource {
         self.follows_blocklist.store(true, SeqCst);
     }
 
+    /// Whether its client is away and may come back for it.
+    pub fn hibernates(&self) -> bool {
+        self.hibernates.load(SeqCst)
+    }
+
+    /// Its client is away, or is back.
+    pub fn set_hibernates(&self, hibernates: bool) {
+        self.hibernates.store(hibernates, SeqCst);
+    }
+
     /// From now on the resource receives copies of messages, or none.
     pub fn take_copies(&self, wanted: bool) {
         self.takes_copies.store(wanted, SeqCst);
@@ -258,11 +287,22 @@ impl ConnectedResource {
         self.gather_or(stanza, |outbox, stanza| outbox.post_presence(stanza, of.number))
     }
 
+    /// Sends a message, or a request, that is [given back](Hub::give_back) if it does not arrive; with a share, only if no
+    /// other resource gets it.
+    pub fn post_message(&self, stanza: Bytes, share: Option<Share>) -> bool {
+        let mut batch = self.batch.lock();
+        match batch.as_mut() {
+            Some(gathered) => gathered.post_to(&self.outbox) && self.outbox.post_returnable_owed(stanza, share),
+            None => self.outbox.post_returnable(stanza, share),
+        }
+    }
+
     fn gather_or(&self, stanza: Bytes, post: impl FnOnce(&Outbox, Bytes) -> bool) -> bool {
         let mut batch = self.batch.lock();
         let Some(gathered) = batch.as_mut() else { return post(&self.outbox, stanza) };
-        gathered.extend_from_slice(&stanza);
-        gathered.len() < BATCH || self.outbox.post_owed(gathered.split().freeze())
+        gathered.stanzas.extend_from_slice(&stanza);
+        gathered.count += 1;
+        gathered.stanzas.len() < BATCH || gathered.post_to(&self.outbox)
     }
 
     /// Sends a stanza that is already addressed to this resource.
@@ -273,12 +313,20 @@ impl ConnectedResource {
     /// Runs `send_many`, gathering what is sent to this resource meanwhile, by whomever. A login with hundreds of
     /// contacts online would otherwise overfill the outbox, which counts pieces, before the stream had a chance to read.
     pub fn gather(&self, send_many: impl FnOnce()) {
-        *self.batch.lock() = Some(BytesMut::new());
+        *self.batch.lock() = Some(Batch::default());
         send_many();
         let mut batch = self.batch.lock();
-        if let Some(rest) = batch.take().filter(|rest| !rest.is_empty()) {
-            self.outbox.post_owed(rest.freeze());
+        if let Some(mut rest) = batch.take() {
+            rest.post_to(&self.outbox);
         }
+    }
+}
+
+impl Batch {
+    /// Posts what was gathered so far. `false`: it will not arrive.
+    fn post_to(&mut self, outbox: &Outbox) -> bool {
+        let count = mem::take(&mut self.count);
+        count == 0 || outbox.post_owed(self.stanzas.split().freeze(), count)
     }
 }
 

@@ -27,6 +27,11 @@ impl Session {
         self.resource.jid()
     }
 
+    /// Whether its user has an account.
+    pub fn has_account(&self) -> bool {
+        !self.resource.is_anonymous()
+    }
+
     /// Takes a stanza that the client sent. All answers, errors of the stanza included, go to the outbox. Let it finish:
     /// when the future is dropped half-way a change may be stored that nobody is told of.
     ///
@@ -51,13 +56,34 @@ impl Session {
         self.hub.waiting_messages(&self.resource)
     }
 
-    /// Takes out messages that were written to the stream. The outbox asks for more, if more wait.
-    pub async fn handed_over(&self, messages: Vec<OfflineMessage>) {
-        self.hub.handed_over(&self.resource, messages).await;
+    /// Takes out messages, by their numbers, that arrived at the client. The outbox asks for more, if more wait.
+    pub async fn handed_over(&self, numbers: Vec<i64>) {
+        self.hub.handed_over(&self.resource, numbers).await;
     }
 
-    /// Ends the session in order.
-    pub async fn close(self) {}
+    /// The client is gone and may come back. Its presence stays, and what is sent to it waits in the outbox; what waits in the
+    /// store is for others to hand out.
+    pub fn hibernate(&self) {
+        self.resource.set_hibernates(true);
+        self.hub.leave_hand_out(&self.resource);
+    }
+
+    /// The client has come back.
+    pub fn wake(&self) {
+        self.resource.set_hibernates(false);
+        self.hub.hand_out(self.resource.user());
+    }
+
+    /// Ends the session in order: from now on it is sent nothing. What is in the outbox may still be written.
+    pub fn close(&self) {
+        self.hub.end(&self.resource);
+    }
+
+    /// Ends the session, whose connection is of no use any more. What was sent to it and did not arrive is delivered otherwise.
+    pub async fn finish(self) {
+        self.resource.outbox().break_off(StreamError::ConnectionTimeout);
+        self.hub.give_back(&self.resource).await;
+    }
 
     async fn route(&self, stanza: Stanza) {
         let reply = self.handle(&stanza).await;

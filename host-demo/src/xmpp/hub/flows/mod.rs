@@ -12,6 +12,7 @@ mod model;
 mod offline;
 mod presence;
 mod random;
+mod returned;
 mod rosters;
 mod sessions;
 mod subscriptions;
@@ -141,11 +142,14 @@ impl Client {
     /// What the stream would write next.
     async fn pieces(&mut self) -> Option<Vec<Bytes>> {
         match self.outgoing.next_now()? {
-            Next::Write(pieces) => Some(pieces),
+            Next::Write(pieces) => {
+                self.outgoing.written(pieces.len());
+                Some(pieces)
+            }
             Next::HandOut => {
                 let messages = self.session.waiting_messages();
                 let pieces = messages.iter().map(|message| message.stanza.clone()).collect();
-                self.session.handed_over(messages).await;
+                self.session.handed_over(messages.iter().map(|message| message.id).collect()).await;
                 Some(pieces)
             }
             Next::Close(_) => None,

@@ -252,7 +252,7 @@ async fn who_comes_and_goes_reads_each_message_once_and_in_order() {
 async fn close(server: &Server, client: Client) -> Vec<Element> {
     let outbox = server.hub.registry.find(client.session.jid()).unwrap().outbox().clone();
     let Client { session, mut outgoing } = client;
-    session.close().await;
+    session.close();
     outbox.close(None);
     let mut read = Vec::new();
     while let Next::Write(pieces) = outgoing.next().await {

@@ -63,7 +63,7 @@ async fn a_goodbye_leaves_its_status_until_the_next_login() {
     ann.sends("<presence type='unavailable'><status>Gone home</status></presence>").await;
     assert_eq!(ann.reads().await, ["presence:unavailable ann@here/desk"]);
     assert_eq!(server.seen("ann"), (vec![], Some("Gone home".into())));
-    ann.session.close().await;
+    ann.session.close();
     assert_eq!(server.seen("ann"), (vec![], Some("Gone home".into())));
 
     let mut ann = server.connect("ann", "desk").await;
