@@ -8,8 +8,8 @@
 //! [`users`] asks the host how the requester stands to the user and for the user's presence, and has [`visibility`] decide; [`shown`] holds
 //! what is left to see. [`answer`] turns that into a response, with a body by [`image`], [`xml`], [`json`] or [`text`], with a way to
 //! a custom image by [`redirect`], with the fields by [`cache`]. [`v1`] is the interface beside `/status`, with [`icons`] of any size. [`live`] tells those
-//! who wait of changes. [`page`] makes the pages, [`limit`] counts who asks how often. Users have their say at an XMPP address of the plugin's, by
-//! [`service`]. Everything but this file and [`users`] is free of the host.
+//! who wait of changes. [`probe`] asks components, which have no account. [`page`] makes the pages, [`limit`] counts who asks how often. Users have
+//! their say at an XMPP address of the plugin's, by [`service`]. Everything but this file, [`users`], [`live`] and [`probe`] is free of the host.
 
 #![forbid(unsafe_code)]
 
@@ -24,6 +24,7 @@ mod limit;
 mod live;
 mod moment;
 mod page;
+mod probe;
 mod query;
 mod redirect;
 mod service;
@@ -46,6 +47,7 @@ use crate::{
     limit::Limiter,
     live::Live,
     page::{Base, Person},
+    probe::{Probes, Waiting},
     query::Parameters,
     service::{News, Office, Service},
     settings::{InForce, Settings},
@@ -66,6 +68,7 @@ struct Presence {
     service: Service<Office>,
     settings: Arc<InForce>,
     live: Live,
+    probes: Arc<Probes>,
     limiter: Limiter,
     icons: Icons,
 }
@@ -93,10 +96,14 @@ impl Plugin for Presence {
             News::Proofs => watching.look_again(),
         });
         let (service, limiter, icons) = (Service::new(office), Limiter::new(), Icons::default());
-        Ok(Presence { host, users, service, settings, live, limiter, icons })
+        let probes = Probes::new(host, settings.clone());
+        Ok(Presence { host, users, service, settings, live, probes, limiter, icons })
     }
 
     fn stanza(&self, stanza: &str) {
+        if self.probes.heard(stanza) {
+            return;
+        }
         for answer in self.service.receive(stanza) {
             if let Err(error) = self.host.send(&answer) {
                 log::warn!("an answer to a user can't be sent: {error}");
@@ -126,6 +133,10 @@ impl Presence {
             responder.send(response);
             return;
         };
+        let component = probe::component(parameters.first("jid").as_deref(), |text| self.users.jid(text));
+        if let Some(component) = component {
+            return self.status_of_component(request, component, format, responder);
+        }
         let response = self.status_now(request, parameters, format);
         let user = parameters.first("jid").unwrap_or_default();
         self.send_or_wait(request, response, (&user, format, None), responder);
@@ -147,6 +158,16 @@ impl Presence {
             navigation: request.header("Sec-Fetch-Dest") == Some("document"),
         };
         self.users.look(&settings, user.as_ref(), &requester, |shown| question.answer(shown, &settings))
+    }
+
+    fn status_of_component(&self, request: &Request<'_>, component: Jid, format: Format, responder: Responder) {
+        let settings = self.settings();
+        if let Err(wait) = self.admit(request, &settings) {
+            responder.send(answer::too_many(wait));
+            return;
+        }
+        let requester = self.users.requester(request, &Parameters::new(request.query(), form(request)), &settings);
+        self.probes.ask(Waiting::new(component, request, format, requester, responder));
     }
 
     fn home(&self, request: &Request<'_>) -> Result<Response> {

@@ -74,10 +74,12 @@ rows! {
     x6_bombs_long "X6",
     x10_strangers_crowds "X10",
     x11_guessing_passwords "X11",
+    x14_probes_forged "X14",
     x15_guessing_presence "X15",
     x16_floods_presence "X16",
     x17_floods_unread "X17",
     h25_queries_random "H25",
+    h26_probes_mute "H26",
 }
 
 /// What a plugin that has a fault does besides would hide it.

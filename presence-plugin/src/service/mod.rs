@@ -12,7 +12,7 @@ mod chat;
 mod commands;
 mod desk;
 mod disco;
-mod element;
+pub mod element;
 mod errors;
 mod forms;
 mod register;

@@ -216,15 +216,14 @@ impl Host {
         self.process().ready().xmpp
     }
 
-    /// Lets in the component `domain` with this secret in every run from now on, and no other.
+    /// Lets in these components with this secret in every run from now on, and no others.
     #[track_caller]
-    pub fn allow_component(&mut self, domain: &str, secret: &str) {
-        self.configure(&format!(
-            "[components]\nlisten = '127.0.0.1:0'\n[components.secrets]\n'{domain}' = '{secret}'\n"
-        ));
+    pub fn allow_components(&mut self, domains: &[&str], secret: &str) {
+        let secrets: String = domains.iter().map(|domain| format!("'{domain}' = '{secret}'\n")).collect();
+        self.configure(&format!("[components]\nlisten = '127.0.0.1:0'\n[components.secrets]\n{secrets}"));
     }
 
-    /// Connects as a component that was [allowed](Host::allow_component).
+    /// Connects as a component that was [allowed](Host::allow_components).
     #[track_caller]
     pub fn component(&self, domain: &str, secret: &str) -> xmpp::Component {
         let address = self.process().ready().component.expect("components are allowed");

@@ -26,6 +26,7 @@
 //! guessing     passwords, names, and who is there             X11, X15
 //! floods       clients that send too much or do not read      X16, X17
 //! queries      requests made of hostile pieces                H25
+//! probes       components that are asked for their presence   X14, H26
 //! ```
 
 mod bad_plugins;
@@ -37,6 +38,7 @@ mod floods;
 mod folder;
 mod guessing;
 mod misfits;
+mod probes;
 mod queries;
 mod report;
 mod requests;
@@ -145,10 +147,12 @@ pub const ROWS: &[Row] = &[
     Row { number: "X6", fault: "a stanza that never ends", try_out: bombs::long },
     Row { number: "X10", fault: "crowds that do not log in", try_out: strangers::crowds },
     Row { number: "X11", fault: "guessing passwords and names", try_out: guessing::passwords },
+    Row { number: "X14", fault: "answers that nobody asked for", try_out: probes::forged },
     Row { number: "X15", fault: "asking who exists", try_out: guessing::presence },
     Row { number: "X16", fault: "a flood of presence", try_out: floods::presence },
     Row { number: "X17", fault: "a client that does not read", try_out: floods::unread },
     Row { number: "H25", fault: "requests made of hostile pieces", try_out: queries::random },
+    Row { number: "H26", fault: "a component that never answers", try_out: probes::mute },
 ];
 
 /// The rows that take half a minute however short they are: only tried at length.

@@ -14,7 +14,7 @@ const SECRET: &str = "sesame-6f1b";
 
 fn host_with_gate() -> Host {
     let mut host = Host::prepare();
-    host.allow_component(GATE, SECRET);
+    host.allow_components(&[GATE], SECRET);
     host.run();
     host
 }
@@ -95,7 +95,7 @@ fn what_is_no_component_is_told_so() {
 #[test]
 fn an_address_is_that_of_the_first_to_come() {
     let mut host = Host::prepare();
-    host.allow_component("echo.localhost", SECRET);
+    host.allow_components(&["echo.localhost"], SECRET);
     host.run();
     let first = host.component("echo.localhost", SECRET);
     let second = || Component::connect(listener(&host), "echo.localhost", SECRET);
@@ -135,7 +135,7 @@ fn a_hang_up_takes_new_secrets_and_shows_out_who_is_there_by_an_old_one() {
     let mut host = host_with_gate();
     let mut gate = host.component(GATE, SECRET);
     let mark = host.process().log_mark();
-    host.allow_component(GATE, "another-77e0");
+    host.allow_components(&[GATE], "another-77e0");
     host.process().signal(Signal::HUP);
     assert_eq!(gate.connection().stream_error().unwrap().as_deref(), Some("not-authorized"));
     let told = host.process().until_logged(mark, PATIENCE, |line| line.contains("reloaded:"));
@@ -143,7 +143,7 @@ fn a_hang_up_takes_new_secrets_and_shows_out_who_is_there_by_an_old_one() {
     assert_eq!(condition(Component::connect(listener(&host), GATE, SECRET).err()), "not-authorized");
     let mut gate = host.component(GATE, "another-77e0");
 
-    host.allow_component("other.localhost", SECRET);
+    host.allow_components(&["other.localhost"], SECRET);
     host.process().signal(Signal::HUP);
     assert_eq!(gate.connection().stream_error().unwrap().as_deref(), Some("host-gone"));
     drop(host.component("other.localhost", SECRET));

@@ -12,7 +12,7 @@ const SECRET: &str = "sesame";
 
 fn start() -> (Host, Session, Component) {
     let mut host = Host::prepare();
-    host.allow_component(GATE, SECRET);
+    host.allow_components(&[GATE], SECRET);
     host.run();
     let (ann, gate) = (host.new_user("ann"), host.component(GATE, SECRET));
     (host, ann, gate)

@@ -2,6 +2,7 @@
 
 mod abuse;
 mod answers;
+mod components;
 mod json_and_svg;
 mod long_polls;
 mod own;

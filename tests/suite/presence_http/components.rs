@@ -1,0 +1,145 @@
+//! Components: "May be a component of this server: its presence is probed", and the row "component probe".
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use tests::{artefacts::artefacts, host::Host, wait, xmpp::Component};
+
+use super::{STATUS, ask};
+
+const ECHO: &str = "echo.localhost";
+const SECRET: &str = "sesame";
+/// A component that has five seconds is heard out, and hardly longer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+fn start() -> (Host, Component) {
+    let mut host = Host::prepare();
+    host.allow_components(&[ECHO], SECRET);
+    host.drop_plugin(&artefacts().presence, "presence.so");
+    host.run();
+    let echo = host.component(ECHO, SECRET);
+    (host, echo)
+}
+
+/// What is answered to this query when the component answers its probe with this content, in a `<presence/>` of this type.
+#[track_caller]
+fn answered(host: &Host, echo: &mut Component, query: &str, (kind, content): (&str, &str)) -> String {
+    thread::scope(|scope| {
+        let asked = scope.spawn(|| ask(host, query));
+        let probe = echo.expect_presence("probe").unwrap();
+        assert_eq!((probe.attr("from"), probe.attr("to")), (Some("presence.localhost"), Some(ECHO)));
+        let kind = if kind.is_empty() { String::new() } else { format!("type='{kind}'") };
+        echo.send(&format!("<presence from='{ECHO}' to='presence.localhost' {kind}>{content}</presence>")).unwrap();
+        let answer = asked.join().unwrap();
+        assert_eq!(answer.status, 200, "{answer:?}");
+        String::from_utf8_lossy(&answer.body).into_owned()
+    })
+}
+
+const AWAY: (&str, &str) =
+    ("", "<show>away</show><status>Lunch &amp; &lt;tea&gt;</status><priority>5</priority><x xmlns='caps'/>");
+
+/// Under the default, `subscribed`, where no user is shown to strangers.
+#[test]
+fn a_component_is_shown_in_every_type_whatever_the_visibility() {
+    let (host, mut echo) = start();
+    let mut shown = |query: &str, said| answered(&host, &mut echo, query, said);
+    assert_eq!(shown("type=text&jid=echo.localhost", AWAY), "Lunch & <tea>\n");
+    let xml = "<presence from=\"echo.localhost\"><show>away</show><status>Lunch &amp; &lt;tea&gt;</status><priority>5</priority></presence>\n";
+    assert_eq!(shown("type=xml&jid=ECHO.localhost/resource", AWAY), xml);
+    let json = shown("type=json&jid=echo.localhost&req_jid=bob@else.where", AWAY);
+    assert!(json.contains(r#""jid":"echo.localhost""#) && json.contains(r#""state":"away""#), "{json}");
+    assert!(shown("type=svg&jid=echo.localhost", AWAY).contains("<svg"));
+    let gif = shown("jid=echo.localhost", AWAY);
+    assert!(gif.starts_with("GIF8"), "{gif:.20}");
+    assert_eq!(shown("type=text&jid=echo.localhost", ("", "")), "Available\n");
+}
+
+#[test]
+fn a_form_and_a_redirection_are_answered_when_the_component_has() {
+    let (host, mut echo) = start();
+    let answer = thread::scope(|scope| {
+        let form = "jid=echo.localhost&away=http://icons.example/away.png";
+        let asked = scope.spawn(|| host.http().post(STATUS, form));
+        echo.expect_presence("probe").unwrap();
+        echo.send(&format!("<presence from='{ECHO}' to='presence.localhost'><show>away</show></presence>")).unwrap();
+        asked.join().unwrap()
+    });
+    assert_eq!((answer.status, answer.header("location")), (302, Some("http://icons.example/away.png")));
+}
+
+#[test]
+fn who_is_unavailable_is_offline_and_an_error_shows_nothing() {
+    let (host, mut echo) = start();
+    let mut shown = |query: &str, said| answered(&host, &mut echo, query, said);
+    assert_eq!(shown("type=text&jid=echo.localhost", ("unavailable", "<status>Gone</status>")), "Gone\n");
+    let forbidden = "<presence type=\"error\" from=\"echo.localhost\"><error code=\"403\" type=\"auth\">\
+                     <forbidden xmlns=\"urn:ietf:params:xml:ns:xmpp-stanzas\"/></error></presence>\n";
+    let error = (
+        "error",
+        "<status>secret</status><error type='cancel'><gone xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>",
+    );
+    assert_eq!(shown("type=xml&jid=echo.localhost", error), forbidden);
+    assert_eq!(shown("type=xml&jid=echo.localhost", ("unsubscribed", "")), forbidden);
+}
+
+/// A domain that is the server's own, or that nobody here answers for: at once, and alike.
+#[test]
+fn what_is_no_component_here_is_not_waited_for() {
+    let (host, echo) = start();
+    drop(echo);
+    let started = Instant::now();
+    for domain in ["localhost", "example.com", "nobody.localhost", "hello.localhost"] {
+        assert_eq!(ask(&host, &format!("type=text&jid={domain}")).text(), "Unavailable\n", "{domain}");
+        let json = ask(&host, &format!("type=json&jid={domain}")).text().to_owned();
+        assert!(json.contains(r#""state":"forbidden","available":false"#), "{json}");
+    }
+    assert!(started.elapsed() < PATIENCE, "they were waited for: {:?}", started.elapsed());
+}
+
+#[test]
+fn who_asks_meanwhile_waits_for_the_same_probe() {
+    const ASKED: usize = 20;
+    let (host, mut echo) = start();
+    thread::scope(|scope| {
+        let asked: Vec<_> = (0..ASKED).map(|_| scope.spawn(|| ask(&host, "type=text&jid=echo.localhost"))).collect();
+        echo.expect_presence("probe").unwrap();
+        let all = format!("host_demo_http_requests_in_flight{{plugin=\"presence\"}} {ASKED}\n");
+        wait::until(PATIENCE, "all wait", || host.console().get("/metrics").text().contains(&all).then_some(()));
+        echo.send(&format!("<presence from='{ECHO}' to='presence.localhost'><status>Once</status></presence>"))
+            .unwrap();
+        for asked in asked {
+            assert_eq!(asked.join().unwrap().text(), "Once\n");
+        }
+    });
+    echo.settle("localhost").unwrap();
+    assert_eq!(echo.next_within(Duration::from_millis(200)).unwrap(), None, "it was asked twice");
+}
+
+#[test]
+fn a_component_that_is_mute_is_given_up_and_its_late_answer_dropped() {
+    let (host, mut echo) = start();
+    let started = Instant::now();
+    assert_eq!(ask(&host, "type=text&jid=echo.localhost").text(), "Unavailable\n");
+    let took = started.elapsed();
+    assert!((PATIENCE..2 * PATIENCE).contains(&took), "given up after {took:?}");
+    let probe = echo.expect_presence("probe").unwrap();
+    let id = probe.attr("id").expect("an id to answer by");
+    // It may well come when the next question is under way.
+    let late = format!("<presence from='{ECHO}' to='presence.localhost' id='{id}'><status>Late</status></presence>");
+    echo.send(&late).unwrap();
+    echo.settle("localhost").unwrap();
+    assert_eq!(answered(&host, &mut echo, "type=text&jid=echo.localhost", ("", "<status>Now</status>")), "Now\n");
+}
+
+/// A plugin is a component like any other.
+#[test]
+fn a_plugin_is_asked_too() {
+    let (host, _echo) = start();
+    let started = Instant::now();
+    // The service itself does not say.
+    assert_eq!(ask(&host, "type=text&jid=presence.localhost").text(), "Unavailable\n");
+    assert!(started.elapsed() < 2 * PATIENCE);
+}
