@@ -26,9 +26,12 @@ fn check(stage: &Stage<'_>) -> Result<(), Condition> {
 fn finish(stage: &Stage<'_>) -> Result<Outcome, Condition> {
     let made = stage.desk.add_address(stage.user, &stage.label()?)?;
     let id = made.map_err(|many| too_many(many, "unlisted addresses"))?;
-    let field = Field::text("address", "Address, below that of the web server", path(&id));
+    let path = path(&id);
     Ok(Outcome {
-        note: "Whoever has this address can see you on the web.".into(),
-        form: Some(forms::result("Your unlisted address", vec![field])),
+        note: format!("{path} – whoever has this address, below that of the web server, can see you."),
+        form: Some(forms::result(
+            "Your unlisted address",
+            vec![Field::text("address", "Address, below that of the web server", path)],
+        )),
     })
 }

@@ -85,12 +85,12 @@ fn form(stage: &Stage<'_>, of: &str, listed: Listed) -> Result<Step, Condition> 
     }
     let title = format!("Your {}", plural(of));
     if stage.number == 0 {
+        // Clients such as Profanity show no options that are not chosen yet. In one line, as XEP-0004 section 3.1 wants it.
+        let lines: Vec<String> = listed.iter().map(|(id, line)| format!("{id} – {line}")).collect();
+        let instructions =
+            format!("Choose what is to be revoked, or cancel to leave all as it is. There is: {}.", lines.join("; "));
         let field = Field::choices("revoke", "Revoke these", listed);
-        return Ok(Step::Form(forms::form(
-            &title,
-            "Choose what is to be revoked, or cancel to leave all as it is.",
-            vec![field],
-        )));
+        return Ok(Step::Form(forms::form(&title, &instructions, vec![field])));
     }
     let lines = listed.into_iter().filter(|(id, _)| chosen(stage).contains(id)).map(|(_, line)| line).collect();
     let field = Field { name: "chosen", kind: "fixed", label: "", values: lines, options: Vec::new() };

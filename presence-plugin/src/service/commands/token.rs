@@ -67,7 +67,8 @@ fn finish(stage: &Stage<'_>) -> Result<Outcome, Condition> {
     let made = stage.desk.mint(stage.user, &wish(stage)?)?;
     let token = made.map_err(|many| too_many(many, "tokens"))?;
     Ok(Outcome {
-        note: "Whoever has this token can ask in your name. It is not shown again.".into(),
+        // Clients such as Profanity show the note alone.
+        note: format!("{token} – whoever has this token can ask in your name. It is not shown again."),
         form: Some(forms::result("Your token", vec![Field::text("token", "Token", token)])),
     })
 }
