@@ -9,7 +9,7 @@ use std::{
 use super::{Extent, Report};
 use crate::{
     host::{DOMAIN, Host, password},
-    xmpp::{Connection, Error, Mechanism, Stream},
+    xmpp::{Connection, Error, Mechanism, Session, Stream, ns},
 };
 
 /// How many passwords of one account are looked at from one address.
@@ -50,22 +50,53 @@ pub fn passwords(extent: Extent) -> Report {
     report
 }
 
-/// X15: of a user who may not be seen and of one who does not exist, the web says the same, in the same time.
+/// X15: of a user who may not be seen and of one who does not exist, the web says the same, in the same time: whether the site hides the user or
+/// the user's own choice does, and whoever asks.
 pub fn presence(extent: Extent) -> Report {
     let host = Host::with_presence();
-    let mut alice = host.new_user("alice");
+    let (mut alice, mut eve) = (host.new_user("alice"), host.new_user("eve"));
     alice.available("away", "secret").expect("a presence can be sent");
     alice.settle().expect("the session lives");
+    let token = said(&mut eve, "token").lines().next().expect("a token").to_owned();
+    let by_token = format!("&token={token}");
+    let mut report = None;
+    for (visibility, choice, requester) in [
+        ("subscribed", "default", ""),
+        ("anyone", "nobody", "&req_jid=eve@localhost"),
+        ("verified", "subscribers", &by_token),
+    ] {
+        host.set("presence.visibility", visibility);
+        said(&mut alice, &format!("who {choice}"));
+        let told = format!("{visibility}, chosen: {choice}: {}", hidden_and_unknown(&host, requester, extent));
+        report = Some(match report {
+            None => Report::new(told),
+            Some(report) => Report::note(report, told),
+        });
+    }
+    report.expect("there are cases")
+}
+
+/// What the presence service answers to a line of chat.
+fn said(session: &mut Session, line: &str) -> String {
+    session.message("presence.localhost", line).expect("a message can be sent");
+    let is_answer = |stanza: &minidom::Element| stanza.has_child("body", ns::CLIENT);
+    let answer = session.expect(is_answer).expect("the service answers");
+    answer.get_child("body", ns::CLIENT).expect("it has one").text()
+}
+
+/// Compares the answers about alice and about nobody, and the times that they take.
+fn hidden_and_unknown(host: &Host, requester: &str, extent: Extent) -> String {
     let client = host.http();
-    let ask =
-        |user: &str, kind: &str| client.get(&format!("/plugins/presence/status?jid={user}@localhost&type={kind}"));
+    let ask = |user: &str, kind: &str| {
+        client.get(&format!("/plugins/presence/status?jid={user}@localhost&type={kind}{requester}"))
+    };
     // Names of the same length, for the answer may repeat them.
-    for kind in ["xml", "text", "image"] {
+    for kind in ["xml", "text", "image", "json", "svg"] {
         let said = ["alice", "nobod"].map(|user| {
             let answer = ask(user, kind);
             (answer.status, String::from_utf8_lossy(&answer.body).replace(user, "somebody"))
         });
-        assert_eq!(said[0], said[1], "{kind}");
+        assert_eq!(said[0], said[1], "{kind} {requester}");
     }
     let mut times = [Vec::new(), Vec::new()];
     for number in 0..2 * extent.of(200, 1_000) {
@@ -76,9 +107,9 @@ pub fn presence(extent: Extent) -> Report {
     }
     let [known, unknown] = times.map(quickest);
     let difference = (unknown.as_secs_f64() / known.as_secs_f64() - 1.0) * 100.0;
-    assert!(difference.abs() <= extent.of(75.0, 5.0), "{known:?} for a user, {unknown:?} for none");
+    assert!(difference.abs() <= extent.of(75.0, 5.0), "{known:?} for a user, {unknown:?} for none, {requester}");
     let microseconds = known.as_secs_f64() * 1e6;
-    Report::new(format!("the same answers; {microseconds:.0} us for a user, {difference:+.1} % for none"))
+    format!("the same answers; {microseconds:.0} us for a user, {difference:+.1} % for none")
 }
 
 #[derive(Default)]
