@@ -6,7 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::seats::Refused;
+use super::{
+    pace::{Pace, Turn},
+    seats::Refused,
+};
 
 /// The most users who may be watched at a time: some 400 bytes each, here and in the host.
 const MOST_WATCHED: usize = 20_000;
@@ -30,19 +33,7 @@ struct Watched<S> {
     /// Held for its end.
     _subscription: S,
     watchers: BTreeSet<u64>,
-    told: Option<Instant>,
-    is_waiting: bool,
-}
-
-/// When a change is to be told.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Turn {
-    /// At once.
-    Now,
-    /// When so much time has passed.
-    After(Duration),
-    /// Not for its own sake: nobody watches, or all will be told soon.
-    No,
+    pace: Pace,
 }
 
 /// What somebody who left has left behind. To be dropped without the lock of the crowd: what it owns may come back to it.
@@ -101,7 +92,7 @@ impl<S, W: Clone> Crowd<S, W> {
         }
         let subscription = subscribe(user).ok_or(Refused::Over)?;
         let (user, watchers) = (Arc::<str>::from(user), BTreeSet::from([number]));
-        let watched = Watched { _subscription: subscription, watchers, told: None, is_waiting: false };
+        let watched = Watched { _subscription: subscription, watchers, pace: Pace::default() };
         self.watched.insert(user.clone(), watched);
         Ok(user)
     }
@@ -123,19 +114,13 @@ impl<S, W: Clone> Crowd<S, W> {
 
     /// Notes that the presence of `user` changed.
     pub fn hear(&mut self, user: &str, now: Instant) -> Turn {
-        let Some(watched) = self.watched.get_mut(user).filter(|watched| !watched.is_waiting) else { return Turn::No };
-        let rest = watched.told.map_or(Duration::ZERO, |told| (told + PACE).saturating_duration_since(now));
-        if rest.is_zero() {
-            return Turn::Now;
-        }
-        watched.is_waiting = true;
-        Turn::After(rest)
+        self.watched.get_mut(user).map_or(Turn::No, |watched| watched.pace.hear(now, PACE))
     }
 
     /// Who is to be told of `user` at this moment.
     pub fn audience(&mut self, user: &str, now: Instant) -> Vec<(u64, W)> {
         let Some(watched) = self.watched.get_mut(user) else { return Vec::new() };
-        (watched.told, watched.is_waiting) = (Some(now), false);
+        watched.pace.tell(now);
         let member = |number: &u64| Some((*number, self.members.get(number)?.watcher.clone()));
         watched.watchers.iter().filter_map(member).collect()
     }
@@ -206,17 +191,12 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_of_changes_is_told_at_its_beginning_and_at_its_end() {
+    fn only_changes_of_users_who_are_watched_are_told() {
         let (mut crowd, now) = (Crowd::default(), Instant::now());
         join(&mut crowd, 1, &["ann@x"]);
-        let after = |milliseconds| now + Duration::from_millis(milliseconds);
-        assert_eq!(crowd.hear("bob@x", now), Turn::No);
-        assert_eq!(crowd.hear("ann@x", now), Turn::Now);
+        assert_eq!((crowd.hear("bob@x", now), crowd.hear("ann@x", now)), (Turn::No, Turn::Now));
         crowd.audience("ann@x", now);
-        assert_eq!(crowd.hear("ann@x", after(30)), Turn::After(Duration::from_millis(70)));
-        assert_eq!(crowd.hear("ann@x", after(60)), Turn::No, "it will be told");
-        crowd.audience("ann@x", after(101));
-        assert_eq!(crowd.hear("ann@x", after(201)), Turn::Now);
+        assert_eq!(crowd.hear("ann@x", now), Turn::After(PACE));
     }
 
     #[test]

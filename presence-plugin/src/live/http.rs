@@ -3,6 +3,7 @@
 //! ```text
 //! GET /v1/users/{jid}/events        what is shown of a user, and each change
 //! GET /v1/events?jid=&jid=          of up to 50 users
+//! GET /v1/u/{id}/events             of whoever has an unlisted address; no event names the user
 //! GET /widget.js                    an element for pages that does all of this
 //! ```
 //!
@@ -15,6 +16,7 @@ use plugin_api::{Jid, Request, Responder, Response, Routes};
 use super::{
     MOST_USERS, Visit,
     poll::{Asked, read_wait},
+    round::Whom,
     seats::Refused,
 };
 use crate::{
@@ -37,21 +39,34 @@ const STAY_AWAY: u64 = 30;
 pub fn mount(routes: &mut Routes<Presence>) {
     routes.get("/v1/users/{jid}/events", Presence::events_of_user).inline();
     routes.get("/v1/events", Presence::events).inline();
+    routes.get("/v1/u/{id}/events", Presence::events_of_unlisted).inline();
     routes.get("/widget.js", Presence::widget).inline();
 }
 
 impl Presence {
     fn events_of_user(&self, request: &Request<'_>, responder: Responder) {
         let users = request.path_parameter("jid").map(|jid| vec![Cow::Borrowed(jid)]).unwrap_or_default();
-        self.open_stream(request, &users, responder);
+        self.open_stream(request, &users, |user| Whom::Named(self.users.jid(user)), responder);
+    }
+
+    fn events_of_unlisted(&self, request: &Request<'_>, responder: Responder) {
+        let ids = request.path_parameter("id").map(|id| vec![Cow::Borrowed(id)]).unwrap_or_default();
+        let whom = |id: &str| Whom::Unlisted { id: id.into(), user: self.users.at_address(id).map(|(user, _)| user) };
+        self.open_stream(request, &ids, whom, responder);
     }
 
     fn events(&self, request: &Request<'_>, responder: Responder) {
         let users: Vec<_> = Parameters::new(request.query(), &[]).all("jid").take(MOST_USERS + 1).collect();
-        self.open_stream(request, &users, responder);
+        self.open_stream(request, &users, |user| Whom::Named(self.users.jid(user)), responder);
     }
 
-    fn open_stream(&self, request: &Request<'_>, users: &[Cow<'_, str>], responder: Responder) {
+    fn open_stream(
+        &self,
+        request: &Request<'_>,
+        users: &[Cow<'_, str>],
+        whom: impl Fn(&str) -> Whom,
+        responder: Responder,
+    ) {
         let settings = self.settings();
         if let Err(problem) = self.may_open(request, users, &settings) {
             responder.send(problem);
@@ -64,10 +79,10 @@ impl Presence {
             responder.send(head);
             return;
         }
-        let mut watched: Vec<Option<Jid>> = Vec::with_capacity(users.len());
-        for user in users.iter().map(|user| self.users.jid(user)) {
-            if !watched.iter().any(|known| known.as_ref().map(Jid::bare) == user.as_ref().map(Jid::bare)) {
-                watched.push(user);
+        let mut watched: Vec<Whom> = Vec::with_capacity(users.len());
+        for whom in users.iter().map(|user| whom(user)) {
+            if !watched.iter().any(|known| known.user().map(Jid::bare) == whom.user().map(Jid::bare)) {
+                watched.push(whom);
             }
         }
         self.live.stream(visit, watched, request.header("Last-Event-ID"), responder, head, refuse);

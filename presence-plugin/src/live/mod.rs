@@ -3,7 +3,7 @@
 //! # Layout
 //! Whoever waits is a [`Watcher`]: an event [`stream`], which is told of each change as an [`event`], or a long [`poll`], which is answered by
 //! the first one. Each has one of the [`seats`], and is in the [`crowd`], where the host has one subscription for each user who is watched,
-//! however many watch. [`Live`] hears of a change and has each watcher of that user look at what it may be shown, as a request would: one who
+//! however many watch. [`Live`] hears of a change and has each watcher of that user look, in one [`round`], at what it may be shown, as a request would: one who
 //! may see no more is shown that, and not why. Nothing is remembered of what was told but a hash: the event after a missed one is the truth.
 //!
 //! What else decides on who may see, settings, rosters and blocklists, is not told of by the host. So each watcher also looks once a
@@ -14,16 +14,15 @@
 mod crowd;
 mod event;
 mod http;
+mod pace;
 mod poll;
+mod round;
 mod seats;
 mod stream;
 mod widget;
 
 use std::{
-    cell::RefCell,
-    collections::HashMap,
     net::IpAddr,
-    rc::Rc,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
@@ -34,16 +33,16 @@ use std::{
 use plugin_api::prelude::*;
 
 use self::{
-    crowd::{Crowd, Turn},
-    event::Tag,
+    crowd::Crowd,
+    pace::{Pace, Turn},
     poll::{Asked, Poll},
+    round::{Round, Whom},
     seats::{Refused, Seats},
     stream::EventStream,
 };
 pub use self::{http::mount, seats::Bounds};
 use crate::{
-    settings::{InForce, Settings},
-    shown::Shown,
+    settings::InForce,
     users::{Requester, Users},
 };
 
@@ -51,6 +50,8 @@ use crate::{
 const MOST_USERS: usize = 50;
 /// How many seconds a client hears nothing, at most, and a watcher does not look.
 const BEAT: u64 = 20;
+/// The time between two times that all look, whatever changes.
+const PAUSE: Duration = Duration::from_secs(1);
 /// The beat comes in [`BEAT`] parts, each for its share of the watchers.
 const PART: Duration = Duration::from_secs(1);
 
@@ -65,6 +66,7 @@ struct Shared {
     settings: Arc<InForce>,
     seats: Arc<Seats>,
     crowd: Mutex<Crowd<Subscription, Arc<dyn Watcher>>>,
+    again: Mutex<Pace>,
     next: AtomicU64,
 }
 
@@ -89,16 +91,6 @@ enum Told {
     All,
 }
 
-/// One look at the watchers, in which those who ask for nobody in particular share what they are shown.
-struct Round<'s> {
-    shared: &'s Shared,
-    settings: Arc<Settings>,
-    for_nobody: RefCell<HashMap<String, Tagged>>,
-}
-
-/// An object that tells what is shown, and its tag.
-type Tagged = (Tag, Rc<[u8]>);
-
 /// Whom a request to be told of changes comes from.
 struct Visit {
     /// Its client's address, if its requests are counted.
@@ -110,16 +102,16 @@ struct Visit {
 impl Live {
     /// Nobody waits yet.
     pub fn new(host: Host, users: Arc<Users>, settings: Arc<InForce>) -> Live {
-        let (seats, crowd, next) = (Arc::default(), Mutex::default(), AtomicU64::new(0));
-        Live(Arc::new(Shared { host, users, settings, seats, crowd, next }))
+        let (seats, crowd, again, next) = (Arc::default(), Mutex::default(), Mutex::default(), AtomicU64::new(0));
+        Live(Arc::new(Shared { host, users, settings, seats, crowd, again, next }))
     }
 
-    /// Opens a stream of events about these users, `None` for what is no address; `held` is the id of the last event that the client has. The
-    /// head is `head`, or what `refuse` makes of the reason why there is no stream.
+    /// Opens a stream of events about these users; `held` is the id of the last event that the client has. The head is `head`, or what
+    /// `refuse` makes of the reason why there is no stream.
     fn stream(
         &self,
         visit: Visit,
-        users: Vec<Option<Jid>>,
+        users: Vec<Whom>,
         held: Option<&str>,
         responder: Responder,
         head: Response,
@@ -168,11 +160,14 @@ impl Live {
 
     /// Has all watchers look: what decides on who may see has changed.
     pub fn look_again(&self) {
-        let looking = self.0.after(Duration::ZERO, |shared| {
-            let everybody = shared.crowd().part(0, 1);
-            shared.tell(everybody, None);
-        });
-        detach(looking);
+        let mut again = self.0.again.lock().unwrap_or_else(PoisonError::into_inner);
+        let delay = match again.hear(Instant::now(), PAUSE) {
+            Turn::Now => Duration::ZERO,
+            Turn::After(rest) => rest,
+            Turn::No => return,
+        };
+        again.tell(Instant::now() + delay);
+        detach(self.0.after(delay, |shared| shared.tell_all()));
     }
 
     /// Has those who watch this user look, as at a change of presence.
@@ -201,7 +196,7 @@ impl Shared {
     }
 
     fn round(&self) -> Round<'_> {
-        Round { shared: self, settings: self.settings.read(), for_nobody: RefCell::default() }
+        Round::new(&self.users, self.settings.read())
     }
 
     fn join<'u>(
@@ -255,6 +250,11 @@ impl Shared {
         self.tell(audience, Some(user));
     }
 
+    fn tell_all(&self) {
+        let everybody = self.crowd().part(0, 1);
+        self.tell(everybody, None);
+    }
+
     fn tell(&self, watchers: Vec<(u64, Arc<dyn Watcher>)>, user: Option<&str>) {
         let round = self.round();
         for (number, watcher) in watchers {
@@ -299,27 +299,6 @@ impl Shared {
     fn after(self: &Arc<Self>, delay: Duration, act: impl FnOnce(&Arc<Shared>) + Send + 'static) -> Result<Timer> {
         let live = Arc::downgrade(self);
         self.host.after(delay, move || with(&live, act))
-    }
-}
-
-impl Round<'_> {
-    /// What may be shown of `user` to `requester` at this moment, as an object, with its tag.
-    fn document(&self, user: Option<&Jid>, requester: &Requester) -> Tagged {
-        let look = || {
-            let render = |shown: &Shown<'_>| event::document(shown, user.map(Jid::bare));
-            let (tag, document) = self.shared.users.look(&self.settings, user, requester, render);
-            (tag, Rc::from(document))
-        };
-        if !requester.is_nobody() {
-            return look();
-        }
-        let name = user.map_or("", Jid::bare);
-        if let Some(known) = self.for_nobody.borrow().get(name) {
-            return known.clone();
-        }
-        let document = look();
-        self.for_nobody.borrow_mut().insert(name.to_owned(), document.clone());
-        document
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use plugin_api::{Jid, Responder, Response, Timer};
 
-use super::{Round, Told, Visit, Watcher, seats::Seat};
+use super::{Told, Visit, Watcher, round::Round, seats::Seat};
 use crate::{
     answer::{Format, Question},
     cache::Audience,
@@ -106,8 +106,7 @@ impl Poll {
     fn answer(&self, round: &Round<'_>, over: bool) -> Told {
         let mut held = self.held();
         let answer = |shown: &Shown<'_>| self.asked.answer(&self.requester, shown, &round.settings);
-        let users = &round.shared.users;
-        let response = users.look(&round.settings, self.asked.user.as_ref(), &self.requester, answer);
+        let response = round.users.look(&round.settings, self.asked.user.as_ref(), &self.requester, answer);
         if !over && response.status() == 304 {
             return Told::Nothing;
         }

@@ -11,8 +11,9 @@ use std::sync::{
 use plugin_api::{Jid, Stream, Written};
 
 use super::{
-    Round, Told, Watcher,
+    Told, Watcher,
     event::{self, Tag},
+    round::{Round, Whom},
     seats::Seat,
 };
 use crate::users::Requester;
@@ -27,7 +28,7 @@ pub struct EventStream {
     number: u64,
     _seat: Seat,
     requester: Requester,
-    users: Box<[Option<Jid>]>,
+    users: Box<[Whom]>,
     state: Mutex<State>,
 }
 
@@ -45,13 +46,7 @@ pub struct Opening<'s> {
 
 impl EventStream {
     /// A stream about these users, for a client that has what `held`, the id of an event, says.
-    pub fn new(
-        number: u64,
-        seat: Seat,
-        requester: Requester,
-        users: Vec<Option<Jid>>,
-        held: Option<&str>,
-    ) -> EventStream {
+    pub fn new(number: u64, seat: Seat, requester: Requester, users: Vec<Whom>, held: Option<&str>) -> EventStream {
         let tags = Tag::read_all(held, users.len()).into();
         let state = Mutex::new(State { stream: None, tags });
         EventStream { number, _seat: seat, requester, users: users.into(), state }
@@ -59,7 +54,7 @@ impl EventStream {
 
     /// The users it is about.
     pub fn users(&self) -> impl Iterator<Item = &Jid> {
-        self.users.iter().flatten()
+        self.users.iter().filter_map(Whom::user)
     }
 
     /// Begins to open it.
@@ -74,12 +69,11 @@ impl EventStream {
     /// Appends events for what is shown otherwise than was told. Answers whether there was any.
     fn news(&self, state: &mut State, user: Option<&str>, round: &Round<'_>, out: &mut Vec<u8>) -> bool {
         let mut documents = Vec::new();
-        for (jid, told) in self.users.iter().zip(&mut state.tags) {
-            let jid = jid.as_ref();
-            if user.is_some_and(|user| jid.map(Jid::bare) != Some(user)) {
+        for (whom, told) in self.users.iter().zip(&mut state.tags) {
+            if user.is_some_and(|user| whom.user().map(Jid::bare) != Some(user)) {
                 continue;
             }
-            let (tag, document) = round.document(jid, &self.requester);
+            let (tag, document) = round.document(whom, &self.requester);
             if *told != Some(tag) {
                 *told = Some(tag);
                 documents.push(document);

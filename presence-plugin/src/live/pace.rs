@@ -1,0 +1,58 @@
+//! How often something is told that changes all the time: at once, and then once in a while, with what holds by then.
+
+use std::time::{Duration, Instant};
+
+/// When something was told, and whether it will be.
+#[derive(Debug, Default)]
+pub struct Pace {
+    told: Option<Instant>,
+    is_waiting: bool,
+}
+
+/// When a change is to be told.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// At once.
+    Now,
+    /// When so much time has passed.
+    After(Duration),
+    /// Not for its own sake: all will be told soon, or nobody is there.
+    No,
+}
+
+impl Pace {
+    /// Notes a change. It is told once in `pause` at most.
+    pub fn hear(&mut self, now: Instant, pause: Duration) -> Turn {
+        if self.is_waiting {
+            return Turn::No;
+        }
+        let rest = self.told.map_or(Duration::ZERO, |told| (told + pause).saturating_duration_since(now));
+        if rest.is_zero() {
+            return Turn::Now;
+        }
+        self.is_waiting = true;
+        Turn::After(rest)
+    }
+
+    /// Notes that it is told now.
+    pub fn tell(&mut self, now: Instant) {
+        *self = Pace { told: Some(now), is_waiting: false };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_of_changes_is_told_at_its_beginning_and_at_its_end() {
+        let (mut pace, now, pause) = (Pace::default(), Instant::now(), Duration::from_millis(100));
+        let after = |milliseconds| now + Duration::from_millis(milliseconds);
+        assert_eq!(pace.hear(now, pause), Turn::Now);
+        pace.tell(now);
+        assert_eq!(pace.hear(after(30), pause), Turn::After(Duration::from_millis(70)));
+        assert_eq!(pace.hear(after(60), pause), Turn::No, "it will be told");
+        pace.tell(after(101));
+        assert_eq!(pace.hear(after(201), pause), Turn::Now);
+    }
+}
