@@ -112,6 +112,14 @@ fn who_has_no_account_is_let_in_only_where_that_is_wanted() {
     let shown = |jid: &str| host.http().get(&format!("/plugins/presence/status?type=xml&jid={jid}")).text().to_owned();
     let (guests, nobodys) = (shown(guest.bare_jid()), shown("nobody@localhost"));
     assert_eq!(guests.replace(guest.bare_jid(), "nobody@localhost"), nobodys, "the web knows nothing of it");
+    // Nor has a guest a say in who sees whom.
+    for query in [
+        "<query xmlns='jabber:iq:register'><remove/></query>",
+        "<command xmlns='http://jabber.org/protocol/commands' node='token'/>",
+    ] {
+        let refused = guest.request("set", "presence.localhost", query).unwrap();
+        assert_eq!(stanza_error(&refused).as_deref(), Some("forbidden"), "{query}");
+    }
     let mut alice = host.new_user("alice");
     guest.message(alice.jid(), "Is anybody there?").unwrap();
     let message = alice.expect(|stanza| stanza.name() == "message").unwrap();

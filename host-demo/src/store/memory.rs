@@ -21,7 +21,7 @@ use super::{
     status::Goodbyes,
 };
 
-/// Something about users, by the text of the JID. The hash is keyed at random; one for cryptography would cost as much as all else of a
+/// Something by a text, mostly about users by their JIDs. The hash is keyed at random; one for cryptography would cost as much as all else of a
 /// look.
 pub(super) type Map<T> = papaya::HashMap<Box<str>, T, RandomState>;
 

@@ -11,7 +11,7 @@ use std::{
 use plugin_api::abi::host_records::{LONGEST_KEY, LONGEST_VALUE, MOST_BYTES};
 use rusqlite::Connection;
 
-use super::{Store, StoreError, waiting::block_on};
+use super::{Store, StoreError, memory::Map, waiting::block_on};
 
 /// A change of one record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,11 +33,11 @@ pub struct Record {
 
 /// The records of all plugins, by the plugin's id.
 #[derive(Default)]
-pub(super) struct Records(papaya::HashMap<Box<str>, Arc<OfPlugin>>);
+pub(super) struct Records(Map<Arc<OfPlugin>>);
 
 #[derive(Default)]
 struct OfPlugin {
-    by_key: papaya::HashMap<Box<str>, Arc<Record>>,
+    by_key: Map<Arc<Record>>,
     /// What keys and values take.
     bytes: AtomicU64,
     /// What those take that are on their way to the disk.
