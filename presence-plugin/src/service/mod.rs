@@ -131,6 +131,8 @@ impl<D: Desk> Service<D> {
             (Some("subscribe"), None) => vec![sent(Some("unsubscribed"), bare(from))],
             (Some("unsubscribe"), _) => vec![sent(Some("unsubscribed"), bare(from))],
             (Some("probe"), Some(_)) => vec![available()],
+            // The web asks the service about itself.
+            (Some("probe"), None) if from == to => vec![available()],
             _ => Vec::new(),
         }
     }

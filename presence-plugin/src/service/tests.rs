@@ -349,6 +349,8 @@ fn a_subscription_is_granted_and_shows_the_service_available() {
         probed[0].starts_with("<presence from=\"presence.example.com\" to=\"alice@example.com\"><status>"),
         "{probed:?}"
     );
+    let by_itself = service.receive("<presence type='probe' from='presence.example.com' to='presence.example.com'/>");
+    assert!(by_itself.len() == 1 && by_itself[0].contains("<status>"), "{by_itself:?}");
     let ended = service.receive("<presence type='unsubscribe' from='alice@example.com' to='presence.example.com'/>");
     assert!(ended[0].contains("unsubscribed"));
 }
