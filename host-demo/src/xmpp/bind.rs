@@ -11,6 +11,7 @@ use super::{
     management::{self, Detached, Managed},
     outbox::{Outbox, Outgoing, outbox},
     sasl::Identity,
+    session,
     stream::{End, Stream, Transport},
     xml::{CLIENT, Event, Limits, escape},
 };
@@ -72,13 +73,15 @@ pub async fn bind<T: Transport>(
 }
 
 /// The stream features of a user: binding; the session that old clients establish (RFC 3921 section 3); pre-approval
-/// (RFC 6121 section 3.4); versions of the roster (section 2.6); acknowledgements (XEP-0198); the size of a stanza (XEP-0478).
+/// (RFC 6121 section 3.4); versions of the roster (section 2.6); acknowledgements (XEP-0198); whether somebody
+/// looks (XEP-0352); the size of a stanza (XEP-0478).
 fn features() -> String {
     format!(
         "<bind xmlns='{NAMESPACE}'/><session xmlns='urn:ietf:params:xml:ns:xmpp-session'><optional/></session>\
          <sub xmlns='urn:xmpp:features:pre-approval'/><ver xmlns='urn:xmpp:features:rosterver'/>\
-         <sm xmlns='{}'/><limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>{}</max-bytes></limits>",
+         <sm xmlns='{}'/><csi xmlns='{}'/><limits xmlns='urn:xmpp:stream-limits:0'><max-bytes>{}</max-bytes></limits>",
         management::NAMESPACE,
+        session::CLIENT_STATE,
         Limits::SESSION.bytes
     )
 }

@@ -202,6 +202,8 @@ pub async fn resume(
                 format!("<resumed xmlns='{NAMESPACE}' previd='{}' h='{}'/>", escape(id), managed.handled)
             });
             bound.outgoing.resend();
+            // XEP-0352 section 5.1: a client that comes back is active until it says otherwise.
+            bound.outgoing.set_active(true);
             if !arrived.is_empty() {
                 bound.session.handed_over(arrived).await;
             }

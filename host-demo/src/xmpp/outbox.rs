@@ -71,6 +71,11 @@ impl Outbox {
         self.queue(Queued::one(stanza, What::Returnable { since: Timestamp::now(), share }), Queue::take_room)
     }
 
+    /// As [`Outbox::post`], for a presence.
+    pub fn post_any_presence(&self, stanza: Bytes) -> bool {
+        self.queue(Queued::one(stanza, What::Presence), Queue::take_room)
+    }
+
     /// As [`Outbox::post`], for an available presence that a resource, told by a number of its own, shows to everybody. An
     /// older one that waits is out of date and makes way: however often somebody changes, a client that reads slowly has
     /// one presence to read.
@@ -203,6 +208,15 @@ impl Outgoing {
     }
 }
 
+/// Client state indication (XEP-0352).
+impl Outgoing {
+    /// Whether somebody looks at the client. If nobody does, presence waits until there is something else to write, or until
+    /// there is much of it.
+    pub fn set_active(&self, active: bool) {
+        self.0.queue.lock().inactive = !active;
+    }
+}
+
 /// Acknowledgements (XEP-0198).
 impl Outgoing {
     /// From now on the client acknowledges what is written.
@@ -291,6 +305,35 @@ mod tests {
         assert_eq!(outgoing.next().await, Next::Write(vec!["b".into(), latest.into(), "c".into()]));
         assert!(outbox.post_presence("d".into(), 1));
         assert_eq!(outgoing.next().await, Next::Write(vec!["d".into()]));
+    }
+
+    #[tokio::test]
+    async fn presence_waits_while_nobody_looks() {
+        let (outbox, mut outgoing) = outbox();
+        outgoing.set_active(false);
+        outbox.post_presence("away".into(), 1);
+        outbox.post_any_presence("gone".into());
+        assert_eq!(outgoing.next_now(), None);
+        outbox.post("message".into());
+        assert_eq!(outgoing.next_now(), Some(Next::Write(vec!["away".into(), "gone".into(), "message".into()])));
+        outbox.post_presence("back".into(), 1);
+        assert_eq!(outgoing.next_now(), None);
+        outgoing.set_active(true);
+        assert_eq!(outgoing.next_now(), Some(Next::Write(vec!["back".into()])));
+    }
+
+    #[tokio::test]
+    async fn a_crowd_does_not_overfill_a_client_that_nobody_looks_at() {
+        let (outbox, mut outgoing) = outbox();
+        outgoing.set_active(false);
+        let mut written = 0;
+        for resource in 0..10 * MAX_STANZAS {
+            assert!(outbox.post_presence("presence".into(), resource as u64));
+            if let Some(Next::Write(stanzas)) = outgoing.next_now() {
+                written += stanzas.len();
+            }
+        }
+        assert!(written > 9 * MAX_STANZAS);
     }
 
     #[tokio::test]

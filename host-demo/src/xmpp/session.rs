@@ -17,6 +17,8 @@ use super::{
 };
 use crate::store::OfflineMessage;
 
+/// Client state indication (XEP-0352).
+pub const CLIENT_STATE: &str = "urn:xmpp:csi:0";
 /// The longest language tag that is passed on (RFC 5646 section 4.4.1).
 const MAX_LANG: usize = 35;
 
@@ -74,6 +76,11 @@ async fn exchange<T: Transport>(
                 Event::Stanza(element) if element.has_ns(management::NAMESPACE) => {
                     manage(stream, &element, bound, detached).await?;
                 }
+                Event::Stanza(element) if element.has_ns(CLIENT_STATE) => match element.name() {
+                    "active" => bound.outgoing.set_active(true),
+                    "inactive" => bound.outgoing.set_active(false),
+                    _ => return Err(StreamError::UnsupportedStanzaType.into()),
+                },
                 Event::Stanza(stanza) => receive(stanza, bound).await?,
                 Event::End => return Err(End::Closed.into()),
                 Event::Header(_) => return Err(StreamError::BadFormat.into()),

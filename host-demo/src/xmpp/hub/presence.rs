@@ -171,7 +171,7 @@ impl Hub {
             for viewer in &viewers {
                 match is_broadcast {
                     true => viewer.post_presence(stanza.clone(), from),
-                    false => viewer.post(stanza.clone()),
+                    false => viewer.post_any_presence(stanza.clone()),
                 };
             }
         }

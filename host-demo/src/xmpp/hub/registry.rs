@@ -282,6 +282,11 @@ impl ConnectedResource {
         self.post(serialise_to(stanza, &self.jid));
     }
 
+    /// Sends a presence that is addressed to this resource, or takes one back.
+    pub fn post_any_presence(&self, stanza: Bytes) -> bool {
+        self.gather_or(stanza, Outbox::post_any_presence)
+    }
+
     /// Sends the presence that another resource shows to everybody, in the place of an older one that waits.
     pub fn post_presence(&self, stanza: Bytes, of: &ConnectedResource) -> bool {
         self.gather_or(stanza, |outbox, stanza| outbox.post_presence(stanza, of.number))

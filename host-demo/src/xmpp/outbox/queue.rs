@@ -36,6 +36,8 @@ pub(super) struct Queue {
     /// Nothing more is written: the queue overflowed, or the connection is gone.
     pub broken: bool,
     pub acknowledged: Option<Acknowledged>,
+    /// Nobody looks at the client now: presence may wait for something that may not.
+    pub inactive: bool,
 }
 
 /// How far a client that acknowledges has got.
@@ -62,7 +64,9 @@ pub(super) struct Queued {
 pub(super) enum What {
     /// It is gone when it can't be written.
     Plain,
-    /// The broadcast presence of this resource: a later one takes its place.
+    /// A presence: it may wait while nobody looks.
+    Presence,
+    /// The broadcast presence of this resource, which may wait too: a later one takes its place.
     PresenceOf(u64),
     /// It comes back when it can't be written.
     Returnable { since: Timestamp, share: Option<Share> },
@@ -153,7 +157,7 @@ impl Queue {
         }
         let hand_out = self.hand_out && self.closed.is_none();
         let its_turn = hand_out && self.wrote;
-        if !self.stanzas.is_empty() && !its_turn && self.has_window() {
+        if !self.stanzas.is_empty() && !its_turn && self.has_window() && !self.holds_back() {
             return Some(Next::Write(self.take_stanzas()));
         }
         if hand_out && self.has_window() {
@@ -161,6 +165,13 @@ impl Queue {
             return Some(Next::HandOut);
         }
         self.closed.map(Next::Close)
+    }
+
+    /// Whether all that is queued may wait, and is little enough to leave room.
+    fn holds_back(&self) -> bool {
+        let may_wait = |queued: &Queued| matches!(queued.what, What::Presence | What::PresenceOf(_));
+        let is_little = self.stanzas.len() < MAX_STANZAS / 2 && self.bytes < MAX_BYTES / 2;
+        self.inactive && self.closed.is_none() && is_little && self.stanzas.iter().all(may_wait)
     }
 
     fn take_stanzas(&mut self) -> Vec<Bytes> {
@@ -257,7 +268,7 @@ impl Queued {
         match self.what {
             What::Stored(numbers) => return numbers,
             What::Returnable { share: Some(Share(delivered)), .. } => delivered.store(true, SeqCst),
-            What::Returnable { share: None, .. } | What::Plain | What::PresenceOf(_) => {}
+            What::Returnable { share: None, .. } | What::Plain | What::Presence | What::PresenceOf(_) => {}
         }
         Vec::new()
     }
