@@ -4,7 +4,7 @@ use std::fs;
 
 use tests::{
     host::{DOMAIN, Host, password},
-    xmpp::{Connection, Error, Mechanism, Session, Stream, ns, stanza_error},
+    xmpp::{self, Connection, Error, Mechanism, Session, Stream, ns, stanza_error},
 };
 
 /// A stream inside TLS, before authentication.
@@ -149,7 +149,7 @@ fn registering_is_neither_offered_nor_possible() {
     let register = "<query xmlns='jabber:iq:register'><username>mallory</username><password>x</password></query>";
     for to in [DOMAIN, ""] {
         let answer = alice.request("set", to, register).unwrap();
-        assert_eq!(stanza_error(&answer).as_deref(), Some("service-unavailable"));
+        assert_eq!(stanza_error(&answer).as_deref(), Some("not-allowed"));
     }
     assert!(!host.command(&["user", "list"]).succeeds().contains("mallory"));
 }
@@ -212,4 +212,21 @@ fn a_message_reaches_the_other_user() {
 fn a_stream_is_closed_from_both_ends() {
     let host = Host::start();
     host.new_user("alice").close().unwrap();
+}
+
+/// XEP-0077 section 3.3.
+#[test]
+fn a_user_changes_the_own_password() {
+    let host = Host::start();
+    let mut alice = host.new_user("alice");
+    let change = |password: &str| {
+        format!("<query xmlns='jabber:iq:register'><username>alice</username><password>{password}</password></query>")
+    };
+    let refused = alice.request("set", DOMAIN, &change("")).unwrap();
+    assert_eq!(stanza_error(&refused).as_deref(), Some("not-acceptable"));
+    let changed = alice.request("set", DOMAIN, &change("new secret")).unwrap();
+    assert_eq!(changed.attr("type"), Some("result"));
+    alice.settle().unwrap();
+    assert!(xmpp::login(host.xmpp(), "alice@localhost", &password("alice")).is_err(), "the old one is void");
+    xmpp::login(host.xmpp(), "alice@localhost", "new secret").unwrap();
 }

@@ -91,7 +91,7 @@ impl Store {
         self.inner.writer.change(work, |_, ()| {}).await
     }
 
-    /// Removes an account with its roster, blocklist, offline messages, last status and what plugins keep of it, in one transaction with what others keep about it: in their
+    /// Removes an account with its roster, blocklist, documents, offline messages, last status and what plugins keep of it, in one transaction with what others keep about it: in their
     /// rosters the contact stays with its name and groups but without any subscription, request or pre-approval, so that
     /// a later owner of the name inherits nothing; a contact known only by its request goes. Who blocks the user still blocks the name.
     ///
@@ -148,7 +148,7 @@ fn insert(db: &Connection, user: &BareJid, credentials: &Credentials) -> Result<
     write_keys(db, user, credentials)
 }
 
-fn must_exist(db: &Connection, user: &BareJid) -> Result<(), StoreError> {
+pub(super) fn must_exist(db: &Connection, user: &BareJid) -> Result<(), StoreError> {
     let found = db.prepare_cached("SELECT 1 FROM accounts WHERE user = ?1")?.exists([user.as_str()])?;
     if found { Ok(()) } else { Err(StoreError::UnknownAccount(user.to_string())) }
 }

@@ -1,4 +1,4 @@
-//! What survives a restart: accounts, rosters, blocklists, offline messages, last status, settings, what is known of plugins and what they have
+//! What survives a restart: accounts, rosters, blocklists, offline messages, what clients keep, last status, settings, what is known of plugins and what they have
 //! kept, in SQLite.
 //!
 //! # Layout
@@ -13,6 +13,7 @@ mod accounts;
 mod backup;
 mod blocking;
 mod crashes;
+mod documents;
 mod error;
 mod lock;
 mod memory;

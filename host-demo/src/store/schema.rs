@@ -21,7 +21,7 @@ const APPLICATION_ID: i32 = 0x6864_7072;
 
 /// What takes the schema from one version to the next; its number is the count of the steps taken. Steps that were
 /// released never change: a change of the schema is a new step.
-const STEPS: [&str; 7] = [
+const STEPS: [&str; 8] = [
     "
     CREATE TABLE about (
         name TEXT PRIMARY KEY,
@@ -133,6 +133,15 @@ const STEPS: [&str; 7] = [
         PRIMARY KEY (plugin, key)
     ) STRICT;
     CREATE INDEX plugin_records_by_owner ON plugin_records (owner);
+",
+    // What users keep on the server. A document may take many pages, hence the numbered rows.
+    "
+    CREATE TABLE documents (
+        user TEXT NOT NULL REFERENCES accounts ON DELETE CASCADE,
+        name TEXT NOT NULL,
+        content TEXT NOT NULL,
+        PRIMARY KEY (user, name)
+    ) STRICT;
 ",
 ];
 

@@ -1,6 +1,7 @@
 //! The store as its callers see it: what is acknowledged stays, what is damaged is refused.
 
 mod damage;
+mod documents;
 mod records;
 
 use std::fs;
@@ -417,6 +418,7 @@ async fn the_first_schema_is_upgraded_with_what_it_holds() {
                  DROP TABLE offline_messages;
                  DROP TABLE roster_versions;
                  DROP TABLE plugin_records;
+                 DROP TABLE documents;
                  ALTER TABLE roster_items DROP COLUMN version;
                  ALTER TABLE last_statuses DROP COLUMN stanza;
                  ALTER TABLE last_statuses DROP COLUMN at;

@@ -7,7 +7,7 @@ use super::stanza::{Condition, element, ns};
 
 /// XEP-0160 section 4: messages wait for users who are offline. No request belongs to it.
 pub(super) const OFFLINE_MESSAGES: &str = "msgoffline";
-const SERVER_FEATURES: [&str; 9] = [
+const SERVER_FEATURES: [&str; 13] = [
     ns::DISCO_INFO,
     ns::DISCO_ITEMS,
     ns::VERSION,
@@ -16,9 +16,13 @@ const SERVER_FEATURES: [&str; 9] = [
     ns::BLOCKING,
     ns::CARBONS,
     ns::CARBONS_RULES,
+    ns::PRIVATE,
+    ns::VCARD,
+    ns::LAST,
+    ns::REGISTER,
     OFFLINE_MESSAGES,
 ];
-const ACCOUNT_FEATURES: [&str; 2] = [ns::DISCO_INFO, ns::DISCO_ITEMS];
+const ACCOUNT_FEATURES: [&str; 4] = [ns::DISCO_INFO, ns::DISCO_ITEMS, ns::VCARD, ns::LAST];
 
 /// The server.
 pub(super) fn server_info(query: &Element) -> Result<Element, Condition> {

@@ -39,6 +39,9 @@ impl Hub {
         match &stanza.to {
             None => self.account_request(from, &request).await,
             Some(to) if *to == **from.user() => self.account_request(from, &request).await,
+            Some(to) if self.is_self(to) && request.payload.is("query", ns::REGISTER) => {
+                self.registration_request(from, &request).await
+            }
             Some(to) if self.is_self(to) => self.server_request(&request),
             Some(to) => self.foreign_request(from.jid(), to, &request),
         }
@@ -99,12 +102,37 @@ impl Hub {
                 from.take_copies(payload.name() == "enable");
                 Ok(request.result(None))
             }
+            (false, "query", ns::PRIVATE) => Ok(request.result(Some(self.private_get(from, payload)?))),
+            (true, "query", ns::PRIVATE) => {
+                self.private_set(from, payload).await?;
+                Ok(request.result(None))
+            }
+            (false, "vCard", ns::VCARD) => Ok(request.result(Some(self.own_card(from.user())?))),
+            (true, "vCard", ns::VCARD) => {
+                self.set_card(from.user(), payload).await?;
+                Ok(request.result(None))
+            }
+            (false, "query", ns::LAST) => Ok(request.result(Some(self.last_activity(from.user())?))),
+            (_, "query", ns::REGISTER) => self.registration_request(from, request).await,
             (false, "query", ns::DISCO_INFO) => Ok(request.result(Some(disco::account_info(payload)?))),
             (false, "query", ns::DISCO_ITEMS) => Ok(request.result(Some(disco::items(payload, Vec::new())?))),
             (false, "ping", ns::PING) => Ok(request.result(None)),
             // RFC 3921 section 3: older clients ask for a session; RFC 6121 made it part of the bind.
             (true, "session", ns::SESSION) => Ok(request.result(None)),
             _ => Err(Condition::ServiceUnavailable),
+        }
+    }
+
+    /// About the sender's own account; it may be addressed to the server.
+    async fn registration_request(
+        &self,
+        from: &Arc<ConnectedResource>,
+        request: &Request<'_>,
+    ) -> Result<Option<Element>, Condition> {
+        match request.is_set {
+            true => self.change_registration(from, request.stanza, request.payload).await,
+            false if from.is_anonymous() => Err(Condition::NotAllowed),
+            false => Ok(request.result(Some(self.registration(from)))),
         }
     }
 
@@ -125,6 +153,10 @@ impl Hub {
             (false, "query", ns::DISCO_ITEMS) if is_subscriber => {
                 Ok(request.result(Some(disco::items(payload, Vec::new())?)))
             }
+            (false, "query", ns::LAST) if is_subscriber => Ok(request.result(Some(self.last_activity(&to.to_bare())?))),
+            // XEP-0012 section 4: to who may not see presence, whether there is such a user or not.
+            (false, "query", ns::LAST) => Err(Condition::Forbidden),
+            (false, "vCard", ns::VCARD) => Ok(request.result(Some(self.card_for(from, &to.to_bare())?))),
             _ => Err(Condition::ServiceUnavailable),
         }
     }
@@ -136,6 +168,7 @@ impl Hub {
             (false, "query", ns::DISCO_INFO) => Some(disco::server_info(payload)?),
             (false, "query", ns::DISCO_ITEMS) => Some(disco::items(payload, self.component_addresses())?),
             (false, "query", ns::VERSION) => Some(version()),
+            (false, "query", ns::LAST) => Some(self.uptime()),
             (false, "ping", ns::PING) | (true, "session", ns::SESSION) => None,
             _ => return Err(Condition::ServiceUnavailable),
         };

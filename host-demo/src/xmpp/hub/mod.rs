@@ -4,7 +4,7 @@
 //! # Layout
 //! A stream that has authenticated a user binds a resource and receives a [`Session`]. It hands every stanza it reads to
 //! [`Session::receive`]; what is sent back, and what others send, arrives in the session's outbox. [`stanza`] parses and
-//! answers, then [`presence`], [`message`] or [`iq`] takes over; [`offline`] keeps what nobody is there for, [`carbons`] copies, [`returned`] delivers what a session did not get; [`roster`] and
+//! answers, then [`presence`], [`message`] or [`iq`] takes over; [`offline`] keeps what nobody is there for, [`carbons`] copies, [`documents`] keeps what clients store, [`returned`] delivers what a session did not get; [`roster`] and
 //! [`handshake`] change rosters, by the tables of [`subscription`]. [`audience`] says who sees a presence, [`probes`] answers who asks for one, [`blocking`] whom
 //! a user keeps away, [`components`] who answers for other domains, [`anonymous`] what sessions without an account may do. [`registry`] knows who is connected, [`locks`]
 //! keeps changes of one roster in order.
@@ -19,6 +19,7 @@ mod blocking;
 mod carbons;
 pub mod components;
 mod disco;
+mod documents;
 #[cfg(test)]
 mod flows;
 mod from_component;
@@ -26,11 +27,13 @@ mod from_component;
 pub mod fuzz;
 mod handshake;
 mod iq;
+mod last_activity;
 mod locks;
 mod message;
 mod offline;
 mod presence;
 mod probes;
+mod registration;
 mod registry;
 mod requests;
 mod returned;
@@ -45,6 +48,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Instant,
 };
 
 use jid::{BareJid, DomainPart, FullJid, Jid, ResourceRef};
@@ -78,6 +82,7 @@ pub struct Hub {
     requests: Requests,
     components: Components,
     pushes: AtomicU64,
+    started: Instant,
 }
 
 /// Why a resource can't be bound (RFC 6120 section 7.7.2).
@@ -102,6 +107,7 @@ impl Hub {
             requests: Requests::default(),
             components: Components::default(),
             pushes: AtomicU64::new(0),
+            started: Instant::now(),
         })
     }
 

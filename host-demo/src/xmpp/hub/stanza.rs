@@ -28,11 +28,15 @@ pub(super) mod ns {
     pub const DISCO_ITEMS: &str = "http://jabber.org/protocol/disco#items";
     pub const FORWARD: &str = "urn:xmpp:forward:0";
     pub const HINTS: &str = "urn:xmpp:hints";
+    pub const LAST: &str = "jabber:iq:last";
     pub const PING: &str = "urn:xmpp:ping";
+    pub const PRIVATE: &str = "jabber:iq:private";
+    pub const REGISTER: &str = "jabber:iq:register";
     pub const ROOM_USER: &str = "http://jabber.org/protocol/muc#user";
     pub const ROSTER: &str = "jabber:iq:roster";
     pub const SESSION: &str = "urn:ietf:params:xml:ns:xmpp-session";
     pub const STANZAS: &str = "urn:ietf:params:xml:ns:xmpp-stanzas";
+    pub const VCARD: &str = "vcard-temp";
     pub const VERSION: &str = "jabber:iq:version";
 }
 

@@ -223,6 +223,8 @@ async fn what_disco_announces_is_answered() {
             ns::BLOCKING => ("get", "", "blocklist", "blocklist"),
             ns::CARBONS => ("set", "", "enable", "iq:result"),
             ns::PING => ("get", "to='here'", "ping", "iq:result"),
+            ns::PRIVATE => ("get", "", "query", "iq:error bad-request"),
+            ns::VCARD => ("get", "", "vCard", "iq:error item-not-found"),
             // No requests: what they promise is seen in the flows of their own.
             disco::OFFLINE_MESSAGES | ns::CARBONS_RULES => continue,
             _ => ("get", "to='here'", "query", "iq:result"),
