@@ -9,6 +9,7 @@ mod own;
 mod page;
 mod parameters;
 mod redirects;
+mod scripts;
 mod settings;
 mod shared_cache;
 mod states;
@@ -16,6 +17,8 @@ mod streams;
 mod v1;
 mod visibility;
 mod widget;
+
+use std::io::{self, Write};
 
 use tests::{
     host::Host,
@@ -31,6 +34,15 @@ fn open_host() -> Host {
     let host = Host::with_presence();
     host.set("presence.visibility", "anyone");
     host
+}
+
+/// Says that a test of this was left out, for want of a browser.
+#[track_caller]
+fn without_browser(what: &str) {
+    let notice =
+        format!("SKIPPED: the tests of {what} need Chromium, in CHROMIUM or in the system (Debian: chromium)\n");
+    // Written by hand: the test harness would keep what `eprintln!` says of a test that passes.
+    io::stderr().write_all(notice.as_bytes()).expect("standard error is open");
 }
 
 /// GET with this query.

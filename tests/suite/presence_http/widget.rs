@@ -16,23 +16,26 @@ use tests::{
     xmpp::Session,
 };
 
-use super::{open_host, show};
+use super::{open_host, show, without_browser};
 
 /// Notes what the page's policy has forbidden.
 const WITNESS: &str = "window.forbidden = []; document.addEventListener('securitypolicyviolation', \
     (event) => window.forbidden.push(event.violatedDirective + ' ' + event.blockedURI));";
 
-/// A page with this body that loads the widget, served at an origin of its own for as long as somebody asks.
+/// A page with this body that loads the widget, under a policy that forbids the rest.
 fn serve(host: &Host, body: &str) -> SocketAddr {
     let service = format!("http://{}", host.process().ready().http);
     let policy = format!(
         "default-src 'none'; script-src {service}; img-src {service}; connect-src {service}; \
          require-trusted-types-for 'script'; base-uri 'none'"
     );
-    let page = format!(
-        "<!doctype html><title>Who is there</title>\
-         <script src=\"{service}/plugins/presence/widget.js\"></script><body>{body}</body>"
-    );
+    let script = format!("<script src=\"{service}/plugins/presence/widget.js\"></script>");
+    serve_page(&format!("{script}<body>{body}</body>"), &policy)
+}
+
+/// A page with this content and policy, served at an origin of its own for as long as somebody asks.
+pub(super) fn serve_page(content: &str, policy: &str) -> SocketAddr {
+    let page = format!("<!doctype html><title>Who is there</title>{content}");
     let answer = format!(
         "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nContent-Security-Policy: {policy}\r\n\
          Content-Length: {}\r\nConnection: close\r\n\r\n{page}",
@@ -59,10 +62,7 @@ impl Page {
     #[track_caller]
     fn open(host: &Host, body: &str) -> Option<Page> {
         let Some(mut browser) = Browser::start() else {
-            // Written by hand: the test harness would keep what `eprintln!` says of a test that passes.
-            let notice =
-                b"SKIPPED: the tests of widget.js need Chromium, in CHROMIUM or in the system (Debian: chromium)\n";
-            io::stderr().write_all(notice).expect("standard error is open");
+            without_browser("widget.js");
             return None;
         };
         browser.before_each_page(WITNESS);
