@@ -16,6 +16,7 @@
 //! flows         conversations of several clients as scripts, and who performs them
 //! xmpp          a blocking client on a raw socket
 //! http          a client, raw requests, and a load generator
+//! skip          saying what is left out, and why
 //! wait          waiting for an event, with a deadline
 //! rows          the faults of deployment, each to be tried in short or at length
 //! ```
@@ -35,5 +36,6 @@ pub mod http;
 pub mod other_times;
 pub mod plugin_file;
 pub mod rows;
+pub mod skip;
 pub mod wait;
 pub mod xmpp;

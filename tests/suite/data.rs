@@ -13,6 +13,7 @@ use tests::{
     faulty_disk::FaultyDisk,
     host::{Host, PATIENCE, password},
     http::load::Load,
+    skip::skipped,
     wait,
     xmpp::{Session, login, ns, stanza_error},
 };
@@ -95,7 +96,7 @@ fn a_disk_that_fails_has_nothing_acknowledged_and_is_told() {
     let log_before = fs::metadata(&log).unwrap().len();
     let disk = match FaultyDisk::under(&host, "error=EIO") {
         Ok(disk) => disk,
-        Err(why) => return println!("SKIPPED: a disk that fails: {why}"),
+        Err(why) => return skipped("a disk that fails", why),
     };
     assert_eq!(add_contact(&mut alice, "during").as_deref(), Some("internal-server-error"));
     let health = host.console().get("/healthz");
@@ -124,7 +125,7 @@ fn a_disk_that_fails_has_nothing_acknowledged_and_is_told() {
 #[test]
 fn a_full_disk_is_a_resource_constraint_and_heals_by_itself() {
     if !Host::has_namespaces() {
-        return println!("SKIPPED: a full disk: no user namespaces here");
+        return skipped("a full disk", "no user namespaces here");
     }
     let mut host = Host::prepare();
     fs::create_dir(host.state()).unwrap();
@@ -167,7 +168,7 @@ fn fill(ballast: &Path) {
 fn a_slow_disk_holds_up_nobody_who_only_reads() {
     let mut host = Host::prepare();
     if let Err(why) = host.on_a_slow_disk(300) {
-        return println!("SKIPPED: a slow disk: {why}");
+        return skipped("a slow disk", why);
     }
     host.drop_plugin(&tests::artefacts::artefacts().presence, "presence.so");
     host.run();

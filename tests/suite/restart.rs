@@ -14,6 +14,7 @@ use tests::{
     host::{Host, PATIENCE},
     http::{self, load::Load},
     plugin_file::PluginFile,
+    skip::skipped,
     wait,
     xmpp::{Error, Session, befriend},
 };
@@ -262,7 +263,7 @@ fn a_refused_plugin_under_the_name_of_a_good_one_is_a_bad_file() {
 fn a_last_good_version_that_the_disk_did_not_take_comes_back_when_it_does() {
     let mut host = Host::prepare();
     if let Err(why) = host.as_user(65_534) {
-        return println!("SKIPPED: a state folder that takes no copies: {why}");
+        return skipped("a state folder that takes no copies", why);
     }
     host.drop_plugin(artefacts().fixture("hello"), "hello.so");
     host.run();

@@ -1,21 +1,18 @@
 //! A client that is not ours: scripts of `tests/slixmpp/`, run by the Python named in `VENV_PYTHON`, which has slixmpp.
 //! `make test` sets it up; without it these tests say that they were skipped.
 
-use std::{
-    io::{self, Write},
-    path::Path,
-    process::Command,
-};
+use std::{path::Path, process::Command};
 
-use tests::host::{Host, password};
+use tests::{
+    host::{Host, password},
+    skip::skipped,
+};
 
 /// Runs a script against `host` as these users. It must end well.
 #[track_caller]
 fn run(script: &str, host: &Host, users: &[&str]) {
     let Some(python) = std::env::var_os("VENV_PYTHON").filter(|python| !python.is_empty()) else {
-        // Written by hand: the test harness would keep what `eprintln!` says of a test that passes.
-        let notice = format!("SKIPPED: {script} needs VENV_PYTHON, a Python with slixmpp (`make test` makes one)\n");
-        return io::stderr().write_all(notice.as_bytes()).expect("standard error is open");
+        return skipped(script, "it needs VENV_PYTHON, a Python with slixmpp (`make test` makes one)");
     };
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("slixmpp");
     let ready = host.process().ready();

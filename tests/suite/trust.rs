@@ -12,6 +12,7 @@ use tests::{
     author::{Author, put, signature_of},
     host::{Host, Outcome, PATIENCE},
     plugin_file::PluginFile,
+    skip::skipped,
     wait,
 };
 
@@ -115,12 +116,6 @@ fn a_retry_that_succeeds_takes_the_note_away() {
     until_note_is_gone(&host);
     host.until_version("hello", "1.0.1");
     assert_eq!(host.http().get(VERSION).status, 200);
-}
-
-/// Says that a test is left out. Written by hand: the harness would keep what `eprintln!` says of a test that passes.
-fn skipped(what: &str, why: &str) {
-    let notice = format!("SKIPPED: {what}: {why}\n");
-    io::stderr().write_all(notice.as_bytes()).expect("standard error is open");
 }
 
 fn is_superuser() -> bool {

@@ -18,11 +18,10 @@ mod v1;
 mod visibility;
 mod widget;
 
-use std::io::{self, Write};
-
 use tests::{
     host::Host,
     http::{Answer, encode},
+    skip::skipped,
     xmpp::Session,
 };
 
@@ -36,13 +35,9 @@ fn open_host() -> Host {
     host
 }
 
-/// Says that a test of this was left out, for want of a browser.
-#[track_caller]
+/// Says that a test of this is left out, for want of a browser.
 fn without_browser(what: &str) {
-    let notice =
-        format!("SKIPPED: the tests of {what} need Chromium, in CHROMIUM or in the system (Debian: chromium)\n");
-    // Written by hand: the test harness would keep what `eprintln!` says of a test that passes.
-    io::stderr().write_all(notice.as_bytes()).expect("standard error is open");
+    skipped(what, "it needs Chromium, in CHROMIUM or in the system (Debian: chromium)");
 }
 
 /// GET with this query.

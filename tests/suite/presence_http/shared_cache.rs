@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    io::{self, BufReader, Write},
+    io::{BufReader, Write},
     os::unix::net::UnixStream,
     path::PathBuf,
     process::{Child, Command, Stdio},
@@ -14,6 +14,7 @@ use tests::{
     host::{Host, PATIENCE},
     http::{Answer, encode, read_answer},
     plugin_file::PluginFile,
+    skip::skipped,
     wait,
     xmpp::Session,
 };
@@ -34,9 +35,7 @@ impl Proxy {
     #[track_caller]
     fn in_front_of(host: &Host) -> Option<Proxy> {
         let program = program().or_else(|| {
-            // Written by hand: the test harness would keep what `eprintln!` says of a test that passes.
-            let notice = b"SKIPPED: the tests with a caching proxy need nginx, in NGINX or in the system (`make test` fetches it)\n";
-            io::stderr().write_all(notice).expect("standard error is open");
+            skipped("a caching proxy in front", "it needs nginx, in NGINX or in the system (`make test` fetches it)");
             None
         })?;
         let folder = host.folder().join("nginx");

@@ -1,14 +1,10 @@
 //! `/plugins/presence/openapi.json` is true: schemathesis, from the Python of `VENV_PYTHON`, asks what it says can be asked, and what it says
 //! can't, and compares. `make test` installs it; without it this test says that it was skipped.
 
-use std::{
-    collections::BTreeSet,
-    io::{self, Write},
-    path::Path,
-    process::Command,
-};
+use std::{collections::BTreeSet, path::Path, process::Command};
 
 use serde_json::Value;
+use tests::skip::skipped;
 
 use super::{open_host, show};
 
@@ -28,9 +24,7 @@ fn python() -> Option<String> {
 #[test]
 fn schemathesis_finds_no_difference() {
     let Some(python) = python() else {
-        // Written by hand: the test harness would keep what `eprintln!` says of a test that passes.
-        let notice = b"SKIPPED: openapi.json is held against the service by schemathesis (`make test` installs it)\n";
-        return io::stderr().write_all(notice).expect("standard error is open");
+        return skipped("openapi.json against the service", "it needs schemathesis (`make test` installs it)");
     };
     let host = open_host();
     let mut alice = host.new_user("alice");
