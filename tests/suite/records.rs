@@ -54,6 +54,8 @@ fn records_outlive_the_version_the_plugin_and_the_process() {
 
     fs::remove_file(host.plugins().join("keeps.so")).unwrap();
     wait::until(PATIENCE, "its routes are gone", || kept(&host, "colour").is_none().then_some(()));
+    let metrics = host.console().get("/metrics");
+    assert!(metrics.text().contains("host_demo_plugin_records_bytes{plugin=\"keeps\"} 17\n"), "{}", metrics.text());
     host.drop_plugin(artefacts().fixture("keeps"), "keeps.so");
     host.until_version("keeps", "1.0.0");
     kept_all(&host);

@@ -31,6 +31,8 @@ pub struct Snapshot<'a> {
     pub stalls: &'a [(String, u64)],
     /// Crashes of this server, by the plugin that caused them.
     pub crashes: &'a [(String, u64)],
+    /// What the records of each plugin take, in bytes.
+    pub records: &'a [(String, u64)],
     /// What each active plugin has at this moment.
     pub kept: &'a [(String, Kept)],
     /// When the host started.
@@ -97,7 +99,15 @@ impl Snapshot<'_> {
             "gauge",
             "Crashes of the host in the last 30 days, by the plugin that caused them; a retry forgets them.",
         )?;
-        self.crashes.iter().try_for_each(|(plugin, count)| row(out, name, &[("plugin", plugin)], count))
+        self.crashes.iter().try_for_each(|(plugin, count)| row(out, name, &[("plugin", plugin)], count))?;
+        let name = "host_demo_plugin_records_bytes";
+        head(
+            out,
+            name,
+            "gauge",
+            "What a plugin has the host keep in records, of 67108864 that it may, deployed or not.",
+        )?;
+        self.records.iter().try_for_each(|(plugin, bytes)| row(out, name, &[("plugin", plugin)], bytes))
     }
 
     fn http(&self, out: &mut Formatter<'_>) -> fmt::Result {
@@ -189,6 +199,7 @@ mod tests {
             responses: &[(String::new(), [0, 1, 0, 2, 0]), ("a".into(), [0, 7, 0, 0, 0])],
             stalls: &[("a".into(), 12)],
             crashes: &[("b".into(), 2)],
+            records: &[("c".into(), 900)],
             kept: &[("a".into(), Kept { in_flight: 6, memory: 7_000 })],
             started: Timestamp::from_second(1000).unwrap(),
         };
@@ -215,6 +226,7 @@ mod tests {
             "host_demo_plugin_memory_bytes{plugin=\"a\"} 7000",
             "host_demo_plugin_inline_stalls_total{plugin=\"a\"} 12",
             "host_demo_plugin_crashes{plugin=\"b\"} 2",
+            "host_demo_plugin_records_bytes{plugin=\"c\"} 900",
             "process_start_time_seconds 1000",
         ] {
             assert!(text.lines().any(|line| line == row), "{row}\n{text}");

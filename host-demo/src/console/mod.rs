@@ -72,6 +72,8 @@ pub trait Facts: Send + Sync + 'static {
     fn stalls(&self) -> Vec<(String, u64)>;
     /// How often each plugin took this server down in the last thirty days.
     fn crashes(&self) -> Vec<(String, u64)>;
+    /// What the records of each plugin take, in bytes, whether it is deployed or not.
+    fn records(&self) -> Vec<(String, u64)>;
 }
 
 struct Console {
@@ -154,6 +156,7 @@ impl Console {
             responses: &self.http.responses(),
             stalls: &self.facts.stalls(),
             crashes: &self.facts.crashes(),
+            records: &self.facts.records(),
             kept: &self
                 .routes
                 .load()
@@ -211,6 +214,10 @@ mod tests {
         }
 
         fn crashes(&self) -> Vec<(String, u64)> {
+            Vec::new()
+        }
+
+        fn records(&self) -> Vec<(String, u64)> {
             Vec::new()
         }
     }

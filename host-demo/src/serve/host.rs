@@ -159,4 +159,8 @@ impl Facts for Host {
             Vec::new()
         })
     }
+
+    fn records(&self) -> Vec<(String, u64)> {
+        self.store.records_sizes()
+    }
 }

@@ -138,7 +138,7 @@ impl Users {
 
     fn counts(&self, proof: &Proof) -> bool {
         let is_there = self.host.with_record(&proof.record, |record| record.is_some()).unwrap_or(false);
-        is_there && now() < proof.expires
+        is_there && !proof.has_expired(now())
     }
 }
 

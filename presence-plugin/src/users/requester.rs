@@ -30,6 +30,13 @@ pub struct Proof {
     pub record: String,
 }
 
+impl Proof {
+    /// Whether it was good once, by the clock.
+    pub fn has_expired(&self, now: u64) -> bool {
+        now >= self.expires
+    }
+}
+
 /// A requester before one user, by a bare JID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Who<'a> {

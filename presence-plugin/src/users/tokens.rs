@@ -45,6 +45,13 @@ pub struct Issued {
     pub label: String,
 }
 
+impl Issued {
+    /// Whether it was good once, by the clock.
+    fn has_expired(&self, now: u64) -> bool {
+        now >= self.expires
+    }
+}
+
 /// Makes a token of `user`. Waits for the disk.
 pub fn mint(host: Host, user: &Jid, wish: &Wish, now: u64) -> Result<Made<String>> {
     let (kept, expired) = live(host, user, now)?;
@@ -93,7 +100,7 @@ fn live(host: Host, user: &Jid, now: u64) -> Result<(Vec<Issued>, Vec<String>)> 
     let place = place(user.bare(), "");
     let records = host.records(&place)?;
     let all = records.iter().filter_map(|(key, record)| Some(read(key.strip_prefix(&place)?, record)));
-    let (kept, expired): (Vec<_>, Vec<_>) = all.partition(|token| token.expires > now);
+    let (expired, kept): (Vec<_>, Vec<_>) = all.partition(|token| token.has_expired(now));
     Ok((kept, expired.into_iter().map(|token| token.id).collect()))
 }
 
@@ -116,5 +123,25 @@ fn read(id: &str, record: &[u8]) -> Issued {
         what: lines.value("what").and_then(Details::parse).unwrap_or(Details::State),
         expires: lines.number("expires").unwrap_or_default(),
         label: text("label"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is signed and what is on record agree on the second; a record without it has expired.
+    #[test]
+    fn a_token_is_good_until_its_last_second() {
+        let (who, of) = ("bob@example.com".into(), Some("alice@example.com".into()));
+        let claims = Claims { id: [1; 8], who, of, what: Details::State, expires: 1_800_000_000 };
+        let wish = Wish { of: claims.of.clone(), what: claims.what, life: 60, label: "Blog = mine".into() };
+        let listed = read("0101010101010101", &record(&claims, &wish, 1_799_999_940));
+        assert_eq!(
+            (listed.of.as_str(), listed.what, listed.label.as_str()),
+            ("alice@example.com", Details::State, "Blog = mine")
+        );
+        assert_eq!([1_799_999_999, 1_800_000_000].map(|now| listed.has_expired(now)), [false, true]);
+        assert!(read("0101010101010101", b"1\nof=\n").has_expired(0));
     }
 }

@@ -43,6 +43,8 @@ async fn what_was_acknowledged_survives_a_kill_and_is_in_a_backup() {
         assert_eq!(keys(&store, "a/"), ["a/1", "a/2"]);
         assert_eq!(keys(&store, ""), ["a/1", "a/2", "a\u{10FFFF}"]);
         assert_eq!(keys(&store, "c"), [""; 0]);
+        let sizes = [("lamp".to_owned(), 6 + 3 + 5), ("lamp2".to_owned(), 3 + 9)];
+        assert_eq!(store.records_sizes(), sizes, "of what is there, however it came to be");
     }
 }
 
@@ -51,7 +53,9 @@ async fn a_change_is_made_whole_or_not_at_all() {
     let folder = tempfile::tempdir().unwrap();
     let store = with_users(folder.path(), &["ann@x"]).await;
     store.change_records("lamp", vec![put("a", b"1", None)]).await.unwrap();
+    let size = store.records_sizes();
     let unknown = store.change_records("lamp", vec![put("a", b"2", None), put("b", b"", Some("tim@x"))]).await;
+    assert_eq!(store.records_sizes(), size);
     assert!(matches!(unknown, Err(StoreError::UnknownAccount(user)) if user == "tim@x"));
     for bad in [put("", b"", None), put(&"k".repeat(257), b"", None), put("big", &[0; 65_537], None)] {
         let refused = store.change_records("lamp", vec![put("a", b"2", None), bad]).await;
