@@ -8,8 +8,9 @@
 //! [`users`] asks the host how the requester stands to the user and for the user's presence, and has [`visibility`] decide; [`shown`] holds
 //! what is left to see. [`answer`] turns that into a response, with a body by [`image`], [`xml`], [`json`] or [`text`], with a way to
 //! a custom image by [`redirect`], with the fields by [`cache`]. [`v1`] is the interface beside `/status`, with [`icons`] of any size. [`live`] tells those
-//! who wait of changes. [`probe`] asks components, which have no account. [`page`] makes the pages, [`limit`] counts who asks how often. Users have
-//! their say at an XMPP address of the plugin's, by [`service`]. Everything but this file, [`users`], [`live`] and [`probe`] is free of the host.
+//! who wait of changes. [`probe`] asks components, which have no account. [`page`] makes the pages, [`limit`] counts who asks how often, [`pace`] who is
+//! refused how much. Users have their say at an XMPP address of the plugin's, by [`service`]. Everything but this file, [`users`], [`live`] and
+//! [`probe`] is free of the host.
 
 #![forbid(unsafe_code)]
 
@@ -23,6 +24,7 @@ mod json;
 mod limit;
 mod live;
 mod moment;
+mod pace;
 mod page;
 mod probe;
 mod query;
@@ -36,7 +38,11 @@ mod v1;
 mod visibility;
 mod xml;
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use plugin_api::prelude::*;
 
@@ -46,6 +52,7 @@ use crate::{
     icons::Icons,
     limit::Limiter,
     live::Live,
+    pace::{Pace, TooMany},
     page::{Base, Person},
     probe::{Probes, Waiting},
     query::Parameters,
@@ -70,6 +77,7 @@ struct Presence {
     live: Live,
     probes: Arc<Probes>,
     limiter: Limiter,
+    pace: Pace,
     icons: Icons,
 }
 
@@ -96,8 +104,8 @@ impl Plugin for Presence {
             News::Proofs => watching.look_again(),
         });
         let (service, limiter, icons) = (Service::new(office), Limiter::new(), Icons::default());
-        let probes = Probes::new(host, settings.clone());
-        Ok(Presence { host, users, service, settings, live, probes, limiter, icons })
+        let (probes, pace) = (Probes::new(host, settings.clone()), Pace::default());
+        Ok(Presence { host, users, service, settings, live, probes, limiter, pace, icons })
     }
 
     fn stanza(&self, stanza: &str) {
@@ -137,9 +145,37 @@ impl Presence {
         if let Some(component) = component {
             return self.status_of_component(request, component, format, responder);
         }
-        let response = self.status_now(request, parameters, format);
+        let answer = pace::watched(|| self.status_now(request, parameters, format));
         let user = parameters.first("jid").unwrap_or_default();
-        self.send_or_wait(request, response, (&user, format, None), responder);
+        if let Some((response, responder)) = self.in_time(request, answer, responder) {
+            self.send_or_wait(request, response, (&user, format, None), responder);
+        }
+    }
+
+    /// Keeps an answer, with those it refuses, for a moment if its client was refused too often. `None`: it is sent then.
+    fn in_time(
+        &self,
+        request: &Request<'_>,
+        (response, refused): (Response, Vec<pace::Name>),
+        responder: Responder,
+    ) -> Option<(Response, Responder)> {
+        let client = if refused.is_empty() { None } else { self.client(request, &self.settings()) };
+        match client.map_or(Ok(None), |client| self.pace.count(client, &refused, Instant::now())) {
+            Ok(None) => return Some((response, responder)),
+            Err(TooMany) => drop(responder.send(answer::too_many(pace::PAUSE))),
+            Ok(Some(waiting)) => {
+                let pause = waiting.pause;
+                let send = move || {
+                    responder.send(response);
+                    drop(waiting);
+                };
+                match self.host.after(pause, send) {
+                    Ok(timer) => timer.detach(),
+                    Err(error) => log::warn!("a refusal can't wait for its time: {error}"),
+                }
+            }
+        }
+        None
     }
 
     fn status_now(&self, request: &Request<'_>, parameters: Parameters<'_>, format: Format) -> Response {

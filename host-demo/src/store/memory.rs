@@ -1,8 +1,11 @@
 //! What is held in memory: read without I/O and without locks, changed only after a commit, by the writer thread.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use arc_swap::ArcSwap;
@@ -89,7 +92,12 @@ pub(super) struct Rosters {
     by_user: Map<Arc<Roster>>,
     published: AtomicU64,
     publishing: Mutex<()>,
+    /// Who is here without an account, those first who came first.
+    strangers: Mutex<VecDeque<Box<str>>>,
 }
+
+/// So many are here: names that anybody may ask for must not fill the memory.
+const MOST_STRANGERS: usize = 4_096;
 
 impl Rosters {
     /// The roster of `user`, read by `read` if it is not here.
@@ -106,6 +114,32 @@ impl Rosters {
         let _publishing = self.publishing.lock();
         if self.published.load(Ordering::Acquire) == before {
             self.by_user.pin().insert(user.into(), roster.clone());
+        }
+        Ok(roster)
+    }
+
+    /// The same for a name without an account. Its roster is empty, but is read and kept like any other: how long it takes must not tell, the
+    /// first time or the next, whether there is an account.
+    pub(super) fn of_stranger(
+        &self,
+        user: &str,
+        read: impl FnOnce() -> Result<Roster, StoreError>,
+    ) -> Result<Arc<Roster>, StoreError> {
+        let mut is_new = false;
+        let roster = self.of(user, || {
+            is_new = true;
+            read()
+        })?;
+        let mut strangers = self.strangers.lock();
+        if is_new {
+            strangers.push_back(user.into());
+        }
+        let leaving = if strangers.len() > MOST_STRANGERS { strangers.pop_front() } else { None };
+        drop(strangers);
+        if let Some(leaving) = leaving {
+            self.correct(|rosters| {
+                rosters.pin().remove(&leaving);
+            });
         }
         Ok(roster)
     }
@@ -169,6 +203,26 @@ mod tests {
             Ok(roster)
         });
         assert_eq!(now.unwrap().items.len(), 1);
+    }
+
+    #[test]
+    fn strangers_are_kept_like_users_but_only_so_many() {
+        let rosters = Rosters::default();
+        let is_read = |user: &str| {
+            let mut is_read = false;
+            let read = || {
+                is_read = true;
+                Ok(Roster::default())
+            };
+            rosters.of_stranger(user, read).unwrap();
+            is_read
+        };
+        assert!(is_read("eve@x") && !is_read("eve@x"));
+        (0..2 * MOST_STRANGERS).for_each(|number| assert!(is_read(&number.to_string())));
+        assert_eq!(rosters.by_user.len(), MOST_STRANGERS);
+        assert!(is_read("eve@x"));
+        rosters.publish(&[bob_added()], &[0]);
+        assert!(!is_read("eve@x"), "others change nothing of it");
     }
 
     #[test]

@@ -94,11 +94,8 @@ impl Store {
     /// # Errors
     /// The database failed.
     pub fn roster_of(&self, user: &str) -> Result<Arc<Roster>, StoreError> {
-        // Names that anybody may ask for must not fill the memory.
-        if !self.account_exists(user) {
-            return Ok(Arc::default());
-        }
-        self.inner.memory.rosters.of(user, || self.inner.readers.read(|db| read(db, user)))
+        let (rosters, read) = (&self.inner.memory.rosters, || self.inner.readers.read(|db| read(db, user)));
+        if self.account_exists(user) { rosters.of(user, read) } else { rosters.of_stranger(user, read) }
     }
 
     /// Makes these changes in one transaction, in order: all or none. Durable and visible to [`Store::roster`] when it

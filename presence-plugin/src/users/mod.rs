@@ -26,7 +26,7 @@ use self::{
     requester::{Proof, bearer},
     token::{Claims, hexadecimal},
 };
-use crate::{query::Parameters, settings::Settings, shown::Shown};
+use crate::{pace, query::Parameters, settings::Settings, shown::Shown};
 
 /// The longest JID that is part of a key as it is.
 const LONGEST_IN_KEY: usize = 160;
@@ -90,7 +90,10 @@ impl Users {
         requester: &Requester,
         answer: impl Fn(&Shown<'_>) -> R,
     ) -> R {
-        let Some(user) = user else { return answer(&Shown::Forbidden) };
+        let Some(user) = user else {
+            pace::refused(None);
+            return answer(&Shown::Forbidden);
+        };
         let proof = requester.proof_before(user.bare()).filter(|proof| self.counts(proof));
         let (who, viewer) = requester.by(proof);
         let choice = self.host.with_record(&place_of("choice", user.bare(), ""), Choice::read);
@@ -102,6 +105,9 @@ impl Users {
             }
             _ => None,
         };
+        if visible.is_none() {
+            pace::refused(Some(user.bare()));
+        }
         let seen = self.host.with_presence(user, |presence| {
             answer(&visible.map_or(Shown::Forbidden, |details| Shown::of(presence).limited_to(details)))
         });

@@ -37,6 +37,7 @@ use crate::{
     answer::{Format, Question},
     cache::Audience,
     icons::{Encoding, themes::State},
+    pace,
     query::Parameters,
     settings::Settings,
     users::{Requester, Users},
@@ -49,17 +50,29 @@ const ICON_MAX_AGE: u32 = 86_400;
 /// Registers what this interface answers. To be called last: whatever else is below `/v1` answers that there is nothing.
 pub fn mount(routes: &mut Routes<Presence>) {
     routes.get("/v1/users/{jid}", Presence::user).inline();
-    routes.get("/v1/users/{jid}/icon.{format}", Presence::user_icon).inline();
-    routes.get("/v1/users/{jid}/badge.{format}", Presence::user_badge).inline();
-    routes.get("/v1/u/{id}", Presence::unlisted).inline();
-    routes.get("/v1/u/{id}/icon.{format}", Presence::unlisted_icon).inline();
-    routes.get("/v1/u/{id}/badge.{format}", Presence::unlisted_badge).inline();
-    routes.get("/v1/presence", Presence::some_users).inline();
-    routes.post("/v1/presence/query", Presence::many_users).inline().body_limit(2 * batch::LONGEST_BODY as u32);
+    routes.get("/v1/users/{jid}/icon.{format}", paced(Presence::user_icon)).inline();
+    routes.get("/v1/users/{jid}/badge.{format}", paced(Presence::user_badge)).inline();
+    routes.get("/v1/u/{id}", paced(Presence::unlisted)).inline();
+    routes.get("/v1/u/{id}/icon.{format}", paced(Presence::unlisted_icon)).inline();
+    routes.get("/v1/u/{id}/badge.{format}", paced(Presence::unlisted_badge)).inline();
+    routes.get("/v1/presence", paced(Presence::some_users)).inline();
+    routes.post("/v1/presence/query", paced(Presence::many_users)).inline().body_limit(2 * batch::LONGEST_BODY as u32);
     routes.on("OPTIONS", "/v1/presence/query", Presence::may_post).inline();
     routes.get("/openapi.json", Presence::openapi).inline();
     routes.get("/v1/icons/{state}.{format}", Presence::state_icon).inline();
     routes.get("/v1/{tail:.*}", Presence::nothing).inline();
+}
+
+/// A handler whose answer may have to wait ([`pace`]).
+fn paced(
+    handler: fn(&Presence, &Request<'_>) -> Result<Response>,
+) -> impl Fn(&Presence, &Request<'_>, Responder) + Send + Sync + 'static {
+    move |presence, request, responder| {
+        let answer = pace::watched(|| handler(presence, request).unwrap_or_else(Response::from));
+        if let Some((response, responder)) = presence.in_time(request, answer, responder) {
+            responder.send(response);
+        }
+    }
 }
 
 impl Presence {
@@ -70,8 +83,9 @@ impl Presence {
             Some(form) => (Some(form), None),
             None => (negotiation::preferred(request.headers()), Some(NEGOTIATED)),
         };
-        let response = self.form(request, Target::Jid(user), form);
+        let (response, refused) = pace::watched(|| self.form(request, Target::Jid(user), form));
         let response = vary.into_iter().fold(response, |response, field| response.header("Vary", field));
+        let Some((response, responder)) = self.in_time(request, (response, refused), responder) else { return };
         match form {
             Some(Form::Written(format)) => self.send_or_wait(request, response, (user, format, vary), responder),
             _ => drop(responder.send(response)),

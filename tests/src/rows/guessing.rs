@@ -112,6 +112,57 @@ fn hidden_and_unknown(host: &Host, requester: &str, extent: Extent) -> String {
     format!("the same answers; {microseconds:.0} us for a user, {difference:+.1} % for none")
 }
 
+/// H10: of a crowd of names, how long an answer takes does not tell which are users.
+pub fn names(extent: Extent) -> Report {
+    let host = Host::with_presence();
+    let (users, rounds) = extent.of((20, 5), (500, 10));
+    let name = |number: usize| format!("u{number:04}");
+    // Every second name is a user's.
+    (0..users).for_each(|number| host.add_user(&name(2 * number)));
+    let client = host.http();
+    let mut report = Report::new(format!("{} names asked for {rounds} times", 2 * users));
+    for (who, requester) in [("by nobody", ""), ("by somebody", "&req_jid=eve@localhost")] {
+        // The first time of each name counts most: what is read then may be in memory afterwards.
+        for (which, rounds) in [("the first time", 1), ("later", rounds)] {
+            let mut times = [Vec::new(), Vec::new()];
+            for number in (0..rounds).flat_map(|round| shuffled(2 * users, round)) {
+                let target = format!("/plugins/presence/status?jid={}@localhost&type=text{requester}", name(number));
+                let started = Instant::now();
+                client.get(&target);
+                times[number % 2].push(started.elapsed());
+            }
+            let area = area(&times[0], &times[1]);
+            let bounds = extent.of(0.25..0.75, 0.45..0.55);
+            assert!(bounds.contains(&area), "{who}, {which}: {area:.3} of the answers about users take longer");
+            report = report.note(format!("{who}, {which}: {area:.3}"));
+        }
+    }
+    report
+}
+
+/// The numbers up to `count`, which is even, in another order each round.
+fn shuffled(count: usize, round: usize) -> impl Iterator<Item = usize> {
+    let stride = (count / 3 + 2 * round + 1) | 1;
+    let stride = (stride..).step_by(2).find(|stride| gcd(*stride, count) == 1).unwrap_or(1);
+    (0..count).map(move |number| (number * stride + round) % count)
+}
+
+fn gcd(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+/// The area under the curve of who takes a time for a user's: one half, if times tell nothing.
+fn area(users: &[Duration], others: &[Duration]) -> f64 {
+    let mut others = others.to_vec();
+    others.sort();
+    let longer = |time: &Duration| {
+        let (below, up_to) =
+            (others.partition_point(|other| other < time), others.partition_point(|other| other <= time));
+        (below + up_to) as f64 / 2.0
+    };
+    users.iter().map(longer).sum::<f64>() / (users.len() * others.len()) as f64
+}
+
 #[derive(Default)]
 struct Tried {
     looked_at: usize,

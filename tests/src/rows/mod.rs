@@ -23,7 +23,7 @@
 //! data         what was acknowledged                          D1, D9, R3
 //! bombs        stanzas larger than they may be                X4 to X6
 //! strangers    clients that do not log in                     X9, X10
-//! guessing     passwords, names, and who is there             X11, X15
+//! guessing     passwords, names, and who is there             X11, X15, H10
 //! floods       clients that send too much or do not read      X16, X17
 //! queries      requests made of hostile pieces                H25
 //! probes       components that are asked for their presence   X14, H26
@@ -151,6 +151,7 @@ pub const ROWS: &[Row] = &[
     Row { number: "X15", fault: "asking who exists", try_out: guessing::presence },
     Row { number: "X16", fault: "a flood of presence", try_out: floods::presence },
     Row { number: "X17", fault: "a client that does not read", try_out: floods::unread },
+    Row { number: "H10", fault: "names by the thousand", try_out: guessing::names },
     Row { number: "H25", fault: "requests made of hostile pieces", try_out: queries::random },
     Row { number: "H26", fault: "a component that never answers", try_out: probes::mute },
 ];

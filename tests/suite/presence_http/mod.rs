@@ -3,6 +3,7 @@
 mod abuse;
 mod answers;
 mod components;
+mod enumeration;
 mod json_and_svg;
 mod long_polls;
 mod own;

@@ -1,0 +1,74 @@
+//! Row H10: names can't be tried by the thousand, and how long that takes tells nothing either.
+
+use std::time::{Duration, Instant};
+
+use tests::{
+    host::Host,
+    http::Answer,
+    xmpp::{Session, befriend},
+};
+
+use super::{STATUS, show};
+
+/// How many names a client may be refused in a minute before it takes longer, and how long then.
+const FREE: usize = 20;
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The tests come from loopback, which never waits: a proxy says for whom it asks.
+fn ask(host: &Host, client: &str, target: &str) -> (Duration, Answer) {
+    let started = Instant::now();
+    let answer = host.http().request("GET", target, &[("X-Forwarded-For", client)]);
+    (started.elapsed(), answer)
+}
+
+/// Whether an answer comes at once, the machine's moods aside.
+fn is_quick(host: &Host, client: &str, target: &str) -> bool {
+    (0..5).any(|_| ask(host, client, target).0 < PAUSE)
+}
+
+fn of(user: &str) -> String {
+    format!("{STATUS}?jid={user}@localhost&type=text")
+}
+
+/// A host on which strangers see nobody, with two users who are there, friends of each other.
+fn hidden() -> (Host, [Session; 2]) {
+    let host = Host::with_presence();
+    host.set("presence.proxies", "127.0.0.1");
+    let (mut alice, mut bob) = (host.new_user("alice"), host.new_user("bob"));
+    befriend(&mut alice, &mut bob).unwrap();
+    show(&mut alice, "", "here");
+    (host, [alice, bob])
+}
+
+#[test]
+fn whoever_is_refused_too_many_names_waits_and_is_told_the_same() {
+    let (host, _sessions) = hidden();
+    let client = "198.51.100.1";
+    let before = ask(&host, client, &of("nobody0")).1;
+    (1..FREE).for_each(|number| drop(ask(&host, client, &of(&format!("nobody{number}")))));
+    for who in ["nobody20", "alice", "nobody20", "no%20address%20"] {
+        let (took, answer) = ask(&host, client, &of(who));
+        assert!(took >= PAUSE, "{who}: {took:?}");
+        assert_eq!(answer.clone().comparable(), before.clone().comparable(), "{who}");
+    }
+    assert!(is_quick(&host, client, &of("nobody7")), "a page may ask again");
+    assert!(is_quick(&host, client, &format!("{}&req_jid=bob@localhost", of("alice"))), "who may see does not wait");
+    assert!(is_quick(&host, "198.51.100.2", &of("nobody20")), "another client");
+    assert!(is_quick(&host, "127.0.0.1", &of("nobody20")), "loopback");
+}
+
+#[test]
+fn every_form_of_an_answer_waits() {
+    let (host, _sessions) = hidden();
+    let batch = |first: usize| {
+        let names: Vec<_> = (first..first + 30).map(|number| format!("jid=nobody{number}@localhost")).collect();
+        format!("/plugins/presence/v1/presence?{}", names.join("&"))
+    };
+    let (took, answer) = ask(&host, "2001:db8::1", &batch(0));
+    assert!(took >= PAUSE && answer.status == 200, "{took:?} {answer:?}");
+    for form in ["", ".json", "/icon.svg", "/badge.svg"] {
+        let target = format!("/plugins/presence/v1/users/nobody99@localhost{form}");
+        let (took, answer) = ask(&host, "2001:db8::2", &target);
+        assert!(took >= PAUSE && answer.status == 200, "{target}: {took:?} {answer:?}");
+    }
+}
