@@ -8,10 +8,15 @@ use plugin_api::{Response, Show};
 use crate::{
     answer::{self, Format, Question, tests::settings},
     cache::Audience,
+    icons::{Encoding, Icons, themes::State},
     moment::Moment,
     query::Parameters,
     settings::Settings,
     shown::Shown,
+    v1::{
+        badge::{Badge, Kind},
+        picture::{self, Style},
+    },
     xml::{Parties, tests::text_of},
 };
 
@@ -150,6 +155,38 @@ fn every_request_gets_an_answer_of_the_contract() {
         seen.insert((response.status(), field(&response, "Content-Type").map(str::to_owned)));
     }
     assert_eq!(seen.len(), 8, "302, 304, 400 and five types of 200: {seen:?}");
+}
+
+/// A badge has texts of its own; whatever they are, the drawing is well-formed and the JSON is JSON.
+#[test]
+fn every_badge_and_icon_is_one_or_a_problem() {
+    let mut dice = Dice(0xD1B5_4A32_D192_ED03);
+    let (icons, mut outcomes) = (Icons::default(), HashSet::new());
+    for _ in 0..REQUESTS / 30 {
+        let query = format!("label={}&{}&style={}", dice.text(), dice.query(), ["flat", "pill", "x"][dice.below(3)]);
+        let parameters = Parameters::new(&query, b"");
+        let (parties, audience) = (Parties::default(), Audience::Nobody);
+        let question =
+            Question { parameters, format: Format::Image, parties, audience, if_none_match: None, navigation: false };
+        let status = dice.text();
+        let state = State::of(&dice.shown(&status));
+        let kind = [Kind::Svg, Kind::Json][dice.below(2)];
+        let badge = Badge::read(&parameters).map(|badge| badge.answer(&question, kind, state));
+        let style = Style::read(&parameters, Encoding::Svg).map(|style| style.of(state));
+        let icon = style.map(|look| picture::answer(&question, &icons, look));
+        for response in [badge, icon].map(|answer| answer.unwrap_or_else(Response::from)) {
+            let body = std::str::from_utf8(response.bytes()).expect("UTF-8");
+            match field(&response, "Content-Type") {
+                Some("image/svg+xml") => drop(text_of(body)),
+                Some("application/json" | "application/problem+json") => {
+                    drop(serde_json::from_str::<serde_json::Value>(body).expect("JSON"));
+                }
+                other => panic!("{other:?}: {body}"),
+            }
+            outcomes.insert((response.status(), field(&response, "Content-Type").map(str::to_owned)));
+        }
+    }
+    assert_eq!(outcomes.len(), 3, "{outcomes:?}");
 }
 
 fn field<'r>(response: &'r Response, name: &str) -> Option<&'r str> {

@@ -16,11 +16,11 @@
 //! # Layout
 //! [`negotiation`] finds the form, [`picture`] answers with an icon, [`badge`] with a label and a word; the other forms are those of `/status`. [`batch`] is about many users. [`openapi`] describes all of it.
 
-mod badge;
+pub mod badge;
 mod batch;
 mod negotiation;
 mod openapi;
-mod picture;
+pub mod picture;
 pub mod problem;
 
 use plugin_api::{Jid, Request, Responder, Response, Result, Routes};
