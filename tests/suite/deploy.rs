@@ -190,3 +190,28 @@ fn a_streamed_answer_arrives_whole() {
     let expected: Vec<u8> = (b'a'..=b'p').flat_map(|letter| [letter; 65536]).collect();
     assert!(answer.body == expected, "{} bytes of {}", answer.body.len(), expected.len());
 }
+
+/// What the dynamic loader wrote to when it opened a library is backed by a file again: of one that is never closed it would be memory for ever.
+#[test]
+fn a_library_keeps_hardly_any_memory_of_its_own() {
+    let host = host_with_hello("1.0.0");
+    let smaps = fs::read_to_string(format!("/proc/{}/smaps", host.process().id())).expect("the host runs");
+    let of_library = |line: &&str| line.contains("/staging/hello-");
+    let range = |line: &str| {
+        line.split(' ').next().unwrap_or_default().split_once('-').map(|(a, b)| (a.to_owned(), b.to_owned()))
+    };
+    let (start, _) = smaps.lines().find(of_library).and_then(range).expect("the library is mapped");
+    let (_, end) = smaps.lines().rfind(of_library).and_then(range).expect("the library is mapped");
+    let (mut within, mut anonymous, mut copies) = (false, 0, 0);
+    for line in smaps.lines() {
+        if let Some((from, to)) = range(line).filter(|_| line.contains(" r") || line.contains(" -")) {
+            within = from >= start && to <= end;
+            copies += u32::from(within && line.contains(" r--p ") && line.contains("/staging/#"));
+        } else if let Some(kilobytes) = line.strip_prefix("Anonymous:").filter(|_| within) {
+            anonymous += kilobytes.trim().trim_end_matches(" kB").parse::<u32>().expect("a number");
+        }
+    }
+    assert!(copies == 1 && anonymous <= 16, "{copies} copies, {anonymous} kB:\n{smaps}");
+    // And whoever uses these tables finds them as they were.
+    until_answered_by(&host, "1.0.0");
+}

@@ -7,6 +7,8 @@
 mod call;
 #[allow(unsafe_code, reason = "opens a library and reads its root")]
 mod load;
+#[allow(unsafe_code, reason = "maps pages of a library anew")]
+mod relro;
 
 use std::{
     collections::BTreeMap,

@@ -114,7 +114,7 @@ impl<'a> Batch<'a> {
         let requester = users.requester(request, &parameters, settings);
         let mut body = self.render(users, &requester, settings);
         // As with one user, the moment is not part of what the tag is of.
-        let etag = ETag::new(b'm', &body);
+        let etag = ETag::of_long(b'm', &body);
         body.extend_from_slice(format!(",\"asOf\":\"{}\"}}\n", Moment::now()).as_bytes());
         let question = Question {
             parameters,

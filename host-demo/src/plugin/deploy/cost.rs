@@ -55,7 +55,7 @@ fn of_ended(smaps: &str, in_service: &HashSet<&Path>) -> (u64, u64) {
     let mut ended = false;
     for line in smaps.lines() {
         if let Some(mapping) = Mapping::read(line) {
-            ended = is_ended(mapping.path, in_service) || before.is_some_and(|before| mapping.is_bss_of(before));
+            ended = is_ended(mapping.path, in_service) || before.is_some_and(|before| mapping.belongs_to(before));
             before = Some(mapping).filter(|_| ended);
             mappings += u64::from(ended);
         } else if let Some(kibibytes) = line.strip_prefix("Anonymous:").filter(|_| ended) {
@@ -81,6 +81,18 @@ impl<'a> Mapping<'a> {
         let (rights, rest) = rest.split_once(' ')?;
         let path = rest.splitn(4, ' ').nth(3).unwrap_or_default().trim_start();
         Some(Mapping { start, end, rights, path })
+    }
+
+    /// Whether this is another part of the library that was mapped right before.
+    fn belongs_to(&self, before: Mapping<'_>) -> bool {
+        self.is_bss_of(before) || self.is_relro_of(before)
+    }
+
+    /// What its relocations wrote to lies within, in a file without a name (`generation/relro.rs`); proc(5) gives it one that begins so.
+    fn is_relro_of(&self, before: Mapping<'_>) -> bool {
+        let (own, library) = (Path::new(self.path), Path::new(before.path));
+        let is_nameless = own.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"#"));
+        is_nameless && own.parent() == library.parent() && self.start == before.end
     }
 
     /// What a library has without content in the file follows its variables without a name. What else may come to lie behind it, a thread's
@@ -118,13 +130,21 @@ Anonymous:           100 kB
 Anonymous:           200 kB
 7f60-7f70 r-xp 00000000 fe:00 19                         /usr/lib/x.so
 Anonymous:           300 kB
+7f80-7f90 r-xp 00000000 fe:00 20                         /s/staging/a-00-3.so (deleted)
+Anonymous:             0 kB
+7f90-7f94 r--p 00000000 fe:00 99                         /s/staging/#99 (deleted)
+Anonymous:             0 kB
+7f94-7f95 rw-p 00004000 fe:00 20                         /s/staging/a-00-3.so (deleted)
+Anonymous:             4 kB
+7fa0-7fb0 r--p 00000000 fe:00 98                         /s/staging/#98 (deleted)
+Anonymous:           100 kB
 ";
 
     #[test]
     fn ended_libraries_are_counted_with_what_they_have_beside_the_file() {
         let in_service = HashSet::from([Path::new("/s/staging/a-00-2.so")]);
-        assert_eq!(of_ended(SMAPS, &in_service), (2, 12 << 10));
-        assert_eq!(of_ended(SMAPS, &HashSet::new()), (3, 28 << 10));
+        assert_eq!(of_ended(SMAPS, &in_service), (5, 16 << 10));
+        assert_eq!(of_ended(SMAPS, &HashSet::new()), (6, 32 << 10));
     }
 
     #[test]
