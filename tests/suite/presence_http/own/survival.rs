@@ -1,6 +1,6 @@
 //! What users have chosen and made is there after an upgrade, a restart and a way back, and goes with the account.
 
-use std::fs;
+use std::{fs, thread};
 
 use tests::{
     artefacts::artefacts,
@@ -121,4 +121,35 @@ fn all_of_it_goes_with_the_account() {
 
 fn alice_is_seen(host: &Host) -> bool {
     alice(host, "").text().contains("Lunch")
+}
+
+/// What the service says is done is done, whichever version says so, and is in force for the next request, whichever version answers that.
+#[test]
+fn choices_made_during_upgrades_hold() {
+    let (host, mut alice) = alice_away("verified");
+    let upgrades = (1..=4).map(|number| format!("0.2.{number}"));
+    thread::scope(|scope| {
+        let upgrading = scope.spawn(|| upgrades.for_each(|version| deploy(&host, &version)));
+        let mut rounds = 0;
+        while !upgrading.is_finished() || rounds % 2 > 0 {
+            let (choice, expected) = [("anyone", "away"), ("nobody", "forbidden")][rounds % 2];
+            assert!(say(&mut alice, &format!("who {choice}")).starts_with("On the web, "));
+            assert_eq!(state(&host, ""), expected, "round {rounds}");
+            rounds += 1;
+        }
+        assert!(rounds > 8, "{rounds} rounds are too few to tell");
+    });
+}
+
+/// What was acknowledged was on the disk before.
+#[test]
+fn a_choice_survives_the_end_of_the_process_that_follows_its_answer() {
+    let (mut host, mut alice) = alice_away("anyone");
+    for (choice, expected) in [("nobody", "forbidden"), ("anyone", "away"), ("subscribers", "forbidden")] {
+        say(&mut alice, &format!("who {choice}"));
+        host.crash_and_restart();
+        alice = host.login("alice");
+        show(&mut alice, "away", "Lunch");
+        assert_eq!(state(&host, ""), expected, "{choice}");
+    }
 }
