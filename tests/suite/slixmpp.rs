@@ -4,9 +4,14 @@
 use std::{path::Path, process::Command};
 
 use tests::{
+    artefacts::artefacts,
     host::{Host, password},
     skip::skipped,
 };
+
+/// Where components are let in, this one is.
+const COMPONENT: &str = "echo.localhost";
+const SECRET: &str = "sesame";
 
 /// Runs a script against `host` as these users. It must end well.
 #[track_caller]
@@ -21,6 +26,9 @@ fn run(script: &str, host: &Host, users: &[&str]) {
     command.arg(host.certificate());
     for user in users {
         command.arg(format!("{user}@localhost")).arg(password(user));
+    }
+    if let Some(address) = ready.component {
+        command.arg(address.to_string()).args([COMPONENT, SECRET]);
     }
     let output = command.output().expect("Python starts");
     let told = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
@@ -47,4 +55,14 @@ fn two_users_become_friends_and_talk() {
 #[test]
 fn a_user_chooses_who_sees_her() {
     run("choices.py", &host_with(&["alice"]), &["alice"]);
+}
+
+#[test]
+fn a_component_talks_and_is_seen() {
+    let mut host = Host::prepare();
+    host.allow_components(&[COMPONENT], SECRET);
+    host.drop_plugin(&artefacts().presence, "presence.so");
+    host.run();
+    host.add_user("alice");
+    run("component.py", &host, &["alice"]);
 }

@@ -87,8 +87,8 @@ impl Outbox {
     }
 
     /// As [`Outbox::post`], for a component: one that has no room is refused, and the component keeps its stream, which carries the
-    /// traffic of many.
-    pub fn offer(&self, stanza: Bytes) -> Handed {
+    /// traffic of many. `returnable`: somebody would miss it.
+    pub fn offer(&self, stanza: Bytes, returnable: bool) -> Handed {
         let mut queue = self.0.queue.lock();
         if queue.closed.is_some() {
             return Handed::Gone;
@@ -96,7 +96,8 @@ impl Outbox {
         if !queue.has_room(MAX_OFFERED, stanza.len()) {
             return Handed::Full;
         }
-        queue.push(Queued::one(stanza, What::Plain), |queue, length| {
+        let what = if returnable { What::Returnable { since: Timestamp::now(), share: None } } else { What::Plain };
+        queue.push(Queued::one(stanza, what), |queue, length| {
             queue.take_room(length);
             true
         });

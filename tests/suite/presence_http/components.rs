@@ -82,7 +82,6 @@ fn who_is_unavailable_is_offline_and_an_error_shows_nothing() {
         "<status>secret</status><error type='cancel'><gone xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>",
     );
     assert_eq!(shown("type=xml&jid=echo.localhost", error), forbidden);
-    assert_eq!(shown("type=xml&jid=echo.localhost", ("unsubscribed", "")), forbidden);
 }
 
 /// A domain that is the server's own, or that nobody here answers for: at once, and alike.

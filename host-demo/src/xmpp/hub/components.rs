@@ -15,6 +15,7 @@ use parking_lot::RwLock;
 
 use super::{
     Hub,
+    returned::parse,
     stanza::{Condition, Refusal, Stanza, accept_from_component, error_reply, ns, serialise_within_limit, set},
 };
 use crate::{
@@ -38,6 +39,7 @@ pub(super) struct Components {
 pub struct ComponentSession {
     hub: Arc<Hub>,
     domain: DomainPart,
+    outbox: Outbox,
 }
 
 /// A stanza that a component sent: from an address at its domain, and addressed to somebody.
@@ -75,6 +77,12 @@ impl ComponentSession {
 impl Drop for ComponentSession {
     fn drop(&mut self) {
         self.hub.components.connected.write().remove(self.domain.as_str());
+        // What was not written is told of, as if the component had been gone before.
+        self.outbox.break_off(StreamError::HostGone);
+        for stanza in self.outbox.take_back().iter().filter_map(parse) {
+            let stanza = moved(&stanza, xml::COMPONENT, ns::CLIENT);
+            self.hub.return_to_sender(&stanza, Condition::RemoteServerNotFound);
+        }
     }
 }
 
@@ -104,8 +112,8 @@ impl Hub {
         if self.serves(&address) || self.plugin_at(&address).is_some() || connected.contains_key(domain.as_str()) {
             return None;
         }
-        connected.insert(domain.as_str().into(), outbox);
-        Some(ComponentSession { hub: self.clone(), domain: domain.to_owned() })
+        connected.insert(domain.as_str().into(), outbox.clone());
+        Some(ComponentSession { hub: self.clone(), domain: domain.to_owned(), outbox })
     }
 
     /// Ends the stream of a connected component.
@@ -133,7 +141,8 @@ impl Hub {
     pub(super) fn post_away(&self, to: &Jid, stanza: &Element) -> Result<(), Condition> {
         let connected = self.components.connected.read().get(to.domain().as_str()).cloned();
         if let Some(outbox) = connected {
-            return match outbox.offer(serialise_within_limit(&in_component_namespace(stanza))?) {
+            let bytes = serialise_within_limit(&moved(stanza, ns::CLIENT, xml::COMPONENT))?;
+            return match outbox.offer(bytes, stanza.name() != "presence") {
                 Handed::Over => Ok(()),
                 Handed::Full => Err(Condition::ResourceConstraint),
                 Handed::Gone => Err(Condition::RemoteServerNotFound),
@@ -180,16 +189,17 @@ impl Hub {
     }
 }
 
-/// The stanza as a component's stream has it (XEP-0114 section 3). What is forwarded inside of it stays a client's.
-fn in_component_namespace(element: &Element) -> Element {
-    if !element.has_ns(ns::CLIENT) {
+/// The stanza with its content in another namespace: a component's stream has its own (XEP-0114 section 3). What is forwarded inside of it
+/// stays as it is.
+fn moved(element: &Element, from: &str, to: &str) -> Element {
+    if !element.has_ns(from) {
         return element.clone();
     }
-    let mut copy = Element::bare(element.name(), xml::COMPONENT);
+    let mut copy = Element::bare(element.name(), to);
     *copy.attrs_mut() = element.attrs().clone();
     for node in element.nodes() {
         match node {
-            Node::Element(child) => drop(copy.append_child(in_component_namespace(child))),
+            Node::Element(child) => drop(copy.append_child(moved(child, from, to))),
             Node::Text(text) => copy.append_text(text.as_str()),
         }
     }
@@ -207,6 +217,6 @@ mod tests {
         let expected = "<message xmlns='jabber:component:accept' to='a' xml:lang='en'><body>x</body><f xmlns='f'>\
                         <message xmlns='jabber:client'><body/></message></f> y</message>";
         let [stanza, expected] = [stanza, expected].map(|xml| xml.parse::<Element>().unwrap());
-        assert_eq!(in_component_namespace(&stanza), expected);
+        assert_eq!(moved(&stanza, ns::CLIENT, xml::COMPONENT), expected);
     }
 }

@@ -50,7 +50,8 @@ impl Hub {
         self.message_elsewhere(&from, Type::of(&message), &to, &message).await
     }
 
-    fn return_to_sender(&self, stanza: &Element, condition: Condition) {
+    /// Tells the sender of a stanza, if it is to be told, that it was not delivered.
+    pub(super) fn return_to_sender(&self, stanza: &Element, condition: Condition) {
         let (Some(from), Some(reply)) = (address_in(stanza, "from"), error_reply(stanza, condition)) else { return };
         if !self.serves(&from) {
             // A component that takes no more errors has to do without.
@@ -61,7 +62,7 @@ impl Hub {
     }
 }
 
-fn parse(returned: &Returned) -> Option<Element> {
+pub(super) fn parse(returned: &Returned) -> Option<Element> {
     std::str::from_utf8(&returned.stanza).ok()?.parse().ok()
 }
 

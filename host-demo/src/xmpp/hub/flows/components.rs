@@ -244,6 +244,22 @@ async fn a_subscription_to_a_component_that_is_gone_can_be_ended() {
     assert_eq!(ann.reads().await, ["push tim@gate.way remove", "iq:result"]);
 }
 
+/// Whoever wrote to a component that went away before it was sent that is told; presence is not missed.
+#[tokio::test]
+async fn what_a_component_was_not_sent_comes_back() {
+    let server = Server::start().await;
+    let (mut ann, gate) = (server.login("ann", "desk").await, server.component());
+    ann.sends("<message to='tim@gate.way'><body>hi</body></message>").await;
+    ann.sends("<iq type='get' id='1' to='gate.way'><q xmlns='q'/></iq>").await;
+    ann.sends("<iq type='result' id='2' to='gate.way'/>").await;
+    ann.sends("<presence to='tim@gate.way'/>").await;
+    drop(gate);
+    let back = ann.reads_xml().await;
+    let told: Vec<_> = back.iter().map(summary).collect();
+    assert_eq!(told, ["message:error remote-server-not-found", "iq:error remote-server-not-found"]);
+    assert_eq!(back[0].attr("from"), Some("tim@gate.way"));
+}
+
 /// A component that takes nothing keeps its stream; who asks it something is told.
 #[tokio::test]
 async fn a_component_that_does_not_read_is_not_sent_more_than_it_can_hold() {
