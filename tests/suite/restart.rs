@@ -11,12 +11,12 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tests::{
     artefacts::artefacts,
-    host::{Host, PATIENCE},
+    host::{DOMAIN, Host, PATIENCE},
     http::{self, load::Load},
     plugin_file::PluginFile,
     skip::skipped,
     wait,
-    xmpp::{Error, Session, befriend},
+    xmpp::{Connection, Error, Mechanism, Session, befriend},
 };
 
 #[test]
@@ -147,9 +147,13 @@ fn sighup_reads_configuration_and_certificate_again_without_dropping_anybody() {
 
     // Without its files the host makes itself another certificate.
     fs::remove_dir_all(host.state().join("tls")).unwrap();
-    fs::write(&file, "log = 'debug'\nfront_page_users = true\nplugin_memory = 100\nhttp = '127.0.0.1:1'\n").unwrap();
+    fs::write(&file, "log = 'debug'\nfront_page_users = true\nanonymous = true\nplugin_memory = 100\npublic_url = 'https://example.org'\n").unwrap();
     let told = reload(&host, "reloaded: ");
-    assert!(told.contains("front_page_users, log changed; plugin_memory changed too, which takes a restart"), "{told}");
+    let changes =
+        "front_page_users, log, anonymous, plugin_memory changed; public_url changed too, which takes a restart";
+    assert!(told.contains(changes), "{told}");
+    let stream = Connection::open(host.xmpp()).unwrap().begin(DOMAIN).unwrap().starttls().unwrap();
+    assert!(Mechanism::offered(stream.features()).contains(&"ANONYMOUS".to_owned()));
     let mark = host.process().log_mark();
     let new = shown(&mut host.login("alice"));
     assert_ne!(new, old);

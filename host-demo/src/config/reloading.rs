@@ -29,6 +29,9 @@ impl Config {
             ("tls", *tls != new.tls),
             ("front_page_users", *front_page_users != new.front_page_users),
             ("log", *log != new.log),
+            ("anonymous", *anonymous != new.anonymous),
+            ("plugin_memory", *plugin_memory != new.plugin_memory),
+            ("health_window", *health_window != new.health_window),
             ("the secrets of components", secrets(components) != secrets(&new.components)),
         ];
         let at_restart = [
@@ -38,16 +41,15 @@ impl Config {
             ("console", *console != new.console),
             ("state", *state != new.state),
             ("plugins", *plugins != new.plugins),
-            ("anonymous", *anonymous != new.anonymous),
             ("where components connect", listen(components) != listen(&new.components)),
             ("trust_everybody", *trust_everybody != new.trust_everybody),
-            ("plugin_memory", *plugin_memory != new.plugin_memory),
-            ("health_window", *health_window != new.health_window),
             ("signatures or pins", *vouching != new.vouching),
             ("public_url", *public_url != new.public_url),
         ];
         let changes = Changes { now: differing(&now), at_restart: differing(&at_restart) };
         (self.tls, self.front_page_users, self.log) = (new.tls, new.front_page_users, new.log);
+        (self.anonymous, self.plugin_memory, self.health_window) =
+            (new.anonymous, new.plugin_memory, new.health_window);
         if let Some(components) = &mut self.components {
             components.secrets = new.components.map(|new| new.secrets).unwrap_or_default();
         }
@@ -71,11 +73,18 @@ mod tests {
         let mut config = Config::load(Flags::default(), None).unwrap();
         let before = config.clone();
         assert_eq!(config.renew(before.clone()), Changes::default());
-        let new = Config { log: LevelFilter::Debug, front_page_users: true, plugin_memory: 5, ..before.clone() };
-        let changes = Changes { now: vec!["front_page_users", "log"], at_restart: vec!["plugin_memory"] };
+        let new = Config {
+            log: LevelFilter::Debug,
+            front_page_users: true,
+            anonymous: true,
+            trust_everybody: true,
+            ..before.clone()
+        };
+        let changes =
+            Changes { now: vec!["front_page_users", "log", "anonymous"], at_restart: vec!["trust_everybody"] };
         assert_eq!(config.renew(new.clone()), changes);
-        assert_eq!(config, Config { log: LevelFilter::Debug, front_page_users: true, ..before });
-        let again = Changes { now: vec![], at_restart: vec!["plugin_memory"] };
+        assert_eq!(config, Config { log: LevelFilter::Debug, front_page_users: true, anonymous: true, ..before });
+        let again = Changes { now: vec![], at_restart: vec!["trust_everybody"] };
         assert_eq!(config.renew(new), again, "what waits for a restart is told again");
     }
 }

@@ -4,7 +4,15 @@
 //! the generation that it lends them to, and a thread that they make takes their name over (pthread_create(3)); one made by a handler on an
 //! HTTP worker can't be told. Descriptors are the process's, whoever opened them.
 
-use std::{collections::HashMap, fs, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    fs,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 
@@ -23,11 +31,11 @@ const COMM: usize = 15;
 pub type Warnings = ArcSwap<Vec<String>>;
 
 /// Looks at the plugins in service for as long as the runtime lives. `memory` is how many bytes one should not pass.
-pub async fn watch(routes: Arc<Routes>, memory: u64, warnings: Arc<Warnings>) {
+pub async fn watch(routes: Arc<Routes>, memory: Arc<AtomicU64>, warnings: Arc<Warnings>) {
     let mut ledger = Ledger::default();
     loop {
         tokio::time::sleep(PERIOD).await;
-        let found = look(&routes, memory);
+        let found = look(&routes, memory.load(Relaxed));
         ledger.news(&found).for_each(|sentence| log::warn!("{sentence}"));
         warnings.store(Arc::new(found.into_iter().map(|excess| excess.sentence).collect()));
     }

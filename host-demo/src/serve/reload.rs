@@ -42,6 +42,8 @@ impl Reload<'_> {
             server.renew(&components.secrets);
         }
         self.host.front_page_users.store(self.config.front_page_users, Relaxed);
+        self.host.authenticator.let_anybody_in(self.config.anonymous);
+        self.host.plugins.set_limits(self.config.plugin_memory << 20, self.config.health_window);
         logging::set_level(self.config.log);
         self.host.routes.load().generations().for_each(|plugin| plugin.log_level_changed());
         log::info!("reloaded: {}", told(&changes));

@@ -16,6 +16,9 @@ use rusqlite::{Connection, OpenFlags, config::DbConfig};
 
 use super::StoreError;
 
+/// How long another connection is waited for.
+const BUSY: Duration = Duration::from_secs(5);
+
 /// Marks our files in the header of the database ("hdpr").
 const APPLICATION_ID: i32 = 0x6864_7072;
 
@@ -190,6 +193,17 @@ pub(super) fn empty_log(db: &Connection) -> rusqlite::Result<bool> {
     db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0).map(|busy: bool| !busy))
 }
 
+/// As [`empty_log`], without waiting for readers: a backup may take its time, and changes must not wait for it.
+pub(super) fn try_to_empty_log(db: &Connection) -> rusqlite::Result<bool> {
+    db.busy_timeout(Duration::ZERO)?;
+    let emptied = empty_log(db);
+    db.busy_timeout(BUSY)?;
+    match emptied {
+        Err(cause) if cause.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) => Ok(false),
+        emptied => emptied,
+    }
+}
+
 /// Opens the database for reading only.
 pub(super) fn reading(path: &Path) -> rusqlite::Result<Connection> {
     connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
@@ -217,7 +231,7 @@ pub(super) fn close(path: &Path, db: Connection) -> Result<(), StoreError> {
 
 fn connect(path: &Path, access: OpenFlags) -> rusqlite::Result<Connection> {
     let db = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    db.busy_timeout(Duration::from_secs(5))?;
+    db.busy_timeout(BUSY)?;
     keep_log(&db, true)?;
     Ok(db)
 }

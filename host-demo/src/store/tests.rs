@@ -4,7 +4,10 @@ mod damage;
 mod documents;
 mod records;
 
-use std::fs;
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use jid::BareJid;
 use rusqlite::Connection;
@@ -431,4 +434,24 @@ async fn the_first_schema_is_upgraded_with_what_it_holds() {
     assert_eq!(store.roster_of("ann@x").unwrap().items[&jid("bob@x")], both());
     let settings = store.settings();
     assert_eq!((settings.versions["lamp"], settings.before.get("lamp")), (1, None));
+}
+
+/// A backup reads for as long as it takes.
+#[tokio::test]
+async fn a_reader_keeps_the_log_from_being_emptied_and_nobody_waiting() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = with_users(folder.path(), &["ann@x", "bob@x"]).await;
+    let reader = schema::reading(&schema::path(folder.path())).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM accounts").unwrap();
+    let begun = Instant::now();
+    store.remove_account(&jid("ann@x")).await.unwrap();
+    store.set_credentials(&jid("bob@x"), &credentials(9)).await.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+    let log = folder.path().join("state.db-wal");
+    assert!(fs::metadata(&log).unwrap().len() > 0);
+    drop(reader);
+    while fs::metadata(&log).unwrap().len() > 0 {
+        assert!(begun.elapsed() < Duration::from_secs(30), "the log is emptied once the reader is gone");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }

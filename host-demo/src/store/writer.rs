@@ -24,6 +24,8 @@ use super::{StoreError, memory::Memory, schema, status};
 /// The most jobs that share a commit, so that the first of them does not wait for an endless queue.
 const GROUP: usize = 1024;
 
+/// How long until the log is emptied that a reader, a backup for instance, kept from it.
+const LOG_DELAY: Duration = Duration::from_secs(2);
 /// How long a last status may wait for company. Half of the second that may be lost, the rest is for a slow disk.
 const STATUS_DELAY: Duration = Duration::from_millis(500);
 
@@ -98,6 +100,7 @@ impl Writer {
             status_due: None,
             is_unsynced: false,
             to_empty_log: Vec::new(),
+            log_due: None,
             closing: false,
         };
         let thread = thread::Builder::new().name("store-writer".into()).spawn(move || writing.run())?;
@@ -156,6 +159,8 @@ struct Writing {
     is_unsynced: bool,
     /// Who waits for the log to be emptied.
     to_empty_log: Vec<oneshot::Sender<()>>,
+    /// When it is tried again, if a reader was in the way.
+    log_due: Option<Instant>,
     closing: bool,
 }
 
@@ -173,12 +178,18 @@ impl Writing {
     }
 
     fn empty_log(&mut self) {
-        if self.to_empty_log.is_empty() {
+        let is_due = self.log_due.is_some_and(|due| due <= Instant::now());
+        if self.to_empty_log.is_empty() && !is_due {
             return;
         }
-        match self.db.as_ref().map(schema::empty_log) {
-            Some(Ok(true)) => {}
-            outcome => log::warn!("state: {}: its log could not be emptied yet: {outcome:?}", self.path.display()),
+        match self.db.as_ref().map(schema::try_to_empty_log) {
+            Some(Ok(true)) => self.log_due = None,
+            outcome => {
+                if self.log_due.is_none() {
+                    log::warn!("state: {}: its log could not be emptied yet: {outcome:?}", self.path.display());
+                }
+                self.log_due = Some(Instant::now() + LOG_DELAY);
+            }
         }
         for waiting in self.to_empty_log.drain(..) {
             let _ = waiting.send(());
@@ -201,7 +212,7 @@ impl Writing {
     }
 
     fn next(&self) -> Result<Message, RecvTimeoutError> {
-        match self.status_due {
+        match self.status_due.into_iter().chain(self.log_due).min() {
             Some(due) => self.inbox.recv_timeout(due.saturating_duration_since(Instant::now())),
             None => self.inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
         }

@@ -1,7 +1,16 @@
 //! The handle on all plugins: what the rest of the server asks and tells.
 
-use std::{fmt, io, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fmt, io,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
+use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use super::{
@@ -100,6 +109,16 @@ pub struct Deployer {
     counters: Arc<Counters>,
     warnings: Arc<Warnings>,
     watchdog: Arc<Watchdog>,
+    limits: Arc<Limits>,
+}
+
+/// What may change while plugins are in service.
+#[derive(Debug)]
+pub struct Limits {
+    /// The memory that one plugin should not pass, in bytes.
+    pub memory: Arc<AtomicU64>,
+    /// How long a version that takes over from now on is on probation.
+    pub health_window: Mutex<Duration>,
 }
 
 impl Deployer {
@@ -131,11 +150,15 @@ impl Deployer {
         let (statuses, statuses_seen) = watch::channel(Arc::from([]));
         let (ready, ready_seen) = watch::channel(false);
         let counters = Arc::new(Counters::default());
+        let limits = Arc::new(Limits {
+            memory: Arc::new(config.memory.into()),
+            health_window: Mutex::new(config.health_window),
+        });
         let registry = Registry {
             books,
             first: Default::default(),
             folder_is_open: true,
-            health_window: config.health_window,
+            limits: limits.clone(),
             last_journey: 0,
             vigils: Vec::new(),
             ending: None,
@@ -152,8 +175,14 @@ impl Deployer {
         tokio::spawn(registry.run(inbox));
         let watchdog = Arc::new(Watchdog::start().map_err(DeployError::System)?);
         let warnings = Arc::new(Warnings::default());
-        tokio::spawn(leaks::watch(routes, config.memory, warnings.clone()));
-        Ok(Deployer { messages, statuses: statuses_seen, ready: ready_seen, counters, warnings, watchdog })
+        tokio::spawn(leaks::watch(routes, limits.memory.clone(), warnings.clone()));
+        Ok(Deployer { messages, statuses: statuses_seen, ready: ready_seen, counters, warnings, watchdog, limits })
+    }
+
+    /// Changes how much memory a plugin should not pass, and how long versions are on probation that take over from now on.
+    pub fn set_limits(&self, memory: u64, health_window: Duration) {
+        self.limits.memory.store(memory, Relaxed);
+        *self.limits.health_window.lock() = health_window;
     }
 
     /// Returns when every plugin found at the start is active or refused.

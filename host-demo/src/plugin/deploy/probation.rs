@@ -127,7 +127,7 @@ impl fmt::Display for Misconduct {
 impl Registry {
     /// Begins to look at a version that has just come into service, unless it was the last good one before.
     pub(super) fn put_on_probation(&mut self, id: &str) {
-        let window = self.health_window;
+        let window = *self.limits.health_window.lock();
         let good = self.books.fallback(id).map(|kept| kept.staged.digest());
         let Some(serving) = self.books.serving_mut(id) else { return };
         let digest = serving.staged.digest();

@@ -4,7 +4,7 @@
 //! What comes in from the folder is in [`arrivals`](super::arrivals), how it ends in [`outcomes`](super::outcomes), what the
 //! administrator wants in [`commands`](super::commands); here are the loop and the changes of service.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use super::{
     books::{Books, Leaving, Serving},
     commands::{Reply, Vigil, tell_of_settings},
+    deployer::Limits,
     desk::{Message, Retirement},
     first_scan::FirstScan,
     folder::FileName,
@@ -41,8 +42,8 @@ pub struct Registry {
     pub first: FirstScan,
     /// Whether the drop folder can be read.
     pub folder_is_open: bool,
-    /// How long a version that took over is on probation.
-    pub health_window: Duration,
+    /// How long a version that took over is on probation, among others.
+    pub limits: Arc<Limits>,
     /// The number of the latest journey.
     pub last_journey: u64,
     /// The commands that are not answered yet.

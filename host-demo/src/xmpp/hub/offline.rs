@@ -4,12 +4,13 @@
 //! else is sent to the user waits behind it, so that nothing overtakes (RFC 6120 section 10.1). If the session ends
 //! half-way, another one goes on, or the next to come.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use jid::BareJid;
 use jiff::Timestamp;
 use minidom::Element;
 use parking_lot::Mutex;
+use tokio::time::sleep;
 
 use super::{
     ConnectedResource, Hub,
@@ -20,25 +21,50 @@ use crate::store::{OfflineMessage, StoreError};
 /// How many bytes of messages are handed out at once, and then taken out of the store by one commit.
 const PORTION: usize = 64 << 10;
 
+/// How long a session may take for one portion before another one of the user is asked: a client that does not read must not
+/// keep the user's other clients waiting.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Which session hands out what waited, by user.
 #[derive(Default)]
-pub(super) struct HandOuts(Mutex<HashMap<BareJid, Arc<ConnectedResource>>>);
+pub(super) struct HandOuts(Mutex<HashMap<BareJid, Turn>>);
+
+struct Turn {
+    holder: Arc<ConnectedResource>,
+    /// How many portions it has begun.
+    portions: u64,
+}
+
+impl Turn {
+    fn of(holder: Arc<ConnectedResource>) -> Turn {
+        Turn { holder, portions: 0 }
+    }
+}
 
 impl HandOuts {
     fn belongs_to(&self, resource: &Arc<ConnectedResource>) -> bool {
-        self.0.lock().get(resource.user()).is_some_and(|holder| Arc::ptr_eq(holder, resource))
+        self.0.lock().get(resource.user()).is_some_and(|turn| Arc::ptr_eq(&turn.holder, resource))
     }
 
     /// Who hands out what waits for a user.
     pub fn holder(&self, user: &BareJid) -> Option<Arc<ConnectedResource>> {
-        self.0.lock().get(user).cloned()
+        self.0.lock().get(user).map(|turn| turn.holder.clone())
     }
 
     fn leave(&self, resource: &Arc<ConnectedResource>) {
         let mut under_way = self.0.lock();
-        if under_way.get(resource.user()).is_some_and(|holder| Arc::ptr_eq(holder, resource)) {
+        if under_way.get(resource.user()).is_some_and(|turn| Arc::ptr_eq(&turn.holder, resource)) {
             under_way.remove(resource.user());
         }
+    }
+
+    /// Counts a portion. Returns its number.
+    fn begin_portion(&self, resource: &Arc<ConnectedResource>) -> u64 {
+        let mut under_way = self.0.lock();
+        under_way.get_mut(resource.user()).filter(|turn| Arc::ptr_eq(&turn.holder, resource)).map_or(0, |turn| {
+            turn.portions += 1;
+            turn.portions
+        })
     }
 }
 
@@ -73,11 +99,43 @@ impl Hub {
         if under_way.contains_key(user) {
             return;
         }
+        if let Some(best) = self.best_to_hand_out(user, None) {
+            best.outbox().hand_out();
+            under_way.insert(user.clone(), Turn::of(best));
+        }
+    }
+
+    /// The resource of a user to hand out what waits, other than this one.
+    fn best_to_hand_out(
+        &self,
+        user: &BareJid,
+        except: Option<&Arc<ConnectedResource>>,
+    ) -> Option<Arc<ConnectedResource>> {
         let takers = self.registry.taking_messages(user).into_iter();
         let takers = takers.filter(|taker| !taker.hibernates() && !taker.outbox().is_closed());
-        if let Some(best) = takers.max_by_key(|resource| resource.priority()) {
-            best.outbox().hand_out();
-            under_way.insert(user.clone(), best);
+        let takers = takers.filter(|taker| except.is_none_or(|except| !Arc::ptr_eq(taker, except)));
+        takers.max_by_key(|resource| resource.priority())
+    }
+
+    /// Has another session of the user hand out what waits, if this one does not get on.
+    pub(super) fn watch_hand_out(self: &Arc<Self>, resource: &Arc<ConnectedResource>) {
+        let (hub, resource) = (self.clone(), resource.clone());
+        let portion = self.hand_outs.begin_portion(&resource);
+        tokio::spawn(async move {
+            sleep(PATIENCE).await;
+            hub.pass_on(&resource, portion);
+        });
+    }
+
+    fn pass_on(&self, resource: &Arc<ConnectedResource>, portion: u64) {
+        let mut under_way = self.hand_outs.0.lock();
+        let turn = under_way.get_mut(resource.user());
+        let stuck = turn.filter(|turn| Arc::ptr_eq(&turn.holder, resource) && turn.portions == portion);
+        if let Some(turn) = stuck
+            && let Some(other) = self.best_to_hand_out(resource.user(), Some(resource))
+        {
+            other.outbox().hand_out();
+            *turn = Turn::of(other);
         }
     }
 

@@ -53,7 +53,11 @@ impl Session {
     /// The next of the messages that waited for the user, if it is for this session to hand them out. They wait on until
     /// they are [handed over](Session::handed_over).
     pub fn waiting_messages(&self) -> Vec<OfflineMessage> {
-        self.hub.waiting_messages(&self.resource)
+        let messages = self.hub.waiting_messages(&self.resource);
+        if !messages.is_empty() {
+            self.hub.watch_hand_out(&self.resource);
+        }
+        messages
     }
 
     /// Takes out messages, by their numbers, that arrived at the client. The outbox asks for more, if more wait.

@@ -15,7 +15,12 @@ mod scram;
 mod tests;
 mod throttle;
 
-use std::{net::IpAddr, path::Path, time::Duration};
+use std::{
+    net::IpAddr,
+    path::Path,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    time::Duration,
+};
 
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use jid::{BareJid, DomainPart, DomainRef};
@@ -64,7 +69,7 @@ pub struct Authenticator {
     decoys: Decoys,
     throttle: Throttle,
     /// Whether ANONYMOUS is offered.
-    anonymous: bool,
+    anonymous: AtomicBool,
     /// PLAIN hashes the password here: no more at once than there are processors.
     plain: Semaphore,
 }
@@ -98,9 +103,18 @@ impl Authenticator {
             store,
             decoys: Decoys::open(state)?,
             throttle: Throttle::default(),
-            anonymous,
+            anonymous: anonymous.into(),
             plain: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),
         })
+    }
+
+    /// Whether clients without an account are let in from now on. Those that are in stay.
+    pub fn let_anybody_in(&self, anonymous: bool) {
+        self.anonymous.store(anonymous, Relaxed);
+    }
+
+    fn lets_anybody_in(&self) -> bool {
+        self.anonymous.load(Relaxed)
     }
 
     /// Forgets what is remembered of a user whose account is gone.
@@ -116,7 +130,7 @@ impl Authenticator {
         address: IpAddr,
         exporter: Option<&[u8]>,
     ) -> Result<Identity, End> {
-        stream.open(&mechanism::features(exporter.is_some(), self.anonymous), None).await?;
+        stream.open(&mechanism::features(exporter.is_some(), self.lets_anybody_in()), None).await?;
         for _ in 0..TRIES {
             match self.attempt(stream, address, exporter).await {
                 Ok(proven) => {
@@ -160,7 +174,7 @@ impl Authenticator {
 
     /// RFC 4505 section 2: the message is an address or a token, for the traces of the server, which keeps none.
     fn anonymous(&self, trace: &str) -> Result<Proven, Miss> {
-        match (self.anonymous, trace.chars().count() <= MAX_TRACE) {
+        match (self.lets_anybody_in(), trace.chars().count() <= MAX_TRACE) {
             (false, _) => Err(Failure::InvalidMechanism.into()),
             (true, false) => Err(Failure::MalformedRequest.into()),
             (true, true) => Ok(Proven { identity: Identity::Anonymous, last_word: None }),

@@ -163,6 +163,31 @@ async fn another_session_goes_on_where_one_ends() {
 }
 
 #[tokio::test]
+async fn a_client_that_does_not_read_does_not_keep_the_others_waiting() {
+    let server = Server::start().await;
+    let mut bob = server.login("bob", "phone").await;
+    bob.sends(&chat("ann@here", "hi")).await;
+    let (mut deaf, mut phone) = (server.connect("ann", "desk").await, server.connect("ann", "phone").await);
+    deaf.sends("<presence/>").await;
+    phone.sends("<presence/>").await;
+    deaf.outgoing.next_now();
+    // It is stuck in writing them.
+    let stuck = deaf.session.waiting_messages();
+    assert_eq!(stuck.len(), 1);
+    assert_eq!(bodies(&mut phone).await, [""; 0]);
+    let Ok(Next::HandOut) = tokio::time::timeout(Duration::from_secs(30), phone.outgoing.next()).await else {
+        panic!("the phone waits in vain")
+    };
+    let passed_on = phone.session.waiting_messages();
+    assert_eq!(passed_on, stuck);
+    phone.session.handed_over(vec![passed_on[0].id]).await;
+    // It is too late, and harms nobody.
+    deaf.session.handed_over(vec![stuck[0].id]).await;
+    bob.sends(&chat("ann@here", "live")).await;
+    assert_eq!(bodies(&mut phone).await, ["live"]);
+}
+
+#[tokio::test]
 async fn a_session_that_goes_away_keeps_nothing_back() {
     let server = Server::start().await;
     let mut bob = server.login("bob", "phone").await;
