@@ -141,8 +141,15 @@ async fn bind(what: &str, address: SocketAddr) -> Result<TcpListener, Refusal> {
     try_bind(address).await.map_err(choose)
 }
 
+/// How many connections the kernel keeps for us until they are accepted (listen(2); Linux keeps as many as `net.core.somaxconn` at most).
+/// The standard library asks for 128: of a crowd that comes at once, those beyond try again after one second, three, seven, and may be lost.
+const BACKLOG: i32 = 4_096;
+
 async fn try_bind(address: SocketAddr) -> Result<TcpListener, String> {
-    TcpListener::bind(address).await.map_err(|cause| format!("can't listen on {address}: {cause}"))
+    let failed = |cause: std::io::Error| format!("can't listen on {address}: {cause}");
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    rustix::net::listen(&listener, BACKLOG).map_err(|cause| failed(cause.into()))?;
+    Ok(listener)
 }
 
 /// The parts that run, and how each is ended.

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    net::TcpStream,
     os::unix::fs::PermissionsExt,
     thread,
     time::{Duration, Instant},
@@ -189,6 +190,21 @@ fn a_pause_of_the_process_and_a_broken_pipe_drop_nobody() {
     host.process().signal(Signal::CONT);
     alice.expect(|stanza| stanza.attr("id") == Some("during")).expect("the session goes on");
     assert_eq!(host.http().get("/plugins/presence/status?type=text&jid=alice@localhost").text(), "Here\n");
+}
+
+/// As many as the kernel keeps for a host that is busy otherwise, on each listener.
+#[test]
+fn a_crowd_that_comes_during_a_pause_is_let_in() {
+    let host = Host::start();
+    let ready = host.process().ready();
+    host.process().signal(Signal::STOP);
+    for listener in [ready.xmpp, ready.http, ready.console] {
+        let come = || TcpStream::connect_timeout(&listener, Duration::from_secs(5));
+        let crowd: std::io::Result<Vec<_>> = (0..500).map(|_| come()).collect();
+        assert!(crowd.is_ok(), "{listener}: {:?}", crowd.err());
+    }
+    host.process().signal(Signal::CONT);
+    host.new_user("alice").settle().unwrap();
 }
 
 #[test]
