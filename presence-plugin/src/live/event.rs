@@ -56,11 +56,12 @@ fn shortened(mut shown: Shown<'_>) -> Shown<'_> {
 
 /// Appends an event for each object, and says in the last what the client has then: should the connection break in between, it is told
 /// of all of them again.
-pub fn write<D: AsRef<[u8]>>(out: &mut Vec<u8>, documents: &[D], tags: &[Option<Tag>]) {
+pub fn write<D: AsRef<[u8]>>(out: &mut Vec<u8>, documents: &[D], tags: impl Iterator<Item = Tag>) {
+    let id: Vec<u8> = if documents.is_empty() { Vec::new() } else { tags.flat_map(|tag| tag.0).collect() };
     for (index, document) in documents.iter().enumerate() {
         if index + 1 == documents.len() {
             out.extend_from_slice(b"id: ");
-            tags.iter().flatten().for_each(|tag| out.extend_from_slice(&tag.0));
+            out.extend_from_slice(&id);
             out.push(b'\n');
         }
         // It holds no line break, but the one at its end.
@@ -93,7 +94,7 @@ mod tests {
     fn an_id_is_read_back_if_it_is_of_as_many_users() {
         let tags = [Some(away("Lunch").0), Some(away("Dinner").0)];
         let mut text = Vec::new();
-        write(&mut text, &["{}\n"], &tags);
+        write(&mut text, &["{}\n"], tags.into_iter().flatten());
         let text = String::from_utf8(text).unwrap();
         let id = text.strip_prefix("id: ").and_then(|rest| rest.split('\n').next()).unwrap();
         assert_eq!(Tag::read_all(Some(id), 2), tags);
@@ -114,7 +115,7 @@ mod tests {
     fn only_the_last_event_has_an_id_and_no_text_ends_one() {
         let (tag, nasty) = away("a\n\ndata: b\r\nid: c\u{2028}");
         let mut text = Vec::new();
-        write(&mut text, &[away("Lunch").1, nasty], &[Some(tag), Some(tag)]);
+        write(&mut text, &[away("Lunch").1, nasty], [tag, tag].into_iter());
         let text = String::from_utf8(text).unwrap();
         let events: Vec<_> = text.strip_suffix("\n\n").unwrap().split("\n\n").collect();
         assert_eq!(events.len(), 2, "{text}");

@@ -16,7 +16,7 @@ use plugin_api::{Jid, Request, Responder, Response, Routes};
 use super::{
     MOST_USERS, Visit,
     poll::{Asked, read_wait},
-    round::Whom,
+    round::{Unlisted, Whom},
     seats::Refused,
 };
 use crate::{
@@ -51,7 +51,10 @@ impl Presence {
 
     fn events_of_unlisted(&self, request: &Request<'_>, responder: Responder) {
         let ids = request.path_parameter("id").map(|id| vec![Cow::Borrowed(id)]).unwrap_or_default();
-        let whom = |id: &str| Whom::Unlisted { id: id.into(), user: self.users.at_address(id).map(|(user, _)| user) };
+        let whom = |id: &str| {
+            let user = self.users.at_address(id).map(|(user, _)| user);
+            Whom::Unlisted(Box::new(Unlisted { id: id.into(), user }))
+        };
         self.open_stream(request, &ids, whom, responder);
     }
 

@@ -124,7 +124,7 @@ impl Live {
         let number = self.0.number();
         let stream = Arc::new(EventStream::new(number, seat, visit.requester, users, held));
         let opening = stream.begin();
-        match self.0.join(number, stream.clone(), stream.users()) {
+        match self.0.join(number, stream.clone(), opening.users()) {
             Ok(()) => {}
             // Clients take an error for the end, and the end of a stream for a reason to come back.
             Err(Refused::Over) => return stream::end(responder.stream(head), number),

@@ -16,19 +16,23 @@ pub enum Whom {
     /// By an address; `None` for what is none.
     Named(Option<Jid>),
     /// By an unlisted address, which may be revoked at any time. No event names the user.
-    Unlisted {
-        /// The address.
-        id: Box<str>,
-        /// Whose it is, or was, if it ever was somebody's: whose changes are waited for.
-        user: Option<Jid>,
-    },
+    Unlisted(Box<Unlisted>),
+}
+
+/// An unlisted address.
+pub struct Unlisted {
+    /// The address.
+    pub id: Box<str>,
+    /// Whose it is, or was, if it ever was somebody's: whose changes are waited for.
+    pub user: Option<Jid>,
 }
 
 impl Whom {
     /// Whose changes are waited for.
     pub fn user(&self) -> Option<&Jid> {
         match self {
-            Whom::Named(user) | Whom::Unlisted { user, .. } => user.as_ref(),
+            Whom::Named(user) => user.as_ref(),
+            Whom::Unlisted(unlisted) => unlisted.user.as_ref(),
         }
     }
 }
@@ -51,15 +55,15 @@ impl<'s> Round<'s> {
         Round { users, settings, for_nobody: RefCell::default() }
     }
 
-    /// What may be shown to `requester`, as an object, with its tag.
-    pub fn document(&self, whom: &Whom, requester: &Requester) -> Tagged {
-        match whom {
-            Whom::Named(user) if requester.is_nobody() => self.for_nobody(user.as_ref()),
-            Whom::Named(user) => self.look(user.as_ref(), requester, user.as_ref().map(Jid::bare)),
+    /// What may be shown to `requester`, `None` for nobody in particular, as an object, with its tag.
+    pub fn document(&self, whom: &Whom, requester: Option<&Requester>) -> Tagged {
+        match (whom, requester) {
+            (Whom::Named(user), None) => self.for_nobody(user.as_ref()),
+            (Whom::Named(user), Some(requester)) => self.look(user.as_ref(), requester, user.as_ref().map(Jid::bare)),
             // Whose it is, and that it is anybody's, is asked each time.
-            Whom::Unlisted { id, .. } => match self.users.at_address(id) {
+            (Whom::Unlisted(unlisted), _) => match self.users.at_address(&unlisted.id) {
                 Some((user, bearer)) => self.look(Some(&user), &bearer, None),
-                None => self.look(None, requester, None),
+                None => self.look(None, &Requester::nobody(), None),
             },
         }
     }

@@ -23,19 +23,25 @@ const RETRY: u64 = 2_000;
 /// The same at an upgrade, when all come back: each at its own moment within this time.
 const RETRY_AT_END: u64 = 2_000;
 
-/// One stream.
+/// One stream. There may be thousands: for nobody in particular, a requester takes no room.
 pub struct EventStream {
     number: u64,
     _seat: Seat,
-    requester: Requester,
-    users: Box<[Whom]>,
+    requester: Option<Box<Requester>>,
     state: Mutex<State>,
 }
 
 /// What is under way to its client.
 pub struct State {
     stream: Option<Stream>,
-    tags: Box<[Option<Tag>]>,
+    watched: Box<[Watched]>,
+}
+
+/// A user that it is about.
+struct Watched {
+    whom: Whom,
+    /// What its client was told last.
+    told: Option<Tag>,
 }
 
 /// A stream that is about to be opened: changes wait for it.
@@ -47,14 +53,10 @@ pub struct Opening<'s> {
 impl EventStream {
     /// A stream about these users, for a client that has what `held`, the id of an event, says.
     pub fn new(number: u64, seat: Seat, requester: Requester, users: Vec<Whom>, held: Option<&str>) -> EventStream {
-        let tags = Tag::read_all(held, users.len()).into();
-        let state = Mutex::new(State { stream: None, tags });
-        EventStream { number, _seat: seat, requester, users: users.into(), state }
-    }
-
-    /// The users it is about.
-    pub fn users(&self) -> impl Iterator<Item = &Jid> {
-        self.users.iter().filter_map(Whom::user)
+        let tags = Tag::read_all(held, users.len());
+        let watched = users.into_iter().zip(tags).map(|(whom, told)| Watched { whom, told }).collect();
+        let requester = (!requester.is_nobody()).then(|| Box::new(requester));
+        EventStream { number, _seat: seat, requester, state: Mutex::new(State { stream: None, watched }) }
     }
 
     /// Begins to open it.
@@ -69,22 +71,27 @@ impl EventStream {
     /// Appends events for what is shown otherwise than was told. Answers whether there was any.
     fn news(&self, state: &mut State, user: Option<&str>, round: &Round<'_>, out: &mut Vec<u8>) -> bool {
         let mut documents = Vec::new();
-        for (whom, told) in self.users.iter().zip(&mut state.tags) {
+        for Watched { whom, told } in &mut state.watched {
             if user.is_some_and(|user| whom.user().map(Jid::bare) != Some(user)) {
                 continue;
             }
-            let (tag, document) = round.document(whom, &self.requester);
+            let (tag, document) = round.document(whom, self.requester.as_deref());
             if *told != Some(tag) {
                 *told = Some(tag);
                 documents.push(document);
             }
         }
-        event::write(out, &documents, &state.tags);
+        event::write(out, &documents, state.watched.iter().filter_map(|watched| watched.told));
         !documents.is_empty()
     }
 }
 
 impl Opening<'_> {
+    /// The users it is about.
+    pub fn users(&self) -> impl Iterator<Item = &Jid> {
+        self.state.watched.iter().filter_map(|watched| watched.whom.user())
+    }
+
     /// Opens it: its client is told what it does not have. `leave` is called once nobody reads any more.
     pub fn go(mut self, stream: Stream, round: &Round<'_>, leave: impl Fn() + Send + Sync + 'static) -> Told {
         // A block without data is no event; a client that hears a comment knows that it is connected.

@@ -153,6 +153,19 @@ fn at_an_upgrade_streams_end_in_order_and_nothing_is_lost() {
     assert_eq!(stream.state(), "dnd", "what it had is not sent again by another version");
 }
 
+#[test]
+fn the_end_of_the_server_keeps_no_stream_and_waits_for_none() {
+    let mut host = open_host();
+    let mut stream = watch(&host, &["alice"]);
+    stream.event();
+    let reading = thread::spawn(move || stream.rest());
+    let begun = Instant::now();
+    assert_eq!(host.terminate(), Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(7), "{:?}", begun.elapsed());
+    let rest = reading.join().expect("it ends in order");
+    assert!(rest.last().is_some_and(|block| block.retry.is_some()), "{rest:?}");
+}
+
 /// Whenever a client comes: browsers do not come back after an error.
 #[test]
 fn no_stream_is_refused_while_a_new_version_takes_over() {
