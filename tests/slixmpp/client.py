@@ -18,6 +18,7 @@ class Client(slixmpp.ClientXMPP):
         super().__init__(jid, password)
         self.ca_certs = Path(certificate)
         self.register_plugin("xep_0030")
+        self.register_plugin("xep_0198")
         self.register_plugin("xep_0199")
 
     def expect(self, event):

@@ -141,6 +141,43 @@ fn what_is_handed_out_waits_until_it_is_acknowledged() {
 }
 
 #[test]
+fn what_is_handed_out_comes_once_however_it_is_acknowledged() {
+    let host = Host::start();
+    host.add_user("alice");
+    let mut bob = host.new_user("bob");
+    for number in 0..10 {
+        bob.message("alice@localhost", &number.to_string()).unwrap();
+    }
+    bob.settle().unwrap();
+    let mut alice = managed(&host, "alice", "desk", 60);
+    bob.message("alice@localhost", "10").unwrap();
+    for number in 0..=10 {
+        assert_eq!(next_body(&mut alice), number.to_string());
+        alice.acknowledge().unwrap();
+        // The server has taken it out by then.
+        alice.handled_by_server().unwrap();
+    }
+}
+
+#[test]
+fn what_is_handed_out_moves_with_the_session() {
+    let host = Host::start();
+    host.add_user("alice");
+    let mut bob = host.new_user("bob");
+    for number in 0..3 {
+        bob.message("alice@localhost", &number.to_string()).unwrap();
+    }
+    bob.settle().unwrap();
+    let mut alice = managed(&host, "alice", "desk", 60);
+    // It is written, and not read.
+    let _old = std::mem::replace(alice.stream(), authenticate(&host, "alice"));
+    alice.resume(authenticate(&host, "alice")).unwrap();
+    for number in 0..3 {
+        assert_eq!(next_body(&mut alice), number.to_string());
+    }
+}
+
+#[test]
 fn a_session_is_resumed_by_its_user_alone_and_before_anything_is_bound() {
     let host = Host::start();
     host.add_user("alice");

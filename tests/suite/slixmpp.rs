@@ -53,6 +53,11 @@ fn two_users_become_friends_and_talk() {
 }
 
 #[test]
+fn a_client_comes_back_to_its_session() {
+    run("resumes.py", &host_with(&["alice", "bob"]), &["alice", "bob"]);
+}
+
+#[test]
 fn a_user_chooses_who_sees_her() {
     run("choices.py", &host_with(&["alice"]), &["alice"]);
 }

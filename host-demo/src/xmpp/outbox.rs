@@ -155,6 +155,11 @@ impl Outbox {
         self.0.queue.lock().broken
     }
 
+    /// Whether messages that wait in the store were written and not acknowledged yet.
+    pub fn awaits_stored(&self) -> bool {
+        self.0.queue.lock().awaits_stored()
+    }
+
     /// Takes out, in order, what was sent to the session and did not arrive.
     pub fn take_back(&self) -> Vec<Returned> {
         self.0.queue.lock().take_back()

@@ -178,6 +178,8 @@ impl Hub {
     /// Takes out messages that were handed over.
     pub(super) async fn handed_over(&self, resource: &Arc<ConnectedResource>, ids: Vec<i64>) {
         match self.store.remove_offline_messages(resource.user(), ids).await {
+            // The rest of what was written is still on its way: read now, it would be written twice.
+            Ok(()) if resource.outbox().awaits_stored() => {}
             Ok(()) if self.hand_outs.belongs_to(resource) => resource.outbox().hand_out(),
             Ok(()) => {}
             // Read again, they would be the same ones: they come twice, at the next login.

@@ -75,7 +75,8 @@ impl Session {
     /// The client has come back.
     pub fn wake(&self) {
         self.resource.set_hibernates(false);
-        self.hub.hand_out(self.resource.user());
+        // A portion may have been lost with the old connection: it is read again.
+        self.hub.leave_hand_out(&self.resource);
     }
 
     /// Ends the session in order: from now on it is sent nothing. What is in the outbox may still be written.

@@ -203,6 +203,11 @@ impl Queue {
         self.keep_sent(Queued { stanzas, count: 1, what: What::Stored(numbers) });
     }
 
+    /// Whether messages that wait in the store are among what was sent.
+    pub fn awaits_stored(&self) -> bool {
+        self.sent.iter().any(|queued| matches!(queued.what, What::Stored(_)))
+    }
+
     /// What asks the client for an acknowledgement, if it owes one and was not asked yet.
     pub fn request(&mut self) -> Option<Bytes> {
         let acknowledged = self.acknowledged.as_mut().filter(|_| !self.sent.is_empty())?;
