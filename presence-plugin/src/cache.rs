@@ -155,7 +155,7 @@ mod tests {
             }
             assert!(tags.insert(ETag::of_long(b'm', &body[..place]).as_str().to_owned()), "{place}");
         }
-        assert_eq!(ETag::of_long(b'm', b"").as_str(), "\"m\"", "the same in every build");
+        assert_eq!(ETag::of_long(b'm', b"").as_str(), "\"mffffffffffffffff\"", "the same in every build");
     }
 
     #[test]

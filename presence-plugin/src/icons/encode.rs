@@ -4,20 +4,50 @@ use std::collections::HashMap;
 
 use super::raster::Pixel;
 
-/// The pixels as PNG (third edition), eight bits a channel. Its chunks are few and simple; a library for all of them would take more of the
-/// memory that every loaded version has to itself than everything else here together.
+/// The pixels as PNG (third edition). Its chunks are few and simple; a library for all of them would take more of the memory that every loaded
+/// version has to itself than everything else here together.
+///
+/// A drawing has few colours and the steps between them, so that a pixel is mostly an index (section 11.2.2); more than 256 are written as they are.
 pub fn png(pixels: &[Pixel], size: u16) -> Vec<u8> {
+    let indexed = indexed(pixels);
+    let (colour_type, bytes, width) = match &indexed {
+        Some((_, indices)) => (3, indices.as_slice(), 1),
+        None => (6, pixels.as_flattened(), 4),
+    };
     let mut header = [u32::from(size).to_be_bytes(), u32::from(size).to_be_bytes()].concat();
-    // Bits a channel, red green blue alpha, and of compression, filters and interlacing the only one or none.
-    header.extend([8, 6, 0, 0, 0]);
-    let compressed =
-        [Filter::None, Filter::Up].map(|filter| fdeflate::compress_to_vec(&filtered(pixels, size, filter)));
+    // Eight bits, what they are; and of compression, filters and interlacing the only one or none.
+    header.extend([8, colour_type, 0, 0, 0]);
+    let row = usize::from(size) * width;
+    let compressed = [Filter::None, Filter::Up].map(|filter| fdeflate::compress_to_vec(&filtered(bytes, row, filter)));
     let [plain, up] = &compressed;
     let mut file = b"\x89PNG\r\n\x1A\n".to_vec();
     chunk(&mut file, *b"IHDR", &header);
+    if let Some((colours, _)) = &indexed {
+        chunk(
+            &mut file,
+            *b"PLTE",
+            &colours.iter().flat_map(|colour| [colour[0], colour[1], colour[2]]).collect::<Vec<_>>(),
+        );
+        chunk(&mut file, *b"tRNS", &colours.iter().map(|colour| colour[3]).collect::<Vec<_>>());
+    }
     chunk(&mut file, *b"IDAT", if up.len() < plain.len() { up } else { plain });
     chunk(&mut file, *b"IEND", &[]);
     file
+}
+
+/// The colours, the most frequent first, and the place of each pixel's; `None`: there are more than 256.
+fn indexed(pixels: &[Pixel]) -> Option<(Vec<Pixel>, Vec<u8>)> {
+    let mut counts = HashMap::new();
+    pixels.iter().for_each(|pixel| *counts.entry(*pixel).or_insert(0) += 1);
+    let mut colours: Vec<Pixel> = counts.keys().copied().collect();
+    // The second makes it the same order every time.
+    colours.sort_by_key(|colour| (std::cmp::Reverse(counts[colour]), *colour));
+    if colours.len() > 256 {
+        return None;
+    }
+    let places: HashMap<_, _> = colours.iter().zip(0..=u8::MAX).collect();
+    let indices = pixels.iter().map(|pixel| places[pixel]).collect();
+    Some((colours, indices))
 }
 
 /// How a row is written (section 9.2): as it is, or as what it has more than the one above it.
@@ -27,10 +57,9 @@ enum Filter {
     Up = 2,
 }
 
-fn filtered(pixels: &[Pixel], size: u16, filter: Filter) -> Vec<u8> {
-    let length = usize::from(size) * 4;
-    let (mut bytes, mut above) = (Vec::with_capacity((length + 1) * usize::from(size)), vec![0; length]);
-    for row in pixels.as_flattened().chunks_exact(length) {
+fn filtered(pixels: &[u8], length: usize, filter: Filter) -> Vec<u8> {
+    let (mut bytes, mut above) = (Vec::with_capacity(pixels.len() + pixels.len() / length), vec![0; length]);
+    for row in pixels.chunks_exact(length) {
         bytes.push(filter as u8);
         bytes.extend(row.iter().zip(&above).map(|(byte, above)| byte.wrapping_sub(*above)));
         if matches!(filter, Filter::Up) {
@@ -108,11 +137,34 @@ mod tests {
     fn a_png_is_read_back_as_drawn() {
         for (size, pixels) in every_picture() {
             let file = png(&pixels, size);
-            let mut reader = png::Decoder::new(Cursor::new(&file)).read_info().unwrap();
+            let mut decoder = png::Decoder::new(Cursor::new(&file));
+            decoder.set_transformations(png::Transformations::EXPAND);
+            let mut reader = decoder.read_info().unwrap();
             let mut read = vec![0; reader.output_buffer_size().unwrap()];
             let info = reader.next_frame(&mut read).unwrap();
             assert_eq!((info.width, info.height), (size.into(), size.into()));
             assert_eq!(read, pixels.as_flattened());
+        }
+    }
+
+    #[test]
+    fn more_colours_than_a_palette_holds_are_written_as_they_are() {
+        let pixels: Vec<Pixel> = (0..32 * 32u32).map(|number| [number as u8, (number >> 8) as u8, 7, 200]).collect();
+        assert!(indexed(&pixels).is_none() && indexed(&pixels[..256]).is_some());
+        let file = png(&pixels, 32);
+        let mut reader = png::Decoder::new(Cursor::new(&file)).read_info().unwrap();
+        let mut read = vec![0; reader.output_buffer_size().unwrap()];
+        reader.next_frame(&mut read).unwrap();
+        assert_eq!(read, pixels.as_flattened());
+    }
+
+    /// They are on pages many times over.
+    #[test]
+    fn files_are_small() {
+        for (size, pixels) in every_picture() {
+            let (png, gif) = (png(&pixels, size).len(), gif(&pixels, size).len());
+            let most = 600 + usize::from(size) * usize::from(size);
+            assert!(png <= most && gif <= most, "{size}: {png} and {gif} bytes");
         }
     }
 

@@ -28,7 +28,7 @@ pub fn serve() -> io::Result<()> {
                     .insert_header(("Access-Control-Allow-Origin", "*"))
                     .insert_header(("Content-Type", "text/plain; charset=utf-8"))
                     .insert_header(("ETag", "\"t0123456789abcdef\""))
-                    .body(&[b'x'; 4096][..length.into_inner()])
+                    .body(&[b'x'; 1 << 14][..length.into_inner()])
             };
             App::new()
                 .route("/public/{length}", web::get().to(public))
