@@ -416,3 +416,49 @@ fn what_was_said_wrong_is_explained_and_changes_nothing() {
             .has(|content| content.choice.is_none() && content.tokens.is_empty() && content.addresses.is_empty())
     );
 }
+
+/// Whatever a stanza has in it: what is sent is well-formed and goes back to its sender, and a request gets one answer.
+#[test]
+fn odd_stanzas_are_answered_in_order() {
+    let from = "from='alice@example.com/pc' to='presence.example.com'";
+    let seeds = [
+        format!(
+            "<iq type='set' id='1' {from}><command xmlns='{}' node='token' action='next' sessionid='x'><x xmlns='jabber:x:data' type='submit'><field var='of'><value>bob</value></field></x></command></iq>",
+            commands::NAMESPACE
+        ),
+        format!(
+            "<iq type='set' id='2' {from}><query xmlns='jabber:iq:register'><x xmlns='jabber:x:data' type='submit'><field var='who'><value>anyone</value></field></x></query></iq>"
+        ),
+        format!("<iq type='get' id='3' {from}><query xmlns='{}' node='visibility'/></iq>", disco::INFO),
+        format!("<message type='chat' id='4' {from}><body>token of bob for 9 days as &lt;&#x41;&gt;</body></message>"),
+        format!("<presence type='subscribe' id='5' {from}/>"),
+    ];
+    let (service, mut random, mut answered) = (service(), 0x9E37_79B9_7F4A_7C15_u64, 0);
+    let mut below = |bound: usize| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) as usize % bound
+    };
+    for _ in 0..20_000 {
+        let mut stanza = seeds[below(seeds.len())].clone().into_bytes();
+        for _ in 0..1 + below(3) {
+            let (at, with) = (below(stanza.len()), b"<>/'&;= \n\xC3ax0:"[below(14)]);
+            stanza[at] = with;
+        }
+        let stanza = String::from_utf8_lossy(&stanza);
+        let answers = service.receive(&stanza);
+        for answer in &answers {
+            let answer = Element::read(answer).unwrap_or_else(|| panic!("{stanza}: {answer}"));
+            let to = answer.attribute("to").map(bare);
+            let sender =
+                Element::read(&stanza).and_then(|stanza| stanza.attribute("from").map(|from| bare(from).to_owned()));
+            assert_eq!(to, sender.as_deref(), "{stanza}");
+        }
+        let is_request =
+            |stanza: &Element| stanza.is("iq", CLIENT) && matches!(stanza.attribute("type"), Some("get" | "set"));
+        if Element::read(&stanza).is_some_and(|stanza| is_request(&stanza)) {
+            assert_eq!(answers.len(), 1, "{stanza}");
+            answered += 1;
+        }
+    }
+    assert!(answered > 2_000, "{answered} requests are too few to tell");
+}

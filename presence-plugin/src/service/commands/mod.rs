@@ -65,6 +65,13 @@ struct Outcome {
     form: Option<Element>,
 }
 
+/// Whether a command has come to its end by a step.
+enum End {
+    NotYet,
+    Completed(Outcome),
+    Canceled,
+}
+
 /// What a user asks of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Action {
@@ -100,24 +107,10 @@ impl Commands {
             None => return Err(Condition::BAD_SESSION),
         };
         let filled = step.find("x", forms::NAMESPACE).and_then(forms::submitted).unwrap_or_default();
-        let last = session.stage + 1 == command.stages;
-        let outcome = match action {
-            Action::Cancel => return Ok(status(&session, "canceled")),
-            Action::Prev if session.stage == 0 => Err(Condition::BAD_ACTION),
-            Action::Next if last => Err(Condition::BAD_ACTION),
-            Action::Complete if !last => Err(Condition::BAD_ACTION),
-            Action::Prev => {
-                session.values.extend(filled);
-                session.stage -= 1;
-                return self.show(desk, user, command, session);
-            }
-            Action::Execute | Action::Next | Action::Complete => {
-                self.forward(desk, user, command, &mut session, filled)
-            }
-        };
-        match outcome {
-            Ok(Some(outcome)) => Ok(completed(&session, outcome)),
-            Ok(None) => self.show(desk, user, command, session),
+        match self.act(desk, user, command, action, &mut session, filled) {
+            Ok(End::Canceled) => Ok(status(&session, "canceled")),
+            Ok(End::Completed(outcome)) => Ok(completed(&session, outcome)),
+            Ok(End::NotYet) => self.show(desk, user, command, session),
             // What was filled in wrong can be filled in again.
             Err(condition) => {
                 self.sessions.keep(session);
@@ -126,23 +119,29 @@ impl Commands {
         }
     }
 
-    /// Goes on to the next stage, or to the end.
-    fn forward(
+    /// Takes a step (section 3.4 of the XEP), if the stage offers it.
+    fn act(
         &self,
         desk: &dyn Desk,
         user: User<'_>,
         command: &Command,
+        action: Action,
         session: &mut Session,
         filled: Values,
-    ) -> Result<Option<Outcome>, Condition> {
-        let mut values = session.values.clone();
-        values.extend(filled);
-        let stage = Stage { desk, user: user.bare, number: session.stage, values: &values };
-        (command.check)(&stage)?;
-        let outcome = if session.stage + 1 == command.stages { Some((command.finish)(&stage)?) } else { None };
-        session.stage += 1;
-        session.values = values;
-        Ok(outcome)
+    ) -> Result<End, Condition> {
+        let is_last = session.stage + 1 == command.stages;
+        match action {
+            Action::Cancel => Ok(End::Canceled),
+            Action::Prev if session.stage > 0 => {
+                session.values.extend(filled);
+                session.stage -= 1;
+                Ok(End::NotYet)
+            }
+            Action::Next if !is_last => forward(desk, user, command, session, filled),
+            Action::Complete if is_last => forward(desk, user, command, session, filled),
+            Action::Execute => forward(desk, user, command, session, filled),
+            Action::Prev | Action::Next | Action::Complete => Err(Condition::BAD_ACTION),
+        }
     }
 
     /// Shows the form of the session's stage.
@@ -197,6 +196,26 @@ pub fn label(text: &str) -> Result<String, Condition> {
         return Err(Condition::bad_payload(format!("a label has at most {LONGEST_LABEL} characters")));
     }
     Ok(line)
+}
+
+/// Goes on to the next stage, or to the end.
+fn forward(
+    desk: &dyn Desk,
+    user: User<'_>,
+    command: &Command,
+    session: &mut Session,
+    filled: Values,
+) -> Result<End, Condition> {
+    let mut values = session.values.clone();
+    values.extend(filled);
+    let stage = Stage { desk, user: user.bare, number: session.stage, values: &values };
+    (command.check)(&stage)?;
+    if session.stage + 1 == command.stages {
+        return Ok(End::Completed((command.finish)(&stage)?));
+    }
+    session.stage += 1;
+    session.values = values;
+    Ok(End::NotYet)
 }
 
 fn status(session: &Session, status: &str) -> Element {
