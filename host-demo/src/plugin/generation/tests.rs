@@ -16,6 +16,7 @@ use abi_stable::{
 use parking_lot::{Condvar, Mutex};
 use plugin_api::abi::{
     host_presence::HostPresenceRef,
+    plugin_component::{PluginComponent, PluginComponentRef},
     plugin_http::{ExecutionCode, PluginHttp, RequestView, RouteView},
     plugin_life::PluginLife,
     root::{HostQuery, Interface, Root, Table},
@@ -23,7 +24,7 @@ use plugin_api::abi::{
 };
 
 use super::*;
-use crate::plugin::{context::Hold, mark::Mark, services::Nobody, settings::Plan};
+use crate::plugin::{context::Hold, mark::Mark, services::Nobody, settings::Plan, stanzas::MAX_STANZAS};
 
 /// How long a test waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -34,6 +35,8 @@ pub(in crate::plugin) struct Script {
     start: Gate,
     /// Its stop waits for this.
     pub(in crate::plugin) stop: Gate,
+    /// Each stanza that it is handed waits for this.
+    stanza: Gate,
     /// Opened by its start.
     begun: Gate,
     /// The pattern of its only route.
@@ -67,10 +70,10 @@ impl Gate {
     }
 }
 
-const fn script(start_hangs: bool, stop_hangs: bool, pattern: &'static str) -> Script {
+const fn script(start_hangs: bool, stop_hangs: bool, stanza_hangs: bool, pattern: &'static str) -> Script {
     let (start, stop) = (Gate::new(!start_hangs), Gate::new(!stop_hangs));
     let (answered, stops) = (AtomicU8::new(u8::MAX), AtomicUsize::new(0));
-    Script { start, stop, begun: Gate::new(false), pattern, answered, stops }
+    Script { start, stop, stanza: Gate::new(!stanza_hangs), begun: Gate::new(false), pattern, answered, stops }
 }
 
 const GOOD: usize = 0;
@@ -78,13 +81,15 @@ const BAD_ROUTE: usize = 1;
 const START_HANGS: usize = 2;
 const NEVER_STARTED: usize = 3;
 pub(in crate::plugin) const STOP_HANGS: usize = 4;
+const STANZA_HANGS: usize = 5;
 
-pub(in crate::plugin) static SCRIPTS: [Script; 5] = [
-    script(false, false, "/"),
-    script(false, false, "no slash"),
-    script(true, false, "/"),
-    script(false, false, "/"),
-    script(false, true, "/"),
+pub(in crate::plugin) static SCRIPTS: [Script; 6] = [
+    script(false, false, false, "/"),
+    script(false, false, false, "no slash"),
+    script(true, false, false, "/"),
+    script(false, false, false, "/"),
+    script(false, true, false, "/"),
+    script(false, false, true, "/"),
 ];
 
 extern "C" fn start_plugin<const N: usize>(host: HostQuery) -> RResult<(), RString> {
@@ -113,6 +118,7 @@ extern "C" fn query<const N: usize>(id: RStr<'_>) -> ROption<Interface> {
             }
             .leak_into_prefix(),
         ),
+        PluginComponentRef::ID => Interface::of(PluginComponent { stanza: stanza::<N> }.leak_into_prefix()),
         _ => return ROption::RNone,
     })
 }
@@ -132,6 +138,10 @@ extern "C" fn stop<const N: usize>() {
     SCRIPTS[N].stop.pass();
 }
 
+extern "C" fn stanza<const N: usize>(_: RStr<'_>) {
+    SCRIPTS[N].stanza.pass();
+}
+
 extern "C" fn ignore() {}
 extern "C" fn nothing() -> u64 {
     0
@@ -143,7 +153,7 @@ extern "C" fn ignore_level(_: u8) {}
 extern "C" fn ignore_token(_: u64) {}
 
 fn loaded<const N: usize>() -> Loaded {
-    let manifest = b"id=hand\nversion=1\nabi=0.1\ntarget=t\nneeds=host.presence/1\n";
+    let manifest = b"id=hand\nversion=1\nabi=0.1\ntarget=t\nneeds=host.presence/1,host.component/1\n";
     let manifest = Manifest::parse(manifest).unwrap();
     Loaded {
         mark: Mark::new(&manifest, Path::new("/nowhere.so")),
@@ -206,4 +216,23 @@ fn a_library_that_hung_while_it_was_opened_is_not_started() {
     hold.let_go();
     assert!(matches!(loaded::<NEVER_STARTED>().start(&hold), Err(StartError::LetGo)));
     assert!(!*SCRIPTS[NEVER_STARTED].begun.is_open.lock());
+}
+
+/// What waits for a plugin that does not return from a stanza is counted as in flight, and given up when that is cut.
+#[test]
+fn a_plugin_that_hangs_over_a_stanza_is_left_behind() {
+    let generation = generation::<STANZA_HANGS>();
+    assert!((0..MAX_STANZAS).all(|_| generation.hand("<message/>".into()) == Handed::Over));
+    // There is room for one more once the first is with the plugin.
+    while generation.hand("<message/>".into()) != Handed::Over {
+        thread::yield_now();
+    }
+    assert_eq!(generation.hand("<message/>".into()), Handed::Full);
+    assert_eq!(generation.in_flight(), MAX_STANZAS + 1);
+    generation.close();
+    assert_eq!(generation.hand("<message/>".into()), Handed::Gone);
+    assert_eq!(generation.stop(), 1, "it is still at the first one");
+    assert!(is_stopped(&generation));
+    assert_eq!((generation.in_flight(), SCRIPTS[STANZA_HANGS].stops.load(Ordering::SeqCst)), (1, 0));
+    SCRIPTS[STANZA_HANGS].stanza.open();
 }
