@@ -78,6 +78,7 @@ rows! {
     x15_guessing_presence "X15",
     x16_floods_presence "X16",
     x17_floods_unread "X17",
+    x18_commits_rosters "X18",
     h10_guessing_names "H10",
     h25_queries_random "H25",
     h26_probes_mute "H26",

@@ -21,6 +21,7 @@
 //! restarts     kills, and what serves afterwards              P23, P24
 //! folder       what happens to the folder and the disk        P27, P37, P38
 //! data         what was acknowledged                          D1, D9, R3
+//! commits      who writes more than a roster holds            X18
 //! bombs        stanzas larger than they may be                X4 to X6
 //! strangers    clients that do not log in                     X9, X10
 //! guessing     passwords, names, and who is there             X11, X15, H10
@@ -31,6 +32,7 @@
 
 mod bad_plugins;
 mod bombs;
+mod commits;
 mod damaged;
 mod data;
 mod entries;
@@ -151,6 +153,7 @@ pub const ROWS: &[Row] = &[
     Row { number: "X15", fault: "asking who exists", try_out: guessing::presence },
     Row { number: "X16", fault: "a flood of presence", try_out: floods::presence },
     Row { number: "X17", fault: "a client that does not read", try_out: floods::unread },
+    Row { number: "X18", fault: "a flood of contacts", try_out: commits::rosters },
     Row { number: "H10", fault: "names by the thousand", try_out: guessing::names },
     Row { number: "H25", fault: "requests made of hostile pieces", try_out: queries::random },
     Row { number: "H26", fault: "a component that never answers", try_out: probes::mute },
