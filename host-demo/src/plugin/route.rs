@@ -31,6 +31,7 @@ pub struct Route {
     methods: Vec<String>,
     pattern: String,
     path: ResourceDef,
+    outline: Outline,
     body_limit: usize,
     patience: Duration,
     inline: bool,
@@ -106,6 +107,7 @@ impl Route {
             methods: words,
             pattern: format!("{MOUNT}{id}{below}"),
             path,
+            outline: Outline::of(below),
             body_limit: view.body_limit.min(MAX_BODY_LIMIT) as usize,
             patience: match view.patience {
                 0 => DEFAULT_PATIENCE,
@@ -141,8 +143,8 @@ impl Route {
     }
 
     fn parameters(&self, below: &str) -> Option<Vec<(String, String)>> {
-        if self.path.is_match(below) && !below.contains('%') && !self.pattern.contains('{') {
-            return Some(Vec::new());
+        if !self.outline.may_match(below) {
+            return None;
         }
         let mut path = Path::new(below);
         if !self.path.capture_match_info(&mut path) {
@@ -155,6 +157,41 @@ impl Route {
             })
             .collect()
     }
+}
+
+/// What of a pattern can be compared without a regular expression: most paths are none of a route's, and are told by it.
+struct Outline {
+    /// What stands before the first named part.
+    start: String,
+    /// What stands behind the last one.
+    end: String,
+    /// How many slashes there are; `None`: a part may hold some.
+    slashes: Option<usize>,
+}
+
+impl Outline {
+    /// The outline of a pattern. One with regular expressions in it, or an open end, has only a start.
+    fn of(pattern: &str) -> Outline {
+        let (Some(first), Some(last)) = (pattern.find('{'), pattern.rfind('}')) else {
+            return Outline { start: pattern.into(), end: pattern.into(), slashes: Some(slashes(pattern)) };
+        };
+        let is_plain = !pattern.contains([':', '*', '\\']);
+        Outline {
+            start: pattern[..first].into(),
+            end: if is_plain { pattern[last + 1..].into() } else { String::new() },
+            slashes: is_plain.then(|| slashes(pattern)),
+        }
+    }
+
+    fn may_match(&self, path: &str) -> bool {
+        path.starts_with(&self.start)
+            && path.ends_with(&self.end)
+            && self.slashes.is_none_or(|count| count == slashes(path))
+    }
+}
+
+fn slashes(path: &str) -> usize {
+    path.bytes().filter(|byte| *byte == b'/').count()
 }
 
 /// What stands at a path.
@@ -262,6 +299,46 @@ mod tests {
         let table = RouteTable::new([], BTreeSet::from(["hello".to_owned()]));
         assert!(matches!(table.find("GET", "/plugins/hello/version"), Found::Disabled));
         assert!(matches!(table.find("GET", "/plugins/other/version"), Found::Nothing));
+    }
+
+    /// Whatever the outline says, the pattern would have said the same.
+    #[test]
+    fn an_outline_turns_away_only_what_does_not_match() {
+        let patterns = [
+            "/",
+            "/a",
+            "/a/{x}",
+            "/a/{x}/icon.{y}",
+            "/a/{x}/events",
+            "/a/{t:.*}",
+            "/{x}",
+            "/a/{x}.json",
+            "/{x:[a-z/]+}/b",
+            "/a{t}*",
+        ];
+        let paths = [
+            "/",
+            "/a",
+            "/a/",
+            "/a/b",
+            "/a/b/",
+            "/a/b/icon.png",
+            "/a/b/icon.",
+            "/a/b/events",
+            "/a/b/c/events",
+            "/a/b.json",
+            "/b",
+            "/a/b/b",
+            "/abc/d",
+            "",
+        ];
+        for pattern in patterns {
+            let (exact, outline) = (ResourceDef::new(pattern), Outline::of(pattern));
+            for path in paths {
+                assert!(outline.may_match(path) || !exact.is_match(path), "{pattern} {path}");
+            }
+        }
+        assert!(!Outline::of("/a/{x}/events").may_match("/a/b/icon.png"));
     }
 
     #[test]
