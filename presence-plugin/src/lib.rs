@@ -40,7 +40,7 @@ mod xml;
 
 use std::{
     net::IpAddr,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -91,7 +91,7 @@ impl Plugin for Presence {
         routes.get("/", Presence::home).inline();
         routes.get("/page.js", Presence::page_script).inline();
         routes.get("/page.css", Presence::page_style).inline();
-        routes.get("/example", Presence::example).inline();
+        routes.get("/example", v1::paced(Presence::example)).inline();
         // The first route that fits answers, and the last of v1 fits whatever is left.
         live::mount(routes);
         v1::mount(routes);
@@ -147,31 +147,38 @@ impl Presence {
         }
         let answer = pace::watched(|| self.status_now(request, parameters, format));
         let user = parameters.first("jid").unwrap_or_default();
-        if let Some((response, responder)) = self.in_time(request, answer, responder) {
+        if let Some((response, responder)) = self.in_time(request, answer, answer::too_many, responder) {
             self.send_or_wait(request, response, (&user, format, None), responder);
         }
     }
 
-    /// Keeps an answer, with those it refuses, for a moment if its client was refused too often. `None`: it is sent then.
+    /// Keeps an answer, with those it refuses, for a moment if its client was refused too often; or has `too_many` make another, if it can't
+    /// be kept. `None`: the request is seen to.
     fn in_time(
         &self,
         request: &Request<'_>,
         (response, refused): (Response, Vec<pace::Name>),
+        too_many: fn(Duration) -> Response,
         responder: Responder,
     ) -> Option<(Response, Responder)> {
         let client = if refused.is_empty() { None } else { self.client(request, &self.settings()) };
         match client.map_or(Ok(None), |client| self.pace.count(client, &refused, Instant::now())) {
             Ok(None) => return Some((response, responder)),
-            Err(TooMany) => drop(responder.send(answer::too_many(pace::PAUSE))),
+            Err(TooMany) => drop(responder.send(too_many(pace::PAUSE))),
             Ok(Some(waiting)) => {
                 let pause = waiting.pause;
-                let send = move || {
-                    responder.send(response);
-                    drop(waiting);
+                let kept = Arc::new(Mutex::new(Some((responder, waiting))));
+                let send = move |response| {
+                    let kept = kept.lock().unwrap_or_else(PoisonError::into_inner).take();
+                    if let Some((responder, _waiting)) = kept {
+                        responder.send(response);
+                    }
                 };
-                match self.host.after(pause, send) {
+                let later = send.clone();
+                match self.host.after(pause, move || later(response)) {
                     Ok(timer) => timer.detach(),
-                    Err(error) => log::warn!("a refusal can't wait for its time: {error}"),
+                    // There are too many timers.
+                    Err(_) => send(too_many(pause)),
                 }
             }
         }
@@ -207,8 +214,12 @@ impl Presence {
     }
 
     fn home(&self, request: &Request<'_>) -> Result<Response> {
+        let settings = self.settings();
+        if let Err(wait) = self.admit(request, &settings) {
+            return Ok(answer::too_many(wait));
+        }
         let parameters = Parameters::new(request.query(), &[]);
-        Ok(page::home(&parameters, &self.placeholder()?, self.settings().visibility))
+        Ok(page::home(&parameters, &self.placeholder()?, settings.visibility))
     }
 
     fn page_script(&self, request: &Request<'_>) -> Result<Response> {
@@ -221,16 +232,17 @@ impl Presence {
 
     fn example(&self, request: &Request<'_>) -> Result<Response> {
         let settings = self.settings();
-        if let Err(wait) = self.admit(request, &settings) {
+        let parameters = Parameters::new(request.query(), &[]);
+        let asked = parameters.all("jid").take(MOST_PEOPLE).count().max(1);
+        if let Err(wait) = self.admit_many(request, &settings, asked) {
             return Ok(answer::too_many(wait));
         }
-        let parameters = Parameters::new(request.query(), &[]);
-        let known = parameters.all("jid").filter_map(|text| self.host.jid(&text).ok());
+        let known = parameters.all("jid").take(MOST_PEOPLE).filter_map(|text| self.host.jid(&text).ok());
         let person = |user: Jid| {
             let person = |shown: &Shown<'_>| Person::new(user.bare(), shown, &settings);
             self.users.look(&settings, Some(&user), &Requester::nobody(), person)
         };
-        let people: Vec<Person> = known.take(MOST_PEOPLE).map(person).collect();
+        let people: Vec<Person> = known.map(person).collect();
         let base = parameters.first("base").unwrap_or_default();
         Ok(page::example(&people, &self.placeholder()?, Base::parse(&base), settings.visibility))
     }

@@ -14,6 +14,8 @@ use crate::{
 pub const USERS: &str = "/plugins/presence/v1/users/";
 /// The sizes that the form offers.
 const OFFERED: [u16; 6] = [16, 24, 32, 48, 64, 128];
+/// A localpart, `@` and a domain of the longest kind (RFC 7622 section 3). What is longer is no address, and would stand in the page many times.
+const LONGEST_JID: usize = 2 * 1023 + 1;
 const STYLES: [&str; 2] = ["flat", "pill"];
 
 /// The fields of the form.
@@ -37,7 +39,7 @@ impl Wishes {
         let text = |name| parameters.first(name).unwrap_or_default().trim().to_owned();
         let (theme, style, size) = (text("theme"), text("style"), text("size").parse().ok());
         Wishes {
-            jid: text("jid"),
+            jid: Some(text("jid")).filter(|jid| jid.len() <= LONGEST_JID).unwrap_or_default(),
             theme: Theme::NAMES.split(", ").find(|name| *name == theme).unwrap_or("default"),
             size: size.filter(|size| SIZES.contains(size)).unwrap_or(32),
             label: text("label").chars().take(64).collect(),
@@ -121,6 +123,12 @@ mod tests {
         assert_eq!(chosen, expected);
         assert!(chosen.form().contains("<option selected>200</option>"));
         assert!(chosen.form().contains("<option selected>dark</option>"));
+    }
+
+    #[test]
+    fn what_is_too_long_to_be_an_address_is_none() {
+        let long = |length: usize| read(&format!("jid={}", "'".repeat(length))).jid.len();
+        assert_eq!([long(2_047), long(2_048), long(60_000)], [2_047, 0, 0]);
     }
 
     #[test]

@@ -64,12 +64,12 @@ pub fn mount(routes: &mut Routes<Presence>) {
 }
 
 /// A handler whose answer may have to wait ([`pace`]).
-fn paced(
+pub fn paced(
     handler: fn(&Presence, &Request<'_>) -> Result<Response>,
 ) -> impl Fn(&Presence, &Request<'_>, Responder) + Send + Sync + 'static {
     move |presence, request, responder| {
         let answer = pace::watched(|| handler(presence, request).unwrap_or_else(Response::from));
-        if let Some((response, responder)) = presence.in_time(request, answer, responder) {
+        if let Some((response, responder)) = presence.in_time(request, answer, problem::too_many, responder) {
             responder.send(response);
         }
     }
@@ -85,7 +85,8 @@ impl Presence {
         };
         let (response, refused) = pace::watched(|| self.form(request, Target::Jid(user), form));
         let response = vary.into_iter().fold(response, |response, field| response.header("Vary", field));
-        let Some((response, responder)) = self.in_time(request, (response, refused), responder) else { return };
+        let answer = (response, refused);
+        let Some((response, responder)) = self.in_time(request, answer, problem::too_many, responder) else { return };
         match form {
             Some(Form::Written(format)) => self.send_or_wait(request, response, (user, format, vary), responder),
             _ => drop(responder.send(response)),
@@ -180,6 +181,10 @@ impl Presence {
 
     /// The icon of a state, whoever is in it. It stays what it is, so that a page which is told of a change need not ask for a new icon.
     fn state_icon(&self, request: &Request<'_>) -> Result<Response> {
+        // It looks nobody up, but it may have to be drawn.
+        if let Err(wait) = self.admit(request, &self.settings()) {
+            return Ok(problem::too_many(wait));
+        }
         let form = Form::of_icon(request.path_parameter("format")?);
         let (Some(Form::Drawn(encoding)), Some(state)) = (form, State::parse(request.path_parameter("state")?)) else {
             return Ok(problem::not_found("the icons of states are icons/away.svg, .png and .gif, and so on"));

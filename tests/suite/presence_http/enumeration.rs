@@ -66,6 +66,10 @@ fn every_form_of_an_answer_waits() {
     };
     let (took, answer) = ask(&host, "2001:db8::1", &batch(0));
     assert!(took >= PAUSE && answer.status == 200, "{took:?} {answer:?}");
+    let people: String = (0..6).map(|number| format!("jid=nobody{number}@localhost&")).collect();
+    let example =
+        |round: usize| format!("/plugins/presence/example?{}", people.replace("nobody", &format!("name{round}-")));
+    assert!((0..5).any(|round| ask(&host, "2001:db8:0:1::", &example(round)).0 >= PAUSE), "the part of the front page");
     for form in ["", ".json", "/icon.svg", "/badge.svg"] {
         let target = format!("/plugins/presence/v1/users/nobody99@localhost{form}");
         let (took, answer) = ask(&host, "2001:db8::2", &target);

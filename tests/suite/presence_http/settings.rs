@@ -111,6 +111,11 @@ fn who_asks_too_often_is_told_to_wait() {
     assert!(network[0] >= 3 && network[1] < 10, "one subscriber of IPv6: {network:?}");
     assert_eq!(good(&ask_for("127.0.0.1", 10)), 10, "loopback is not limited");
     assert_eq!(text_of_alice(&host), "here\n", "nor the proxy itself, which names nobody");
+    for page in ["", "example", "v1/icons/away.png?size=256", "v1/presence?jid=x"] {
+        let target = format!("/plugins/presence/{page}");
+        let ask = || host.http().request("GET", &target, &[("X-Forwarded-For", "198.51.100.7")]).status;
+        assert!((0..20).any(|_| ask() == 429), "what takes work counts, too: {target}");
+    }
     host.set("presence.rate", "0");
     assert_eq!(good(&ask_for("198.51.100.1", 10)), 10, "no limit at all, from the next request on");
 }
