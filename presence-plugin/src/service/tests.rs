@@ -194,6 +194,22 @@ fn a_token_takes_two_forms_and_can_go_back() {
     assert_eq!(made.expires, 7 * 86_400);
 }
 
+/// A client that goes back and forth adds nothing to what is kept for it.
+#[test]
+fn only_so_much_can_be_filled_in() {
+    let service = service();
+    let session = session(&step(&service, "node='token'", &[]), "token");
+    let long = "x".repeat(8_192);
+    assert_eq!(
+        state(&step(&service, &session, &[("more", &long)])).0,
+        "executing",
+        "what no form asks for is left out"
+    );
+    let refused = step(&service, &format!("{session} action='prev'"), &[("label", &long)]);
+    assert_eq!(conditions(&refused), ["bad-request", "bad-payload"]);
+    assert_eq!(field(&step(&service, &session, &[("days", "7")]), "token"), ["p1.TOKEN"], "it goes on");
+}
+
 #[test]
 fn a_command_can_be_canceled() {
     let service = service();

@@ -7,7 +7,8 @@ const TITLE: &str = "Make an unlisted address";
 const INSTRUCTIONS: &str = "Whoever has an unlisted address can see you on the web, and is not told who you are. You can revoke it at any time.";
 
 /// The command.
-pub static COMMAND: Command = Command { node: "address", name: TITLE, stages: 1, form, check, finish };
+pub static COMMAND: Command =
+    Command { node: "address", name: TITLE, stages: 1, fields: &["label"], form, check, finish };
 
 /// Where an unlisted address is on the web server.
 pub fn path(id: &str) -> String {

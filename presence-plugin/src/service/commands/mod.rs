@@ -35,6 +35,8 @@ pub struct Command {
     pub name: &'static str,
     /// How many forms it has.
     stages: usize,
+    /// The fields of all its forms.
+    fields: &'static [&'static str],
     /// The form of a stage, filled in with what is known.
     form: fn(&Stage<'_>) -> Result<Step, Condition>,
     /// Whether what a stage was filled in with will do.
@@ -133,7 +135,7 @@ impl Commands {
         match action {
             Action::Cancel => Ok(End::Canceled),
             Action::Prev if session.stage > 0 => {
-                session.values.extend(filled);
+                session.values = session.with(command.fields, filled)?;
                 session.stage -= 1;
                 Ok(End::NotYet)
             }
@@ -206,8 +208,7 @@ fn forward(
     session: &mut Session,
     filled: Values,
 ) -> Result<End, Condition> {
-    let mut values = session.values.clone();
-    values.extend(filled);
+    let values = session.with(command.fields, filled)?;
     let stage = Stage { desk, user: user.bare, number: session.stage, values: &values };
     (command.check)(&stage)?;
     if session.stage + 1 == command.stages {

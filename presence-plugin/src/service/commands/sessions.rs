@@ -17,6 +17,8 @@ const LIFE: Duration = Duration::from_secs(600);
 const MOST_OF_ONE: usize = 4;
 /// How many there may be.
 const MOST: usize = 1_000;
+/// How long the values of a session are together, in bytes: there is room for the longest JID, or for all ids of tokens and addresses.
+const LONGEST: usize = 4 * 1024;
 
 /// A command under way.
 #[derive(Clone, Debug)]
@@ -39,6 +41,20 @@ impl Session {
     pub fn new(user: &str, node: &'static str) -> Result<Session, Condition> {
         let id = format!("{:032x}", u128::from_ne_bytes(random()?));
         Ok(Session { id, user: user.to_owned(), node, stage: 0, values: Values::new(), touched: Instant::now() })
+    }
+
+    /// What is filled in with these values as well, of those `fields` that the command has: clients may send any others.
+    ///
+    /// # Errors
+    /// It is more than a session holds.
+    pub fn with(&self, fields: &[&str], filled: Values) -> Result<Values, Condition> {
+        let mut values = self.values.clone();
+        values.extend(filled.into_iter().filter(|(name, _)| fields.contains(&name.as_str())));
+        let length: usize = values.values().flatten().map(|value| size_of::<String>() + value.len()).sum();
+        if length > LONGEST {
+            return Err(Condition::bad_payload(format!("what is filled in has {LONGEST} bytes together at most")));
+        }
+        Ok(values)
     }
 }
 
@@ -69,9 +85,7 @@ impl Sessions {
     /// Keeps a session until its next step.
     pub fn keep(&self, session: Session) {
         let mut sessions = self.by_id.lock().unwrap_or_else(PoisonError::into_inner);
-        if sessions.len() >= MOST {
-            sessions.retain(|_, session| session.touched.elapsed() < self.life);
-        }
+        sessions.retain(|_, session| session.touched.elapsed() < self.life);
         let user = bare(&session.user).to_owned();
         make_room(&mut sessions, MOST_OF_ONE, |session| bare(&session.user) == user);
         make_room(&mut sessions, MOST, |_| true);
@@ -116,6 +130,23 @@ mod tests {
         let sessions = Sessions { life: Duration::ZERO, ..Sessions::default() };
         let Session { id, .. } = kept(&sessions, "ann@x/pc");
         assert_eq!(sessions.take(&id, "ann@x/pc", "visibility").err(), Some(Condition::SESSION_EXPIRED));
+        (0..3).for_each(|pc| drop(kept(&sessions, &format!("ann@x/{pc}"))));
+        assert_eq!(sessions.by_id.lock().unwrap().len(), 1, "the others went when the last one came");
+    }
+
+    #[test]
+    fn a_session_holds_the_fields_of_its_command_and_no_more_of_them_than_it_may() {
+        let mut session = Session::new("ann@x/pc", "token").unwrap();
+        let filled =
+            |name: &str, values: Vec<String>| Values::from([(name.into(), values), ("FORM_TYPE".into(), vec![])]);
+        session.values = session.with(&["of", "label"], filled("of", vec!["bob@x".into()])).unwrap();
+        session.values = session.with(&["of", "label"], filled("more", vec!["x".repeat(LONGEST)])).unwrap();
+        assert_eq!(session.values, Values::from([("of".into(), vec!["bob@x".into()])]));
+        for long in [vec!["x".repeat(LONGEST)], vec![String::new(); LONGEST / 4]] {
+            assert!(session.with(&["of", "label"], filled("label", long)).is_err());
+        }
+        let longest = "x".repeat(3071);
+        assert!(session.with(&["of", "label"], filled("of", vec![longest])).is_ok());
     }
 
     #[test]

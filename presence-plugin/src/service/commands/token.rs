@@ -15,7 +15,8 @@ const WHOSE: &str = "A token lets a program ask the web service in your name. Wh
 const HOW_LONG: &str = "For how long is it to be good? You can revoke it at any time.";
 
 /// The command.
-pub static COMMAND: Command = Command { node: "token", name: TITLE, stages: 2, form, check, finish };
+pub static COMMAND: Command =
+    Command { node: "token", name: TITLE, stages: 2, fields: &["of", "what", "days", "label"], form, check, finish };
 
 /// What a user is told who has too many of something.
 pub fn too_many(TooMany(most): TooMany, of: &str) -> Condition {

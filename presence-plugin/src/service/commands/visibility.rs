@@ -13,7 +13,8 @@ const INSTRUCTIONS: &str = "Whoever may not see you can't tell whether you exist
                             has them, whatever you choose here.";
 
 /// The command.
-pub static COMMAND: Command = Command { node: "visibility", name: TITLE, stages: 1, form, check, finish };
+pub static COMMAND: Command =
+    Command { node: "visibility", name: TITLE, stages: 1, fields: &["who", "what"], form, check, finish };
 
 /// The fields of a choice.
 pub fn fields(choice: Choice) -> Vec<Field<'static>> {
