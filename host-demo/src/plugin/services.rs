@@ -14,8 +14,8 @@ pub trait Services: Send + Sync + 'static {
     fn domain(&self) -> &str;
     /// Where presence is read.
     fn presence(&self) -> &dyn Source;
-    /// What `user` lets `viewer` see, both normalised bare JIDs; an empty viewer is a stranger. Reads the disk the first time
-    /// a user is asked for.
+    /// What `user` lets `viewer` see, both normalised bare JIDs; an empty viewer is a stranger. Reads the disk only
+    /// for a user whose roster is not in memory yet, soon after a start.
     ///
     /// # Errors
     /// The disk could not be read; the text is for the log.

@@ -73,6 +73,7 @@ impl Store {
         self.inner
             .writer
             .change(work, move |memory, ()| {
+                memory.rosters.begin(&published);
                 memory.accounts.pin().insert(published.as_str().into(), published.clone());
             })
             .await
@@ -116,6 +117,8 @@ impl Store {
             memory.rosters.forget(owners.iter().chain([&published]));
         });
         let owners = removal.await?;
+        // Nobody who asks is to wait for the disk; what can't be read is told to whoever asks.
+        owners.iter().for_each(|owner| drop(self.roster(owner)));
         // The tables are overwritten where they lie, but the log still holds what was there.
         self.inner.writer.empty_log().await;
         Ok(owners)

@@ -1,11 +1,8 @@
 //! What is held in memory: read without I/O and without locks, changed only after a commit, by the writer thread.
 
-use std::{
-    collections::VecDeque,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
 
 use arc_swap::ArcSwap;
@@ -19,7 +16,7 @@ use super::{
     blocking::{self, Blocklist},
     offline,
     records::Records,
-    roster::{Roster, RosterChange},
+    roster::{self, Roster, RosterChange},
     settings::{self, Settings},
     status::Goodbyes,
 };
@@ -37,7 +34,7 @@ pub(super) struct Memory {
     pub(super) blocklists: Map<Arc<Blocklist>>,
     /// Every user for whom messages wait, by the text of the JID.
     pub(super) waiting: papaya::HashSet<Box<str>, RandomState>,
-    /// The rosters that were read since the start.
+    /// The rosters: of all accounts, once they are read.
     pub(super) rosters: Rosters,
     /// What plugins have kept.
     pub(super) records: Records,
@@ -63,7 +60,12 @@ impl Memory {
         // Just before a map grows each look into it takes many steps: it has room for everybody from the start.
         known.reserve(accounts.len().saturating_sub(known.len()));
         self.rosters.by_user.pin().reserve(accounts.len());
+        let has_few_contacts = roster::count(db)? <= MOST_AT_ONCE;
         for user in accounts {
+            if has_few_contacts && let Err(cause) = self.rosters.of(user.as_str(), || roster::read(db, user.as_str())) {
+                // It is told to whoever asks for it, too.
+                log::error!("the roster of {user}: {cause}");
+            }
             known.insert(user.as_str().into(), user);
         }
         // Never cleared first: nobody gets through meanwhile.
@@ -81,9 +83,15 @@ impl Memory {
         }
         Ok(())
     }
+
+    /// The accounts whose rosters are not here.
+    pub(super) fn without_roster(&self) -> Vec<BareJid> {
+        let (accounts, rosters) = (self.accounts.pin(), self.rosters.by_user.pin());
+        accounts.iter().filter(|(user, _)| !rosters.contains_key(*user)).map(|(_, user)| user.clone()).collect()
+    }
 }
 
-/// A cache of rosters that a reader fills and the writer corrects.
+/// Rosters that a reader fills in and the writer corrects.
 ///
 /// A reader must not put a roster that it read before a commit in place of the one published after it. So each
 /// publication counts, and a reader keeps what it read only if nothing was published meanwhile.
@@ -92,22 +100,33 @@ pub(super) struct Rosters {
     by_user: Map<Arc<Roster>>,
     published: AtomicU64,
     publishing: Mutex<()>,
-    /// Who is here without an account, those first who came first.
-    strangers: Mutex<VecDeque<Box<str>>>,
+    /// That of whoever has none.
+    empty: Arc<Roster>,
 }
 
-/// So many are here: names that anybody may ask for must not fill the memory.
-const MOST_STRANGERS: usize = 4_096;
+/// So many contacts, of all rosters together, are read before the server is ready. Where there are more, their rosters are read by a thread while
+/// it serves, or as they are asked for.
+const MOST_AT_ONCE: i64 = 250_000;
 
 impl Rosters {
+    /// The roster of `user`, if it is here.
+    pub(super) fn known(&self, user: &str) -> Option<Arc<Roster>> {
+        self.by_user.pin().get(user).cloned()
+    }
+
+    /// The roster of whoever has none.
+    pub(super) fn empty(&self) -> Arc<Roster> {
+        self.empty.clone()
+    }
+
     /// The roster of `user`, read by `read` if it is not here.
     pub(super) fn of(
         &self,
         user: &str,
         read: impl FnOnce() -> Result<Roster, StoreError>,
     ) -> Result<Arc<Roster>, StoreError> {
-        if let Some(known) = self.by_user.pin().get(user) {
-            return Ok(known.clone());
+        if let Some(known) = self.known(user) {
+            return Ok(known);
         }
         let before = self.published.load(Ordering::Acquire);
         let roster = Arc::new(read()?);
@@ -118,30 +137,11 @@ impl Rosters {
         Ok(roster)
     }
 
-    /// The same for a name without an account. Its roster is empty, but is read and kept like any other: how long it takes must not tell, the
-    /// first time or the next, whether there is an account.
-    pub(super) fn of_stranger(
-        &self,
-        user: &str,
-        read: impl FnOnce() -> Result<Roster, StoreError>,
-    ) -> Result<Arc<Roster>, StoreError> {
-        let mut is_new = false;
-        let roster = self.of(user, || {
-            is_new = true;
-            read()
-        })?;
-        let mut strangers = self.strangers.lock();
-        if is_new {
-            strangers.push_back(user.into());
-        }
-        let leaving = if strangers.len() > MOST_STRANGERS { strangers.pop_front() } else { None };
-        drop(strangers);
-        if let Some(leaving) = leaving {
-            self.correct(|rosters| {
-                rosters.pin().remove(&leaving);
-            });
-        }
-        Ok(roster)
+    /// Begins the roster of a new account.
+    pub(super) fn begin(&self, user: &BareJid) {
+        self.correct(|rosters| {
+            rosters.pin().insert(user.as_str().into(), self.empty());
+        });
     }
 
     /// Replaces the rosters that are here by changed ones.
@@ -203,26 +203,6 @@ mod tests {
             Ok(roster)
         });
         assert_eq!(now.unwrap().items.len(), 1);
-    }
-
-    #[test]
-    fn strangers_are_kept_like_users_but_only_so_many() {
-        let rosters = Rosters::default();
-        let is_read = |user: &str| {
-            let mut is_read = false;
-            let read = || {
-                is_read = true;
-                Ok(Roster::default())
-            };
-            rosters.of_stranger(user, read).unwrap();
-            is_read
-        };
-        assert!(is_read("eve@x") && !is_read("eve@x"));
-        (0..2 * MOST_STRANGERS).for_each(|number| assert!(is_read(&number.to_string())));
-        assert_eq!(rosters.by_user.len(), MOST_STRANGERS);
-        assert!(is_read("eve@x"));
-        rosters.publish(&[bob_added()], &[0]);
-        assert!(!is_read("eve@x"), "others change nothing of it");
     }
 
     #[test]

@@ -28,7 +28,17 @@ mod status;
 mod waiting;
 mod writer;
 
-use std::{path::Path, sync::Arc};
+use std::{
+    io,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+};
+
+use jid::BareJid;
 
 pub use self::{
     about::PasswordHash,
@@ -57,6 +67,7 @@ struct Inner {
     memory: Arc<Memory>,
     readers: Readers,
     writer: Writer,
+    is_closed: AtomicBool,
 }
 
 impl Store {
@@ -71,7 +82,9 @@ impl Store {
         let memory = Arc::new(Memory::default());
         memory.load(&db)?;
         let writer = Writer::start(path.clone(), db, memory.clone()).map_err(StoreError::folder(folder))?;
-        Ok(Store { inner: Arc::new(Inner { memory, readers: Readers::new(path), writer }) })
+        let inner = Arc::new(Inner { memory, readers: Readers::new(path), writer, is_closed: AtomicBool::new(false) });
+        Inner::read_rosters(&inner).map_err(StoreError::folder(folder))?;
+        Ok(Store { inner })
     }
 
     /// Why the last change could not be committed; `None` when it was.
@@ -87,7 +100,27 @@ impl Store {
 }
 
 impl Inner {
+    /// Has a thread read the rosters that are not in memory yet, if there are any.
+    fn read_rosters(inner: &Arc<Inner>) -> io::Result<()> {
+        let missing = inner.memory.without_roster();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let inner = Arc::downgrade(inner);
+        let read = move || missing.iter().all(|user| inner.upgrade().is_some_and(|inner| inner.reads_roster(user)));
+        thread::Builder::new().name("store-rosters".into()).spawn(read).map(drop)
+    }
+
+    /// Reads a roster into memory. Answers whether to go on.
+    fn reads_roster(&self, user: &BareJid) -> bool {
+        // Once more where a change came in between. What can't be read is told to whoever asks for it.
+        let is_done = |_| self.roster_of(user.as_str()).is_err() || self.memory.rosters.known(user.as_str()).is_some();
+        (0..3).any(is_done);
+        !self.is_closed.load(Ordering::Relaxed)
+    }
+
     fn close(&self) {
+        self.is_closed.store(true, Ordering::Relaxed);
         // Readers first: the last connection to be closed must be the one that may remove the log.
         self.readers.clear();
         self.writer.close();

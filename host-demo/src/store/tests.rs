@@ -135,6 +135,44 @@ async fn a_goodbye_is_known_before_and_after_it_is_on_the_disk() {
     assert_eq!(store.goodbyes(&[&ann]).unwrap(), []);
 }
 
+/// How long an answer takes must not tell who has an account: none of them is read from the disk.
+#[tokio::test]
+async fn rosters_are_in_memory_and_a_name_without_an_account_has_an_empty_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = with_users(folder.path(), &["ann@x", "bob@x", "cat@x"]).await;
+    store.change_rosters(vec![change("ann@x", "bob@x", both()), change("bob@x", "cat@x", both())]).await.unwrap();
+    drop(store);
+    let store = with_users(folder.path(), &["dan@x"]).await;
+    store.remove_account(&jid("cat@x")).await.unwrap();
+    // A reader that needs the disk finds no database.
+    store.inner.readers.clear();
+    fs::rename(schema::path(folder.path()), folder.path().join("elsewhere")).unwrap();
+    let contacts = |user: &str| store.roster_of(user).unwrap().items.len();
+    assert_eq!(["ann@x", "bob@x", "cat@x", "dan@x", "nobody@x"].map(contacts), [1, 1, 0, 0, 0]);
+    store.change_rosters(vec![change("dan@x", "ann@x", both())]).await.unwrap();
+    assert_eq!(contacts("dan@x"), 1, "as changed since");
+    (0..10_000).for_each(|number| assert_eq!(contacts(&format!("{number}@x")), 0));
+    assert!(store.inner.memory.without_roster().is_empty());
+}
+
+/// As after a start with very many contacts.
+#[tokio::test]
+async fn rosters_that_are_not_in_memory_are_read_by_a_thread() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = with_users(folder.path(), &["ann@x", "bob@x"]).await;
+    store.change_rosters(vec![change("ann@x", "bob@x", both())]).await.unwrap();
+    let memory = &store.inner.memory;
+    memory.rosters.forget([&jid("ann@x"), &jid("bob@x")]);
+    assert_eq!(memory.without_roster().len(), 2);
+    Inner::read_rosters(&store.inner).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !memory.without_roster().is_empty() {
+        assert!(Instant::now() < deadline, "nothing reads them");
+        std::thread::yield_now();
+    }
+    assert_eq!(memory.rosters.known("ann@x").unwrap().items.len(), 1);
+}
+
 /// Versions that a roster got after the backup was made are of changes that it does not hold.
 #[tokio::test]
 async fn a_roster_from_a_backup_is_sent_whole_to_whom_had_it_before() {
