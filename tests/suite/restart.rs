@@ -17,7 +17,7 @@ use tests::{
     plugin_file::PluginFile,
     skip::skipped,
     wait,
-    xmpp::{Connection, Error, Mechanism, Session, befriend},
+    xmpp::{Connection, Error, Mechanism, Session, befriend, ns},
 };
 
 #[test]
@@ -87,8 +87,9 @@ fn sigterm_ends_everything_in_order() {
     host.login("alice");
 }
 
-/// A client that reads nothing, on a stream that is stuck in writing: each of its small requests has a large answer.
-fn deaf(host: &Host) -> Session {
+/// A client that reads nothing, on a stream that is stuck in writing: each of its small requests has a large answer. Between them
+/// it sends something else.
+fn deaf(host: &Host, beside: &str) -> Session {
     let mut deaf = host.new_user("deaf");
     let name = "n".repeat(1_000);
     for contact in 0..16 {
@@ -96,7 +97,7 @@ fn deaf(host: &Host) -> Session {
         deaf.request("set", "", &format!("<query xmlns='jabber:iq:roster'>{item}</query>")).unwrap();
     }
     for _ in 0..600 {
-        deaf.send("<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>").unwrap();
+        deaf.send(&format!("{beside}<iq type='get' id='r'><query xmlns='jabber:iq:roster'/></iq>")).unwrap();
     }
     deaf
 }
@@ -116,7 +117,7 @@ fn sigterm_ends_within_ten_seconds_whoever_is_stuck() {
         answer
     };
     let (good, _stuck) = (ask(file.to_str().unwrap()), ask("/nowhere"));
-    let _deaf = deaf(&host);
+    let _deaf = deaf(&host, "");
     host.process().signal(Signal::TERM);
     let told = Instant::now();
     host.process().until_logged(0, PATIENCE, |line| line.contains("ending: no new connections"));
@@ -125,6 +126,22 @@ fn sigterm_ends_within_ten_seconds_whoever_is_stuck() {
     assert!(told.elapsed() <= Duration::from_secs(10), "{:?}", told.elapsed());
     assert_eq!(good.join().expect("what was accepted is answered").status, 200);
     assert!(!host.state().join("state.db-in-use").exists(), "the database was closed in order");
+}
+
+/// What the server has accepted is not lost with those who don't read it.
+#[test]
+fn sigterm_keeps_messages_for_who_is_stuck() {
+    let mut host = Host::start();
+    let mut bob = host.new_user("bob");
+    let deaf = deaf(&host, &format!("<message to='{}'><body>not stuck yet</body></message>", bob.jid()));
+    while bob.next_within(Duration::from_secs(1)).unwrap().is_some() {}
+    bob.message(deaf.jid(), "accepted").unwrap();
+    bob.settle().unwrap();
+    assert_eq!(host.terminate(), Some(0));
+    host.run();
+    let mut back = host.login("deaf");
+    back.available("", "").unwrap();
+    back.expect(|stanza| stanza.get_child("body", ns::CLIENT).is_some_and(|body| body.text() == "accepted")).unwrap();
 }
 
 /// Row R4.

@@ -159,6 +159,45 @@ fn what_is_handed_out_comes_once_however_it_is_acknowledged() {
     }
 }
 
+/// Four portions: the first is written before the client is asked about anything but its own presence.
+#[test]
+fn what_is_handed_out_goes_on_for_who_acknowledges_when_asked() {
+    const MESSAGES: usize = 100;
+    let host = Host::start();
+    host.add_user("alice");
+    let mut bob = host.new_user("bob");
+    let rest = "x".repeat(2_000);
+    for number in 0..MESSAGES {
+        bob.message("alice@localhost", &format!("{number} {rest}")).unwrap();
+    }
+    bob.settle().unwrap();
+    let mut alice = Managed::enable(authenticate(&host, "alice").bind(Some("desk")).unwrap(), 60).unwrap();
+    alice.acknowledge_when_asked();
+    alice.send("<presence/>").unwrap();
+    for number in 0..MESSAGES {
+        assert!(next_body(&mut alice).starts_with(&format!("{number} ")));
+    }
+}
+
+#[test]
+fn a_client_is_heard_however_much_it_has_not_acknowledged() {
+    let host = Host::start();
+    let mut desk = host.new_user("alice");
+    let card = format!("<vCard xmlns='vcard-temp'><NOTE>{}</NOTE></vCard>", "x".repeat(100 << 10));
+    desk.request("set", "", &card).unwrap();
+    let mut alice = Managed::enable(desk, 60).unwrap();
+    let answer = |alice: &mut Managed, id: &str| alice.expect(|stanza| stanza.attr("id") == Some(id)).map(drop);
+    // More than 1 MiB, after which nothing is written until it is acknowledged.
+    for _ in 0..11 {
+        alice.send("<iq type='get' id='card'><vCard xmlns='vcard-temp'/></iq>").unwrap();
+        answer(&mut alice, "card").unwrap();
+    }
+    alice.send("<iq type='get' id='roster'><query xmlns='jabber:iq:roster'/></iq>").unwrap();
+    assert_eq!(alice.handled_by_server().unwrap(), 12);
+    alice.acknowledge().unwrap();
+    answer(&mut alice, "roster").unwrap();
+}
+
 #[test]
 fn what_is_handed_out_moves_with_the_session() {
     let host = Host::start();

@@ -7,6 +7,8 @@
 //! What somebody sent comes back when it can't be written, to be delivered otherwise. A client may acknowledge what it has
 //! handled (XEP-0198): then all that it did not acknowledge is kept, to be written again on its next connection or to come back.
 
+#[cfg(test)]
+mod acknowledging;
 mod queue;
 
 use std::sync::Arc;
@@ -182,9 +184,9 @@ impl Outgoing {
         self.0.queue.lock().written(pieces);
     }
 
-    /// Whether something waits that the client asked for.
+    /// Whether something waits to be written that the client asked for.
     pub fn owes(&self) -> bool {
-        self.0.queue.lock().owed > 0
+        self.0.queue.lock().owes()
     }
 
     /// What [`Outgoing::next`] would return, without waiting for it.
@@ -249,8 +251,7 @@ impl Outgoing {
 
     /// Answers a request for an acknowledgement. It is no stanza, and is not counted.
     pub fn answer(&self, answer: String) {
-        let queued = Queued { stanzas: answer.into(), count: 0, what: What::Plain };
-        self.0.queue.lock().push(queued, Queue::take_room);
+        self.0.queue.lock().answer(answer.into());
     }
 
     /// Messages that wait in the store are about to be written: each with the numbers of those that are done with it. Returns

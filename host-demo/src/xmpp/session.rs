@@ -9,10 +9,11 @@ use tokio::{task::yield_now, time::sleep};
 
 use super::{
     bind::Bound,
+    connection::is_down,
     error::StreamError,
     management::{self, Answer, Claim, Detached, Managed, claimed},
-    outbox::Next,
-    stream::{End, Stream, Transport},
+    outbox::{Next, Outgoing},
+    stream::{End, Shutdown, Stream, Transport},
     xml::Event,
 };
 use crate::store::OfflineMessage;
@@ -22,7 +23,8 @@ pub const CLIENT_STATE: &str = "urn:xmpp:csi:0";
 /// The longest language tag that is passed on (RFC 5646 section 4.4.1).
 const MAX_LANG: usize = 35;
 
-/// How long a client whose queue overflowed may take to read what was written before, and then why it is over.
+/// How long a client whose queue overflowed, or whose server goes down, may take to read what was written before, and then why
+/// it is over.
 const LAST_CHANCE: Duration = Duration::from_secs(2);
 
 /// Why a stream has done with its session.
@@ -62,7 +64,8 @@ async fn exchange<T: Transport>(
     detached: &Detached,
 ) -> Result<Infallible, Over> {
     let greeting = mem::take(&mut bound.greeting);
-    unless_claimed(stream.write(greeting.as_bytes()), &mut bound.managed).await?;
+    let shutdown = stream.shutdown();
+    unless_over(stream.write(greeting.as_bytes()), &bound.outgoing, &mut bound.managed, shutdown).await?;
     loop {
         tokio::select! {
             next = bound.outgoing.next() => match next {
@@ -113,7 +116,8 @@ async fn manage<T: Transport>(
 ) -> Result<(), Over> {
     match bound.manage(element, detached)? {
         Answer::Write(answer) => {
-            stream.write(answer.as_bytes()).await?;
+            let shutdown = stream.shutdown();
+            unless_over(stream.write(answer.as_bytes()), &bound.outgoing, &mut bound.managed, shutdown).await?;
             // What is written from here on counts, and no earlier (section 4).
             if bound.managed.is_some() {
                 bound.outgoing.begin_acknowledging();
@@ -125,22 +129,12 @@ async fn manage<T: Transport>(
     Ok(())
 }
 
-/// Writes stanzas. When so many come behind them that the queue overflows, the session is over, and a client that still
-/// takes nothing need not be waited for.
+/// Writes stanzas.
 async fn write<T: Transport>(stream: &mut Stream<T>, stanzas: Vec<Bytes>, bound: &mut Bound) -> Result<(), Over> {
     let Bound { outgoing, managed, .. } = bound;
-    let given_up = async {
-        outgoing.overfilled().await;
-        sleep(LAST_CHANCE).await;
-    };
-    let writing = async {
-        tokio::select! {
-            biased;
-            written = stream.write_all(&stanzas, |pieces| outgoing.written(pieces)) => written,
-            () = given_up => Err(End::Lost),
-        }
-    };
-    unless_claimed(writing, managed).await
+    let shutdown = stream.shutdown();
+    let writing = stream.write_all(&stanzas, |pieces| outgoing.written(pieces));
+    unless_over(writing, outgoing, managed, shutdown).await
 }
 
 /// Writes some of the messages that waited for the user. Only what could be written is taken out of the store or, of a client
@@ -155,7 +149,9 @@ async fn hand_out<T: Transport>(stream: &mut Stream<T>, bound: &mut Bound) -> Re
     if acknowledged {
         stanzas.extend(bound.outgoing.note_stored(with_numbers(&messages)));
     }
-    unless_claimed(stream.write_all(&stanzas, |_| ()), &mut bound.managed).await?;
+    let shutdown = stream.shutdown();
+    let writing = stream.write_all(&stanzas, |_| ());
+    unless_over(writing, &bound.outgoing, &mut bound.managed, shutdown).await?;
     if !acknowledged {
         bound.session.handed_over(messages.iter().map(|message| message.id).collect()).await;
     }
@@ -179,15 +175,26 @@ fn with_numbers(messages: &[OfflineMessage]) -> Vec<(Bytes, Vec<i64>)> {
     written
 }
 
-/// Does what may take as long as a dead connection is not noticed, unless the client goes on with the session elsewhere.
-async fn unless_claimed<E: Into<Over>>(
-    writing: impl Future<Output = Result<(), E>>,
+/// Writes, which may take as long as a dead connection is not noticed, unless the client goes on with the session elsewhere. When
+/// the queue overflows meanwhile, or the server goes down, a client that still takes nothing need not be waited for.
+async fn unless_over(
+    writing: impl Future<Output = Result<(), End>>,
+    outgoing: &Outgoing,
     managed: &mut Option<Managed>,
+    shutdown: Shutdown,
 ) -> Result<(), Over> {
+    let given_up = async {
+        tokio::select! {
+            () = outgoing.overfilled() => {}
+            () = is_down(shutdown) => {}
+        }
+        sleep(LAST_CHANCE).await;
+    };
     tokio::select! {
         biased;
         written = writing => written.map_err(Into::into),
         claim = claimed(managed) => Err(Over::Claimed(claim)),
+        () = given_up => Err(End::Lost.into()),
     }
 }
 
@@ -196,7 +203,9 @@ async fn close<T: Transport>(stream: &mut Stream<T>, mut bound: Bound) -> End {
     bound.session.close();
     bound.outbox.close(None);
     while let Next::Write(stanzas) = bound.outgoing.next().await {
-        if let Err(end) = stream.write_all(&stanzas, |pieces| bound.outgoing.written(pieces)).await {
+        let shutdown = stream.shutdown();
+        let writing = stream.write_all(&stanzas, |pieces| bound.outgoing.written(pieces));
+        if let Err(Over::Ended(end)) = unless_over(writing, &bound.outgoing, &mut None, shutdown).await {
             bound.session.finish().await;
             return end;
         }

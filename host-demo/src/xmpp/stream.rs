@@ -136,6 +136,11 @@ impl<T: Transport> Stream<T> {
         self.reader.has_waiting()
     }
 
+    /// Whether the server goes down.
+    pub fn shutdown(&self) -> Shutdown {
+        self.shutdown.clone()
+    }
+
     /// What carries the stream.
     pub fn transport(&self) -> &T {
         &self.transport

@@ -9,13 +9,14 @@ use minidom::Element;
 
 use super::{Error, Result, Session, Stream, connection::PATIENCE, escape, ns};
 
-/// A session under stream management. It answers the server's requests for acknowledgement only when it is told to.
+/// A session under stream management. It acknowledges when it is told to or, as most clients do, whenever the server asks.
 pub struct Managed {
     stream: Stream,
     id: String,
     handled: u32,
     sent: Vec<String>,
     unseen: VecDeque<Element>,
+    obliging: bool,
 }
 
 impl Managed {
@@ -25,7 +26,13 @@ impl Managed {
         session.send(&format!("<enable xmlns='{}' resume='true' max='{max}'/>", ns::MANAGEMENT))?;
         let enabled = session.expect(|element| element.is("enabled", ns::MANAGEMENT))?;
         let id = enabled.attr("id").unwrap_or_default().to_owned();
-        Ok(Managed { stream: session.into_stream(), id, handled: 0, sent: Vec::new(), unseen: VecDeque::new() })
+        let stream = session.into_stream();
+        Ok(Managed { stream, id, handled: 0, sent: Vec::new(), unseen: VecDeque::new(), obliging: false })
+    }
+
+    /// From now on it acknowledges what it has read whenever it comes to a request of the server.
+    pub fn acknowledge_when_asked(&mut self) {
+        self.obliging = true;
     }
 
     /// What its session is called.
@@ -41,20 +48,22 @@ impl Managed {
 
     /// The next stanza; `None` if none comes within `patience`.
     pub fn next_within(&mut self, patience: Duration) -> Result<Option<Element>> {
-        if let Some(stanza) = self.unseen.pop_front() {
-            self.handled += 1;
-            return Ok(Some(stanza));
-        }
         let deadline = Instant::now() + patience;
         loop {
-            match self.stream.receive_until(deadline) {
-                Ok(element) if element.has_ns(ns::MANAGEMENT) => {}
-                Ok(stanza) => {
-                    self.handled += 1;
-                    return Ok(Some(stanza));
-                }
-                Err(Error::TimedOut) => return Ok(None),
-                Err(error) => return Err(error),
+            let element = match self.unseen.pop_front() {
+                Some(element) => element,
+                None => match self.stream.receive_until(deadline) {
+                    Ok(element) => element,
+                    Err(Error::TimedOut) => return Ok(None),
+                    Err(error) => return Err(error),
+                },
+            };
+            if !element.has_ns(ns::MANAGEMENT) {
+                self.handled += 1;
+                return Ok(Some(element));
+            }
+            if self.obliging && element.name() == "r" {
+                self.acknowledge()?;
             }
         }
     }
@@ -82,7 +91,6 @@ impl Managed {
             let element = self.stream.receive()?;
             match element.is("a", ns::MANAGEMENT) {
                 true => return count(&element),
-                false if element.has_ns(ns::MANAGEMENT) => {}
                 false => self.unseen.push_back(element),
             }
         }

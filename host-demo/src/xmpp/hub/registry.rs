@@ -315,6 +315,11 @@ impl ConnectedResource {
         self.post(serialise(stanza))
     }
 
+    /// Answers a request of its own client, which is owed the answer however large it is.
+    pub fn answer(&self, answer: &Element) {
+        self.gather_or(serialise(answer), |outbox, answer| outbox.post_owed(answer, 1));
+    }
+
     /// Runs `send_many`, gathering what is sent to this resource meanwhile, by whomever. A login with hundreds of
     /// contacts online would otherwise overfill the outbox, which counts pieces, before the stream had a chance to read.
     pub fn gather(&self, send_many: impl FnOnce()) {

@@ -108,7 +108,7 @@ impl Session {
 
     fn answer(&self, reply: Option<Element>) {
         if let Some(reply) = reply {
-            self.resource.send(&reply);
+            self.resource.answer(&reply);
         }
     }
 }

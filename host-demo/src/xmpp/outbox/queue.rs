@@ -27,7 +27,7 @@ pub(super) struct Queue {
     unasked: usize,
     bytes: usize,
     /// The bytes of what the client asked for.
-    pub owed: usize,
+    owed: usize,
     /// Messages that waited for the user are due.
     pub hand_out: bool,
     /// Whether something was written from the queue since they became due.
@@ -49,6 +49,8 @@ pub(super) struct Acknowledged {
     of_first: u32,
     /// It was asked and has not answered.
     asked: bool,
+    /// It has answered for a part of what it was sent, and is to be asked for the rest.
+    ask_again: bool,
     /// The bytes in `sent`.
     bytes: usize,
 }
@@ -64,6 +66,8 @@ pub(super) struct Queued {
 pub(super) enum What {
     /// It is gone when it can't be written.
     Plain,
+    /// An answer to the client's request for an acknowledgement. It is no stanza, and is for this connection alone.
+    Answer,
     /// A presence: it may wait while nobody looks.
     Presence,
     /// The broadcast presence of this resource, which may wait too: a later one takes its place.
@@ -151,6 +155,19 @@ impl Queue {
         }
     }
 
+    /// Answers a request for an acknowledgement.
+    pub fn answer(&mut self, answer: Bytes) {
+        if self.closed.is_none() {
+            self.stanzas.push_back(Queued { stanzas: answer, count: 0, what: What::Answer });
+        }
+    }
+
+    /// Whether something that the client asked for waits to be written, and can be: otherwise only an acknowledgement helps,
+    /// which has to be read.
+    pub fn owes(&self) -> bool {
+        self.owed > 0 && self.has_window()
+    }
+
     pub fn take(&mut self) -> Option<Next> {
         if self.broken {
             return self.closed.map(Next::Close);
@@ -159,6 +176,10 @@ impl Queue {
         let its_turn = hand_out && self.wrote;
         if !self.stanzas.is_empty() && !its_turn && self.has_window() && !self.holds_back() {
             return Some(Next::Write(self.take_stanzas()));
+        }
+        let unnumbered = self.take_unnumbered();
+        if !unnumbered.is_empty() {
+            return Some(Next::Write(unnumbered));
         }
         if hand_out && self.has_window() {
             self.hand_out = false;
@@ -183,16 +204,31 @@ impl Queue {
         taken
     }
 
+    /// What does not count and may be written at any time: answers, and the request for what a client has yet to acknowledge.
+    fn take_unnumbered(&mut self) -> Vec<Bytes> {
+        let mut taken = Vec::new();
+        self.stanzas.retain(|queued| {
+            let is_answer = queued.is_answer();
+            taken.extend(is_answer.then(|| queued.stanzas.clone()));
+            !is_answer
+        });
+        let ask_again = self.acknowledged.as_ref().is_some_and(|acknowledged| acknowledged.ask_again);
+        if ask_again && self.closed.is_none() {
+            taken.extend(self.request());
+        }
+        taken
+    }
+
     /// Whether more may be written before the client acknowledges.
     fn has_window(&self) -> bool {
         self.acknowledged.as_ref().is_none_or(|acknowledged| acknowledged.bytes <= MAX_BYTES)
     }
 
     fn keep_sent(&mut self, queued: Queued) {
+        if queued.is_answer() {
+            return;
+        }
         if let Some(acknowledged) = &mut self.acknowledged {
-            if queued.count == 0 {
-                return;
-            }
             acknowledged.bytes += queued.stanzas.len();
         }
         self.sent.push_back(queued);
@@ -211,6 +247,7 @@ impl Queue {
     /// What asks the client for an acknowledgement, if it owes one and was not asked yet.
     pub fn request(&mut self) -> Option<Bytes> {
         let acknowledged = self.acknowledged.as_mut().filter(|_| !self.sent.is_empty())?;
+        acknowledged.ask_again = false;
         (!mem::replace(&mut acknowledged.asked, true)).then_some(Bytes::from_static(REQUEST))
     }
 
@@ -240,18 +277,25 @@ impl Queue {
             stored.extend(queued.was_delivered());
         }
         acknowledged.of_first = credit;
+        // One that has got no further is asked already for what it was sent since.
+        acknowledged.ask_again = (acknowledged.ask_again || news > 0) && !self.sent.is_empty();
         Ok(stored)
     }
 
     /// What was sent and not acknowledged waits again, before everything else. What waits in the store is read from there.
     pub fn resend(&mut self) {
+        self.stanzas.retain(|queued| !queued.is_answer());
         for queued in mem::take(&mut self.sent).into_iter().rev() {
-            if !matches!(queued.what, What::Stored(_)) {
-                self.stanzas.push_front(queued);
+            match queued.what {
+                What::Stored(_) => {}
+                // It takes no room that a later one could give back.
+                What::PresenceOf(_) => self.stanzas.push_front(Queued { what: What::Presence, ..queued }),
+                _ => self.stanzas.push_front(queued),
             }
         }
         if let Some(acknowledged) = &mut self.acknowledged {
-            (acknowledged.of_first, acknowledged.asked, acknowledged.bytes) = (0, false, 0);
+            let handled = acknowledged.handled;
+            *acknowledged = Acknowledged { handled, ..Acknowledged::default() };
         }
     }
 
@@ -268,12 +312,20 @@ impl Queued {
         Queued { stanzas: stanza, count: 1, what }
     }
 
+    fn is_answer(&self) -> bool {
+        matches!(self.what, What::Answer)
+    }
+
     /// Returns the numbers of messages that waited in the store.
     fn was_delivered(self) -> Vec<i64> {
         match self.what {
             What::Stored(numbers) => return numbers,
             What::Returnable { share: Some(Share(delivered)), .. } => delivered.store(true, SeqCst),
-            What::Returnable { share: None, .. } | What::Plain | What::Presence | What::PresenceOf(_) => {}
+            What::Returnable { share: None, .. }
+            | What::Plain
+            | What::Answer
+            | What::Presence
+            | What::PresenceOf(_) => {}
         }
         Vec::new()
     }

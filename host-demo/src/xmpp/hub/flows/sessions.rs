@@ -31,6 +31,19 @@ async fn a_user_has_at_most_ten_sessions() {
     assert_eq!(server.try_connect("nobody", None).await.err(), Some(BindError::NoAccount));
 }
 
+/// Its requests were read at once, before the stream had a turn to write.
+#[tokio::test]
+async fn who_asks_for_much_at_once_gets_it() {
+    let server = Server::start().await;
+    let mut ann = server.connect("ann", "desk").await;
+    let note = "x".repeat(100 << 10);
+    ann.sends(&format!("<iq type='set' id='s'><vCard xmlns='vcard-temp'><NOTE>{note}</NOTE></vCard></iq>")).await;
+    for _ in 0..20 {
+        ann.sends("<iq type='get' id='g'><vCard xmlns='vcard-temp'/></iq>").await;
+    }
+    assert_eq!(ann.reads().await, ["iq:result"; 21]);
+}
+
 #[tokio::test]
 async fn a_stanza_in_a_foreign_name_ends_the_stream() {
     let server = Server::start().await;
