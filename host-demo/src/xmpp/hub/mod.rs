@@ -127,7 +127,14 @@ impl Hub {
             older.outbox().break_off(StreamError::Conflict);
             self.give_back_to(&older, Some(&outbox)).await;
         }
-        let (resource, displaced) = self.registry.connect(user, resource, outbox, false)?;
+        let connected = self.registry.connect(user, resource, outbox.clone(), false);
+        let (resource, displaced) = match connected {
+            Ok(connected) => connected,
+            Err(refusal) => {
+                self.disinherit(&outbox).await;
+                return Err(refusal);
+            }
+        };
         let session = Session::new(self.clone(), resource);
         if let Some(older) = displaced {
             older.outbox().break_off(StreamError::Conflict);
@@ -135,7 +142,11 @@ impl Hub {
             self.end(&older);
         }
         // Asked last: an account that is removed at this moment is missed here, or its removal finds the session.
-        if self.store.account_exists(user.as_str()) { Ok(session) } else { Err(BindError::NoAccount) }
+        if self.store.account_exists(user.as_str()) {
+            return Ok(session);
+        }
+        session.finish().await;
+        Err(BindError::NoAccount)
     }
 
     /// Ends all sessions of a user with a stream error.

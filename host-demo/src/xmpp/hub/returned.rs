@@ -11,7 +11,10 @@ use super::{
 };
 use crate::{
     address,
-    xmpp::outbox::{Outbox, Returned},
+    xmpp::{
+        error::StreamError,
+        outbox::{Outbox, Returned},
+    },
 };
 
 impl Hub {
@@ -24,7 +27,17 @@ impl Hub {
     /// As [`Hub::give_back`]; messages to the resource itself go to the outbox of the session that takes its place.
     pub(super) async fn give_back_to(&self, resource: &ConnectedResource, heir: Option<&Outbox>) {
         let _turn = resource.returning.lock().await;
-        for returned in resource.outbox().take_back() {
+        self.deliver_rest(resource.outbox(), heir).await;
+    }
+
+    /// Delivers otherwise what was given to a session that did not come about.
+    pub(super) async fn disinherit(&self, outbox: &Outbox) {
+        outbox.break_off(StreamError::ConnectionTimeout);
+        self.deliver_rest(outbox, None).await;
+    }
+
+    async fn deliver_rest(&self, outbox: &Outbox, heir: Option<&Outbox>) {
+        for returned in outbox.take_back() {
             let Some(stanza) = parse(&returned) else { continue };
             if let Err(condition) = self.deliver_otherwise(heir, &stanza, &returned).await {
                 self.return_to_sender(&stanza, condition);

@@ -90,6 +90,32 @@ async fn a_session_that_takes_the_name_of_another_takes_its_messages() {
     assert_eq!(bob.reads().await, [""; 0]);
 }
 
+/// While it takes over, the older one ends and somebody else has its place.
+#[tokio::test]
+async fn what_a_session_took_over_that_does_not_come_about_is_delivered_otherwise() {
+    let server = Server::start().await;
+    let (desk, mut bob) = (server.login("ann", "desk").await, server.login("bob", "home").await);
+    bob.sends(&chat("ann@here/desk", "hi")).await;
+    let older = server.hub.registry.find(desk.session.jid()).unwrap();
+    let turn = older.returning.lock().await;
+    let mut others = Vec::new();
+    let taking_over = async { server.try_connect("ann", Some("desk")).await.err() };
+    let meanwhile = async {
+        drop(desk);
+        for number in 0..MAX_SESSIONS {
+            others.push(server.login("ann", &number.to_string()).await);
+        }
+        drop(turn);
+    };
+    let (refused, ()) = tokio::join!(biased; taking_over, meanwhile);
+    assert_eq!(refused, Some(BindError::TooManySessions));
+    let mut read = Vec::new();
+    for other in &mut others {
+        read.extend(bodies(other).await);
+    }
+    assert_eq!(read, ["hi"; MAX_SESSIONS], "each gets a copy");
+}
+
 #[tokio::test]
 async fn copies_for_other_clients_do_not_come_back() {
     let server = Server::start().await;
