@@ -121,6 +121,24 @@ fn a_disk_that_fails_has_nothing_acknowledged_and_is_told() {
     assert!(before.iter().chain([&"after".to_owned()]).all(|contact| kept.contains(contact)), "{kept:?}");
 }
 
+#[test]
+fn a_user_whose_account_can_not_be_removed_is_told_so() {
+    let host = Host::start();
+    let mut alice = host.new_user("alice");
+    let disk = match FaultyDisk::under(&host, "error=EIO") {
+        Ok(disk) => disk,
+        Err(why) => return skipped("a disk that fails", why),
+    };
+    let remove = "<query xmlns='jabber:iq:register'><remove/></query>";
+    let refused = alice.request("set", "", remove).unwrap();
+    assert_eq!(stanza_error(&refused).as_deref(), Some("internal-server-error"));
+    alice.settle().unwrap();
+    drop(host.login("alice"));
+    drop(disk);
+    let mut removed = || alice.request("set", "", remove).unwrap().attr("type") == Some("result");
+    wait::until(PATIENCE, "it heals", || removed().then_some(()));
+}
+
 /// Row D4.
 #[test]
 fn a_full_disk_is_a_resource_constraint_and_heals_by_itself() {

@@ -215,6 +215,22 @@ fn a_stream_is_closed_from_both_ends() {
 }
 
 /// XEP-0077 section 3.3.
+/// Each is hashed four times.
+#[test]
+fn a_user_does_not_change_the_password_all_the_time() {
+    let host = Host::start();
+    let mut alice = host.new_user("alice");
+    let change = "<query xmlns='jabber:iq:register'><username>alice</username><password>x</password></query>";
+    for _ in 0..100 {
+        alice.send(&format!("<iq type='set' id='password'>{change}</iq>")).unwrap();
+    }
+    let answer = |stanza: &minidom::Element| stanza.attr("id") == Some("password");
+    let answers: Vec<_> = (0..100).map(|_| stanza_error(&alice.expect(answer).unwrap())).collect();
+    let done = answers.iter().filter(|error| error.is_none()).count();
+    assert!((20..60).contains(&done), "{done} were done");
+    assert_eq!(answers[99].as_deref(), Some("policy-violation"));
+}
+
 #[test]
 fn a_user_changes_the_own_password() {
     let host = Host::start();

@@ -52,6 +52,7 @@ use std::{
 };
 
 use jid::{BareJid, DomainPart, FullJid, Jid, ResourceRef};
+use minidom::Element;
 
 pub use self::session::Session;
 use self::{
@@ -79,7 +80,10 @@ pub struct Hub {
     registry: Registry,
     locks: Locks,
     hand_outs: HandOuts,
+    /// For subscriptions.
     requests: Requests,
+    /// For new passwords.
+    passwords: Requests,
     components: Components,
     pushes: AtomicU64,
     started: Instant,
@@ -105,6 +109,7 @@ impl Hub {
             locks: Locks::default(),
             hand_outs: HandOuts::default(),
             requests: Requests::default(),
+            passwords: Requests::default(),
             components: Components::default(),
             pushes: AtomicU64::new(0),
             started: Instant::now(),
@@ -151,7 +156,12 @@ impl Hub {
 
     /// Ends all sessions of a user with a stream error.
     pub fn kick(&self, user: &BareJid, error: StreamError) {
-        for resource in self.registry.connected(user) {
+        self.kick_but_for(user, None, error);
+    }
+
+    fn kick_but_for(&self, user: &BareJid, spared: Option<&Arc<ConnectedResource>>, error: StreamError) {
+        let connected = self.registry.connected(user).into_iter();
+        for resource in connected.filter(|resource| spared.is_none_or(|spared| !Arc::ptr_eq(resource, spared))) {
             resource.outbox().close(Some(error));
             self.end(&resource);
         }
@@ -162,18 +172,32 @@ impl Hub {
     /// # Errors
     /// There is no such account, or the store failed: then nothing is removed, though the sessions have ended.
     pub async fn remove_account(&self, user: &BareJid) -> Result<(), StoreError> {
+        self.remove_account_for(user, None).await
+    }
+
+    /// As [`Hub::remove_account`]. The session that asked for it gets this answer when it is done, and ends last; if it fails, that
+    /// session goes on.
+    async fn remove_account_for(
+        &self,
+        user: &BareJid,
+        asked: Option<(&Arc<ConnectedResource>, &Element)>,
+    ) -> Result<(), StoreError> {
         let held = self.locks.hold([user]).await;
         // While there still is a roster that says who is to be told.
-        self.kick(user, StreamError::NotAuthorized);
+        self.kick_but_for(user, asked.map(|(session, _)| session), StreamError::NotAuthorized);
         let owners = self.store.remove_account(user).await?;
         drop(held);
-        // A client that was quick to come back.
+        if let Some((session, answer)) = asked {
+            session.answer(answer);
+        }
+        // With it goes a client that was quick to come back.
         self.kick(user, StreamError::NotAuthorized);
         self.presence.forget(user.as_str());
         for owner in &owners {
             self.push_current(owner, user).await;
         }
         self.requests.forget(user);
+        self.passwords.forget(user);
         self.locks.sweep();
         Ok(())
     }

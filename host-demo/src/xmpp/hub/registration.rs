@@ -1,6 +1,6 @@
 //! Accounts by their users (XEP-0077, sections 3.2 and 3.3): a new password, and the end. Accounts are made by the administrator.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use minidom::Element;
 use tokio::task::spawn_blocking;
@@ -41,15 +41,19 @@ impl Hub {
         if username != localpart(from) {
             return Err(Condition::NotAllowed);
         }
-        // As slow as it is meant to be.
+        if !self.passwords.admit(from.user(), Instant::now()) {
+            return Err(Condition::TooOften);
+        }
+        let turn = sasl::turn_to_hash().await;
         let derived = spawn_blocking(move || sasl::derive(&password)).await;
+        drop(turn);
         let credentials = derived.map_err(|_| Condition::InternalServerError)?.map_err(|_| Condition::NotAcceptable)?;
         self.store.set_credentials(from.user(), &credentials).await?;
         log::info!("{} has a new password, by the user", from.user());
         Ok(Some(result(request, None)))
     }
 
-    /// The answer goes first: nothing is sent to sessions that end with their account.
+    /// The answer is sent on the way: after it is done, and before this session ends with its account.
     async fn remove_own_account(
         &self,
         from: &Arc<ConnectedResource>,
@@ -60,8 +64,7 @@ impl Hub {
         if query.children().count() != 1 {
             return Err(Condition::BadRequest);
         }
-        from.send(&result(request, None));
-        self.remove_account(from.user()).await?;
+        self.remove_account_for(from.user(), Some((from, &result(request, None)))).await?;
         log::info!("{} is removed, by the user", from.user());
         Ok(())
     }

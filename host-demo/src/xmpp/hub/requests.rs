@@ -1,4 +1,5 @@
-//! How often a user may ask for subscriptions: each request is stored for somebody else and shown at each login there.
+//! How often a user may ask for what costs others something: a subscription, which is stored for somebody else and shown at each
+//! login there; a new password, which is hashed.
 
 use std::{
     collections::HashMap,

@@ -18,7 +18,10 @@ mod throttle;
 use std::{
     net::IpAddr,
     path::Path,
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    sync::{
+        LazyLock,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -27,7 +30,7 @@ use jid::{BareJid, DomainPart, DomainRef};
 use minidom::Element;
 use stringprep::saslprep;
 use tokio::{
-    sync::Semaphore,
+    sync::{Semaphore, SemaphorePermit},
     task::spawn_blocking,
     time::{Instant, sleep_until},
 };
@@ -70,8 +73,6 @@ pub struct Authenticator {
     throttle: Throttle,
     /// Whether ANONYMOUS is offered.
     anonymous: AtomicBool,
-    /// PLAIN hashes the password here: no more at once than there are processors.
-    plain: Semaphore,
 }
 
 /// As whom a client was let in.
@@ -104,7 +105,6 @@ impl Authenticator {
             decoys: Decoys::open(state)?,
             throttle: Throttle::default(),
             anonymous: anonymous.into(),
-            plain: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),
         })
     }
 
@@ -217,7 +217,7 @@ impl Authenticator {
         let pair = Pair::new(user.as_str(), address);
         let keys = self.credentials(&user).await?.scram_sha_256;
         let password = plain.password.to_owned();
-        let _turn = self.plain.acquire().await.expect("the semaphore is never closed");
+        let _turn = turn_to_hash().await;
         if !self.throttle.take(&pair) {
             return Err(Failure::Temporary.into());
         }
@@ -245,6 +245,13 @@ impl Authenticator {
             Err(_) => Err(Failure::Temporary),
         }
     }
+}
+
+/// A turn to hash a password, as slow as that is meant to be: no more have one at once than there are processors.
+pub async fn turn_to_hash() -> SemaphorePermit<'static> {
+    static TURNS: LazyLock<Semaphore> =
+        LazyLock::new(|| Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)));
+    TURNS.acquire().await.expect("the semaphore is never closed")
 }
 
 /// The account that a user name stands for (RFC 6120 section 6.3.8), given that the client wants to act as it. The name is
