@@ -152,6 +152,26 @@ fn a_hang_up_takes_new_secrets_and_shows_out_who_is_there_by_an_old_one() {
 }
 
 #[test]
+fn a_component_that_takes_its_time_has_to_know_the_secret_that_holds_by_then() {
+    let mut host = host_with_gate();
+    let open = || {
+        let mut connection = Connection::open(listener(&host)).unwrap();
+        let id = Component::open(&mut connection, GATE).unwrap();
+        (connection, id)
+    };
+    let [(mut former, former_id), (mut current, current_id)] = [open(), open()];
+    let mark = host.process().log_mark();
+    host.allow_components(&[GATE], "another-77e0");
+    host.process().signal(Signal::HUP);
+    host.process().until_logged(mark, PATIENCE, |line| line.contains("reloaded:"));
+    former.send(handshake(&former_id, SECRET)).unwrap();
+    assert_eq!(former.stream_error().unwrap().as_deref(), Some("not-authorized"));
+    current.send(handshake(&current_id, "another-77e0")).unwrap();
+    let Incoming::Child(answer) = current.receive().unwrap() else { panic!("no answer") };
+    assert!(answer.is("handshake", ns::COMPONENT), "{answer:?}");
+}
+
+#[test]
 fn a_component_is_told_when_the_server_goes_down() {
     let mut host = host_with_gate();
     let mut gate = host.component(GATE, SECRET);

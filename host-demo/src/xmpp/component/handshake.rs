@@ -2,7 +2,7 @@
 
 use jid::DomainPart;
 
-use super::{Connected, Server};
+use super::{Connected, Secret, Server};
 use crate::xmpp::{
     error::StreamError,
     outbox::outbox,
@@ -13,24 +13,37 @@ use crate::xmpp::{
 /// Lets a component in, or says why not. Whose domain is known and whose is not can be told apart: the XEP wants it so.
 pub(super) async fn let_in<T: Transport>(stream: &mut Stream<T>, server: &Server) -> Result<Connected, End> {
     let (domain, id) = stream.open_component().await?;
-    let secret = domain.as_ref().and_then(|domain| server.secrets.load().get(domain).cloned());
-    let (Some(domain), Some(secret)) = (domain, secret) else { return Err(StreamError::HostUnknown.into()) };
+    let domain = domain.ok_or(StreamError::HostUnknown)?;
+    secret(server, &domain)?;
     let proof = proof(stream).await?;
+    // The one that holds by now: the component may have taken its time.
+    let secret = secret(server, &domain)?;
     if !secret.is_proved_by(&proof, &id) {
         log::warn!("component {domain}: a handshake with a wrong secret");
         return Err(StreamError::NotAuthorized.into());
     }
-    connect(stream, server, &domain).await
+    let connected = connect(server, &domain, &secret)?;
+    stream.trusted();
+    stream.write(b"<handshake/>").await?;
+    Ok(connected)
 }
 
-async fn connect<T: Transport>(stream: &mut Stream<T>, server: &Server, domain: &DomainPart) -> Result<Connected, End> {
+/// The secret of a component.
+fn secret(server: &Server, domain: &DomainPart) -> Result<Secret, StreamError> {
+    server.secrets.load().get(domain).cloned().ok_or(StreamError::HostUnknown)
+}
+
+/// Connects a component that was let in by this secret.
+fn connect(server: &Server, domain: &DomainPart, by: &Secret) -> Result<Connected, StreamError> {
     let (outbox, outgoing) = outbox();
     let Some(session) = server.hub.connect_component(domain, outbox) else {
         log::warn!("component {domain}: somebody answers for that address already");
-        return Err(StreamError::Conflict.into());
+        return Err(StreamError::Conflict);
     };
-    stream.trusted();
-    stream.write(b"<handshake/>").await?;
+    // Whoever renewed it a moment ago did not find anybody here to show out.
+    if secret(server, domain)? != *by {
+        return Err(StreamError::NotAuthorized);
+    }
     Ok(Connected { session, outgoing })
 }
 
