@@ -94,7 +94,7 @@ impl Settings {
                  X-Forwarded-For; nobody else is believed.",
             ),
             Setting::integer("streams", 0..=100_000, 6_000).label("Streams").help(
-                "How many clients may be told of changes as they happen, by event streams and long polls together; more are asked to poll. Each \
+                "How many clients may be told of changes as they happen, by event streams, and as many by long polls; more are asked to poll. Each \
                  takes a connection and some 12 KiB of memory. 0: none.",
             ),
             Setting::integer("streams_of_client", 1..=100_000, 100).label("Streams of one client").help(

@@ -141,6 +141,18 @@ impl<S, W: Clone> Crowd<S, W> {
         !self.members.is_empty() && !std::mem::replace(&mut self.is_beating, true)
     }
 
+    /// Notes that the beat does not go on: it is begun again at the next occasion.
+    pub fn stop_beat(&mut self) {
+        self.is_beating = false;
+    }
+
+    /// Notes that `user` will not be told of as was promised: the next change is told as if there had been none.
+    pub fn forgo(&mut self, user: &str) {
+        if let Some(watched) = self.watched.get_mut(user) {
+            watched.pace.forgo();
+        }
+    }
+
     /// Whether the beat goes on. It ends when nobody is left.
     pub fn goes_on(&mut self) -> bool {
         self.is_beating = !self.members.is_empty();
@@ -197,6 +209,11 @@ mod tests {
         assert_eq!((crowd.hear("bob@x", now), crowd.hear("ann@x", now)), (Turn::No, Turn::Now));
         crowd.audience("ann@x", now);
         assert_eq!(crowd.hear("ann@x", now), Turn::After(PACE));
+        assert_eq!(crowd.hear("ann@x", now), Turn::No);
+        crowd.forgo("ann@x");
+        assert_eq!(crowd.hear("ann@x", now), Turn::After(PACE), "nothing was to come");
+        crowd.forgo("ann@x");
+        assert_eq!(crowd.hear("ann@x", now + PACE), Turn::Now);
     }
 
     #[test]
@@ -223,5 +240,9 @@ mod tests {
         assert_eq!(parts, [vec![2, 5, 8], vec![0, 3, 6, 9], vec![1, 4, 7]]);
         (0..10).for_each(|number| drop(crowd.leave(number)));
         assert!(!crowd.goes_on() && !crowd.begin_beat());
+        drop(join(&mut crowd, 10, &[]));
+        assert!(crowd.begin_beat());
+        crowd.stop_beat();
+        assert!(crowd.begin_beat(), "it was not to come");
     }
 }

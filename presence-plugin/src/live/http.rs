@@ -9,7 +9,7 @@
 //!
 //! And any request for a text about a user that brings `wait` and `If-None-Match`: see [`Presence::send_or_wait`].
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Instant};
 
 use plugin_api::{Jid, Request, Responder, Response, Routes};
 
@@ -17,13 +17,14 @@ use super::{
     MOST_USERS, Visit,
     poll::{Asked, read_wait},
     round::{Unlisted, Whom},
-    seats::Refused,
+    seats::{MOST_OF_CLIENT, Refused},
 };
 use crate::{
     Presence,
     answer::Format,
     cache::Audience,
     limit::network,
+    pace,
     query::Parameters,
     settings::Settings,
     v1::problem::{self, Problem},
@@ -88,7 +89,34 @@ impl Presence {
                 watched.push(whom);
             }
         }
-        self.live.stream(visit, watched, request.header("Last-Event-ID"), responder, head, refuse);
+        let held = request.header("Last-Event-ID").map(str::to_owned);
+        let live = self.live.clone();
+        let refused = live.refused(&visit, &watched);
+        let open = move |responder| live.stream(visit, watched, held.as_deref(), responder, head, refuse);
+        self.open_in_time(request, &refused, responder, open);
+    }
+
+    /// Opens a stream; after a moment, if its client was refused too many names ([`pace`]).
+    fn open_in_time(
+        &self,
+        request: &Request<'_>,
+        refused: &[pace::Name],
+        responder: Responder,
+        open: impl FnOnce(Responder) + Send + 'static,
+    ) {
+        let client = self.client(request, &self.settings());
+        match client.map_or(Ok(None), |client| self.pace.count(client, refused, Instant::now())) {
+            Ok(None) => open(responder),
+            Ok(Some(waiting)) => self.live.hold(waiting.pause, move |is_later| {
+                if is_later {
+                    open(responder);
+                } else {
+                    responder.send(problem::too_many(waiting.pause));
+                }
+                drop(waiting);
+            }),
+            Err(pace::TooMany) => drop(responder.send(problem::too_many(pace::PAUSE))),
+        }
     }
 
     fn may_open(&self, request: &Request<'_>, users: &[Cow<'_, str>], settings: &Settings) -> Result<(), Response> {
@@ -155,6 +183,10 @@ fn head(audience: Audience) -> Response {
 fn refuse(reason: Refused) -> Response {
     let problem = match reason {
         Refused::TooMany => Problem::new(429, "Too Many Requests", "this client has too many streams open"),
+        Refused::TooManyUsers => {
+            let detail = format!("the streams of one client tell of {MOST_OF_CLIENT} users at most");
+            Problem::new(429, "Too Many Requests", detail).with_limit(MOST_OF_CLIENT as usize)
+        }
         Refused::Full | Refused::Over => {
             Problem::new(503, "Service Unavailable", "there are too many streams open: poll instead")
         }

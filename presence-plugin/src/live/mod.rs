@@ -65,6 +65,8 @@ struct Shared {
     users: Arc<Users>,
     settings: Arc<InForce>,
     seats: Arc<Seats>,
+    /// The seats of polls. Whether a poll's client is gone is not known until its end, so they must not be in the way of streams.
+    polls: Arc<Seats>,
     crowd: Mutex<Crowd<Subscription, Arc<dyn Watcher>>>,
     again: Mutex<Pace>,
     next: AtomicU64,
@@ -102,8 +104,9 @@ struct Visit {
 impl Live {
     /// Nobody waits yet.
     pub fn new(host: Host, users: Arc<Users>, settings: Arc<InForce>) -> Live {
-        let (seats, crowd, again, next) = (Arc::default(), Mutex::default(), Mutex::default(), AtomicU64::new(0));
-        Live(Arc::new(Shared { host, users, settings, seats, crowd, again, next }))
+        let (seats, polls) = (Arc::default(), Arc::default());
+        let (crowd, again, next) = (Mutex::default(), Mutex::default(), AtomicU64::new(0));
+        Live(Arc::new(Shared { host, users, settings, seats, polls, crowd, again, next }))
     }
 
     /// Opens a stream of events about these users; `held` is the id of the last event that the client has. The head is `head`, or what
@@ -117,7 +120,8 @@ impl Live {
         head: Response,
         refuse: impl Fn(Refused) -> Response,
     ) {
-        let seat = match self.0.seats.take(visit.client, self.0.settings.read().seats) {
+        let count = u32::try_from(users.len()).unwrap_or(u32::MAX);
+        let seat = match self.0.seats.take(visit.client, count, self.0.settings.read().seats) {
             Ok(seat) => seat,
             Err(reason) => return answer(responder, refuse(reason)),
         };
@@ -139,10 +143,34 @@ impl Live {
         }
     }
 
+    /// Whom of these users there is nothing to see of: what a stream of them would tell at its beginning.
+    fn refused(&self, visit: &Visit, users: &[Whom]) -> Vec<crate::pace::Name> {
+        let round = self.0.round();
+        let look = || users.iter().for_each(|whom| drop(round.document(whom, Some(&visit.requester))));
+        crate::pace::watched(look).1
+    }
+
+    /// Does something later, or now if there is no timer for it. `false`: it is now.
+    fn hold(&self, pause: Duration, act: impl FnOnce(bool) + Send + 'static) {
+        let act = Arc::new(Mutex::new(Some(act)));
+        let take = |act: &Mutex<Option<_>>| act.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let later = act.clone();
+        let timer = self.0.host.after(pause, move || {
+            if let Some(act) = take(&later) {
+                act(true);
+            }
+        });
+        if !detach(timer)
+            && let Some(act) = take(&act)
+        {
+            act(false);
+        }
+    }
+
     /// Has a request wait until its answer is another than 304, for so long at most.
     fn poll(&self, visit: Visit, asked: Asked, wait: Duration, responder: Responder) {
         let number = self.0.number();
-        let seat = self.0.seats.take(visit.client, self.0.settings.read().seats);
+        let seat = self.0.polls.take(visit.client, 1, self.0.settings.read().seats);
         let poll = Arc::new(Poll::new(seat.ok(), visit, asked, responder));
         let round = self.0.round();
         // Without a seat or a timer it is answered now, as one that did not ask to wait.
@@ -167,7 +195,9 @@ impl Live {
             Turn::No => return,
         };
         again.tell(Instant::now() + delay);
-        detach(self.0.after(delay, |shared| shared.tell_all()));
+        if !detach(self.0.after(delay, |shared| shared.tell_all())) {
+            again.forgo();
+        }
     }
 
     /// Has those who watch this user look, as at a change of presence.
@@ -214,10 +244,16 @@ impl Shared {
         let joined = self.crowd().join(number, watcher, users.iter().map(|user| user.bare()), subscribe);
         // The lock is free again: what was left behind can be dropped.
         joined.map_err(|(reason, _left)| reason)?;
-        if self.crowd().begin_beat() {
+        self.keep_beating();
+        Ok(())
+    }
+
+    /// Begins the beat, if there is somebody and none.
+    fn keep_beating(self: &Arc<Self>) {
+        let begins = self.crowd().begin_beat();
+        if begins {
             self.beat_later(0);
         }
-        Ok(())
     }
 
     fn leave(&self, number: u64) {
@@ -238,11 +274,15 @@ impl Shared {
         match turn {
             Turn::Now => self.tell_of(user),
             Turn::After(rest) => {
-                let user = user.to_owned();
-                detach(self.after(rest, move |shared| shared.tell_of(&user)));
+                let named = user.to_owned();
+                if !detach(self.after(rest, move |shared| shared.tell_of(&named))) {
+                    self.crowd().forgo(user);
+                }
             }
-            Turn::No => {}
+            Turn::No => return,
         }
+        // It has ended if there was no timer for it.
+        self.keep_beating();
     }
 
     fn tell_of(&self, user: &str) {
@@ -265,7 +305,9 @@ impl Shared {
     }
 
     fn beat_later(self: &Arc<Self>, part: u64) {
-        detach(self.after(PART, move |shared| shared.beat(part)));
+        if !detach(self.after(PART, move |shared| shared.beat(part))) {
+            self.crowd().stop_beat();
+        }
     }
 
     fn beat(self: &Arc<Self>, part: u64) {
@@ -314,11 +356,16 @@ fn answer(responder: Responder, response: Response) {
     responder.send(response);
 }
 
-/// Leaves a timer to itself.
-fn detach(timer: Result<Timer>) {
+/// Leaves a timer to itself. Answers whether there is one: the plugin may have been stopped, or there are too many.
+fn detach(timer: Result<Timer>) -> bool {
     match timer {
-        Ok(timer) => timer.detach(),
-        // Stopped, or out of timers: each watcher looks at the next beat anyway.
-        Err(error) => log::debug!("no timer: {error}"),
+        Ok(timer) => {
+            timer.detach();
+            true
+        }
+        Err(error) => {
+            log::debug!("no timer: {error}");
+            false
+        }
     }
 }

@@ -34,6 +34,11 @@ impl Pace {
         Turn::After(rest)
     }
 
+    /// Notes that it will not be told when it was to be.
+    pub fn forgo(&mut self) {
+        self.is_waiting = false;
+    }
+
     /// Notes that it is told now.
     pub fn tell(&mut self, now: Instant) {
         *self = Pace { told: Some(now), is_waiting: false };

@@ -1,10 +1,13 @@
-//! How many may wait at a time, in all and from one client. A seat is given back when it is dropped.
+//! How many may wait at a time, in all and from one client, and for how many users. A seat is given back when it is dropped.
 
 use std::{
     collections::HashMap,
     net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
 };
+
+/// So many users may be watched by one client: what all may watch together must not be for a few to take.
+pub const MOST_OF_CLIENT: u32 = 1_000;
 
 /// The bounds by the settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +25,8 @@ pub enum Refused {
     Full,
     /// Too many of this client wait already.
     TooMany,
+    /// This client watches too many users already.
+    TooManyUsers,
     /// This version of the plugin is on its way out: the next one takes new clients.
     Over,
 }
@@ -33,34 +38,46 @@ pub struct Seats(Mutex<Taken>);
 #[derive(Default)]
 struct Taken {
     all: u32,
-    clients: HashMap<IpAddr, u32>,
+    clients: HashMap<IpAddr, OfClient>,
+}
+
+/// What one client has taken.
+#[derive(Default)]
+struct OfClient {
+    seats: u32,
+    users: u32,
 }
 
 /// One seat.
 pub struct Seat {
     seats: Arc<Seats>,
     client: Option<IpAddr>,
+    users: u32,
 }
 
 impl Seats {
-    /// Takes a seat for this client, if it is one whose seats are counted.
+    /// Takes a seat to watch so many users from, for this client if it is one whose seats are counted.
     ///
     /// # Errors
     /// There is none left.
-    pub fn take(self: &Arc<Self>, client: Option<IpAddr>, bounds: Bounds) -> Result<Seat, Refused> {
+    pub fn take(self: &Arc<Self>, client: Option<IpAddr>, users: u32, bounds: Bounds) -> Result<Seat, Refused> {
         let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if taken.all >= bounds.all {
             return Err(Refused::Full);
         }
         if let Some(client) = client {
             let of_client = taken.clients.entry(client).or_default();
-            if *of_client >= bounds.of_client {
+            if of_client.seats >= bounds.of_client {
                 return Err(Refused::TooMany);
             }
-            *of_client += 1;
+            if of_client.users.saturating_add(users) > MOST_OF_CLIENT {
+                return Err(Refused::TooManyUsers);
+            }
+            of_client.seats += 1;
+            of_client.users += users;
         }
         taken.all += 1;
-        Ok(Seat { seats: self.clone(), client })
+        Ok(Seat { seats: self.clone(), client, users })
     }
 }
 
@@ -69,9 +86,10 @@ impl Drop for Seat {
         let mut taken = self.seats.0.lock().unwrap_or_else(PoisonError::into_inner);
         taken.all -= 1;
         let Some(client) = self.client else { return };
-        let left = taken.clients.get_mut(&client).map(|seats| {
-            *seats -= 1;
-            *seats
+        let left = taken.clients.get_mut(&client).map(|of_client| {
+            of_client.seats -= 1;
+            of_client.users -= self.users;
+            of_client.seats
         });
         if left == Some(0) {
             taken.clients.remove(&client);
@@ -86,7 +104,7 @@ mod tests {
     const BOUNDS: Bounds = Bounds { all: 3, of_client: 2 };
 
     fn take(seats: &Arc<Seats>, client: &str) -> Result<Seat, Refused> {
-        seats.take(client.parse().ok(), BOUNDS)
+        seats.take(client.parse().ok(), 1, BOUNDS)
     }
 
     #[test]
@@ -98,6 +116,19 @@ mod tests {
         assert_eq!(take(&seats, "192.0.2.3").err(), Some(Refused::Full));
         drop(held);
         assert!(take(&seats, "192.0.2.1").is_ok() && other.is_ok());
+    }
+
+    #[test]
+    fn one_client_watches_only_so_many_users() {
+        let seats = Arc::new(Seats::default());
+        let bounds = Bounds { all: 100, of_client: 100 };
+        let take = |client: &str, users| seats.take(client.parse().ok(), users, bounds);
+        let held: Vec<_> = (0..20).map(|_| take("192.0.2.1", 50)).collect();
+        assert!(held.iter().all(Result::is_ok));
+        assert_eq!(take("192.0.2.1", 1).err(), Some(Refused::TooManyUsers));
+        assert!(take("192.0.2.2", 50).is_ok() && take("not counted", 50).is_ok());
+        drop(held);
+        assert!(take("192.0.2.1", 50).is_ok());
     }
 
     #[test]

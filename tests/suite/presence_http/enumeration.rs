@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use tests::{
-    host::Host,
-    http::Answer,
+    host::{Host, PATIENCE},
+    http::{Answer, events::EventSource},
     xmpp::{Session, befriend},
 };
 
@@ -75,4 +75,22 @@ fn every_form_of_an_answer_waits() {
         let (took, answer) = ask(&host, "2001:db8::2", &target);
         assert!(took >= PAUSE && answer.status == 200, "{target}: {took:?} {answer:?}");
     }
+}
+
+#[test]
+fn a_stream_about_many_waits_before_it_opens() {
+    let (host, _sessions) = hidden();
+    let open = |client: &str, users: std::ops::Range<usize>| {
+        let names: Vec<_> = users.map(|number| format!("jid=nobody{number}@localhost")).collect();
+        let target = format!("/plugins/presence/v1/events?{}", names.join("&"));
+        let (started, fields) = (Instant::now(), format!("X-Forwarded-For: {client}\r\n"));
+        let mut stream = EventSource::open(host.process().ready().http, &target, &fields, PATIENCE);
+        assert_eq!((stream.head.status, stream.state().as_str()), (200, "forbidden"));
+        started.elapsed()
+    };
+    assert!((0..5).any(|_| open("198.51.100.3", 0..FREE) < PAUSE), "a page may open it again");
+    assert!(open("198.51.100.3", FREE..FREE + 1) >= PAUSE);
+    assert!(open("198.51.100.4", 0..FREE + 2) >= 2 * PAUSE);
+    let (took, _) = ask(&host, "198.51.100.4", &of("nobody99"));
+    assert!(took >= PAUSE, "what a stream was refused counts for other answers");
 }

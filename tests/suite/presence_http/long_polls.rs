@@ -6,7 +6,12 @@ use std::{
 };
 
 use tests::{
-    artefacts::artefacts, drop_style::DropStyle, host::Host, http::Answer, plugin_file::PluginFile, xmpp::Session,
+    artefacts::artefacts,
+    drop_style::DropStyle,
+    host::{Host, PATIENCE},
+    http::{Answer, events::EventSource},
+    plugin_file::PluginFile,
+    xmpp::Session,
 };
 
 use super::{open_host, show};
@@ -116,4 +121,19 @@ fn polls_are_answered_when_nobody_may_see_and_at_an_upgrade() {
     let newer = PluginFile::read(&artefacts().presence).with_version("0.1.7").write(host.folder(), "newer.so");
     let answers = meanwhile(&host, &answers, || DropStyle::Copy.drop(&newer, &host.plugins().join("presence.so")));
     assert!(answers.iter().all(|answer| answer.status == 304), "{answers:?}");
+}
+
+/// Nobody knows that the client of a poll is gone before its end: they have places of their own.
+#[test]
+fn polls_and_streams_take_no_place_of_each_other() {
+    let (host, _alice) = with_alice();
+    host.set("presence.streams", "1");
+    let held = get(&host, TARGETS[4], &[]);
+    let target = "/plugins/presence/v1/events?jid=alice@localhost";
+    let open = || EventSource::open(host.process().ready().http, target, "", PATIENCE);
+    let mut stream = open();
+    assert_eq!((stream.head.status, stream.state().as_str(), open().head.status), (200, "away", 503));
+    let asked = Instant::now();
+    assert_eq!(poll(&host, TARGETS[4], &held, 1).status, 304);
+    assert!(asked.elapsed() >= Duration::from_secs(1), "it did not wait");
 }

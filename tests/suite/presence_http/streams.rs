@@ -309,3 +309,24 @@ fn streams_are_bounded_in_all_and_for_each_client() {
         "a new one counts as a request"
     );
 }
+
+/// What all may watch together is not for a few to take. Refused names have their streams wait, so they are opened at once.
+#[test]
+fn the_streams_of_one_client_tell_of_a_thousand_users() {
+    let host = open_host();
+    host.set("presence.proxies", "127.0.0.1");
+    host.set("presence.rate", "0");
+    let names: Vec<_> = (0..50).map(|user| format!("jid=u{user}@localhost")).collect();
+    let from = |client: &str, users: usize| {
+        open(&host, &format!("events?{}", names[..users].join("&")), &format!("X-Forwarded-For: {client}\r\n"))
+    };
+    let held: Vec<EventSource> = thread::scope(|scope| {
+        let opening: Vec<_> = (0..20).map(|_| scope.spawn(|| from("192.0.2.1", 50))).collect();
+        opening.into_iter().map(|stream| stream.join().expect("it opens")).collect()
+    });
+    assert!(held.iter().all(|stream| stream.head.status == 200));
+    let refused = from("192.0.2.1", 1).head;
+    assert_eq!((refused.status, refused.header("retry-after")), (429, Some("30")));
+    assert_eq!(refused.header("content-type"), Some("application/problem+json"));
+    assert_eq!(from("192.0.2.2", 1).head.status, 200);
+}
