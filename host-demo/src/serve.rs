@@ -205,8 +205,8 @@ impl Serving {
         let (stop_xmpp, xmpp) = self.xmpp;
         stop_xmpp.send_replace(true);
         self.components.iter().for_each(Components::stop);
-        // Graceful: what has been accepted is answered.
-        tokio::join!(self.http.0.stop(true), self.console.0.stop(true));
+        // Graceful: what has been accepted is answered. Streams have no end of their own: their clients are sent away.
+        tokio::join!(self.http.0.stop(true), self.console.0.stop(true), self.host.send_streams_away());
         let components = self.components.map(|components| ("components", components.ended));
         let parts = [("xmpp", xmpp), ("http", self.http.1), ("console", self.console.1)];
         for (part, ended) in parts.into_iter().chain(components) {

@@ -55,6 +55,8 @@ pub struct Generation {
     threads: Threads,
     calls: Calls,
     cut: AtomicBool,
+    /// Its streams were sent away.
+    drains: AtomicBool,
 }
 
 impl Generation {
@@ -150,9 +152,11 @@ impl Generation {
         self.calls.close();
     }
 
-    /// Tells the plugin to send its streams' clients away.
+    /// Tells the plugin to send its streams' clients away, once.
     pub fn drain(&self) {
-        self.context.mark.keep_thread(|| self.life.drain()());
+        if !self.drains.swap(true, Ordering::SeqCst) {
+            self.context.mark.keep_thread(|| self.life.drain()());
+        }
     }
 
     /// Answers all calls of the plugin `CLOSED` from now on, whatever became of its stop.

@@ -4,7 +4,10 @@ use std::sync::{Arc, atomic::AtomicBool};
 
 use jid::BareJid;
 use parking_lot::Mutex;
-use tokio::{runtime::Handle, task::AbortHandle};
+use tokio::{
+    runtime::Handle,
+    task::{AbortHandle, JoinSet},
+};
 
 use super::failed;
 use crate::{
@@ -16,6 +19,7 @@ use crate::{
             check::DEFAULT_LIMIT,
             cost::Cost,
             deployer::{CommandError, DeployConfig, Deployer},
+            retire::send_streams_away,
             status::PluginStatus,
         },
         route::{RouteTable, Routes},
@@ -72,6 +76,14 @@ impl Host {
             Deployer::start(deploy, store.clone(), Arc::new(services), routes.clone()).map_err(failed("plugins"))?;
         let front_page_users = AtomicBool::new(config.front_page_users);
         Ok(Host { store, presence, hub, authenticator, front_page_users, plugins, routes, parts: Mutex::default() })
+    }
+
+    /// Has all plugins in service send their streams' clients away, all at once.
+    pub async fn send_streams_away(&self) {
+        let generations: Vec<_> = self.routes.load().generations().cloned().collect();
+        let mut told: JoinSet<()> =
+            generations.into_iter().map(|generation| async move { send_streams_away(&generation).await }).collect();
+        while told.join_next().await.is_some() {}
     }
 }
 

@@ -29,7 +29,7 @@ pub mod probation;
 mod probe;
 pub mod refusal;
 mod registry;
-mod retire;
+pub mod retire;
 mod rows;
 mod rubbish;
 mod settle;

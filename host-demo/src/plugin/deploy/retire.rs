@@ -46,10 +46,7 @@ impl Retiree {
 
     async fn drain(&self) {
         self.generation.close();
-        let generation = self.generation.clone();
-        if let Err(overdue) = within("plugin-drain", STOP_LIMIT, move || generation.drain(), |()| {}).await {
-            complain(&self.generation, "sending its streams away", &overdue);
-        }
+        send_streams_away(&self.generation).await;
         let drained = tokio::time::timeout(self.drain_limit, self.generation.drained());
         if telling(TELL, |seconds| self.tell(seconds), drained).await.is_err() {
             let cut = self.generation.cut();
@@ -61,6 +58,14 @@ impl Retiree {
         let (left, limit) = (self.generation.in_flight(), self.drain_limit.as_secs());
         self.subject
             .stays(&format!("{left} requests and streams not at their end after {seconds} s, cut after {limit} s"));
+    }
+}
+
+/// Has a plugin send its streams' clients away.
+pub async fn send_streams_away(generation: &Arc<Generation>) {
+    let told = generation.clone();
+    if let Err(overdue) = within("plugin-drain", STOP_LIMIT, move || told.drain(), |()| {}).await {
+        complain(generation, "sending its streams away", &overdue);
     }
 }
 

@@ -212,6 +212,7 @@ fn start(
         threads: Threads::new(name.into()),
         calls: Calls::default(),
         cut: AtomicBool::new(false),
+        drains: AtomicBool::new(false),
     })
 }
 
