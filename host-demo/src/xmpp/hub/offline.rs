@@ -4,7 +4,14 @@
 //! else is sent to the user waits behind it, so that nothing overtakes (RFC 6120 section 10.1). If the session ends
 //! half-way, another one goes on, or the next to come.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use jid::BareJid;
 use jiff::Timestamp;
@@ -27,32 +34,37 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Which session hands out what waited, by user.
 #[derive(Default)]
-pub(super) struct HandOuts(Mutex<HashMap<BareJid, Turn>>);
+pub(super) struct HandOuts {
+    turns: Mutex<HashMap<BareJid, Turn>>,
+    /// How many portions were begun, in all turns.
+    portions: AtomicU64,
+}
 
 struct Turn {
     holder: Arc<ConnectedResource>,
-    /// How many portions it has begun.
-    portions: u64,
+    /// The number of the portion that it began last. One of an earlier turn has another, even if the same session had that: it has
+    /// come back since, and the time of its new portion begins anew.
+    portion: u64,
 }
 
 impl Turn {
     fn of(holder: Arc<ConnectedResource>) -> Turn {
-        Turn { holder, portions: 0 }
+        Turn { holder, portion: 0 }
     }
 }
 
 impl HandOuts {
     fn belongs_to(&self, resource: &Arc<ConnectedResource>) -> bool {
-        self.0.lock().get(resource.user()).is_some_and(|turn| Arc::ptr_eq(&turn.holder, resource))
+        self.turns.lock().get(resource.user()).is_some_and(|turn| Arc::ptr_eq(&turn.holder, resource))
     }
 
     /// Who hands out what waits for a user.
     pub fn holder(&self, user: &BareJid) -> Option<Arc<ConnectedResource>> {
-        self.0.lock().get(user).map(|turn| turn.holder.clone())
+        self.turns.lock().get(user).map(|turn| turn.holder.clone())
     }
 
     fn leave(&self, resource: &Arc<ConnectedResource>) {
-        let mut under_way = self.0.lock();
+        let mut under_way = self.turns.lock();
         if under_way.get(resource.user()).is_some_and(|turn| Arc::ptr_eq(&turn.holder, resource)) {
             under_way.remove(resource.user());
         }
@@ -60,10 +72,10 @@ impl HandOuts {
 
     /// Counts a portion. Returns its number.
     fn begin_portion(&self, resource: &Arc<ConnectedResource>) -> u64 {
-        let mut under_way = self.0.lock();
+        let mut under_way = self.turns.lock();
         under_way.get_mut(resource.user()).filter(|turn| Arc::ptr_eq(&turn.holder, resource)).map_or(0, |turn| {
-            turn.portions += 1;
-            turn.portions
+            turn.portion = 1 + self.portions.fetch_add(1, Relaxed);
+            turn.portion
         })
     }
 }
@@ -95,7 +107,7 @@ impl Hub {
         if !self.store.has_offline_messages(user) {
             return;
         }
-        let mut under_way = self.hand_outs.0.lock();
+        let mut under_way = self.hand_outs.turns.lock();
         if under_way.contains_key(user) {
             return;
         }
@@ -128,9 +140,9 @@ impl Hub {
     }
 
     fn pass_on(&self, resource: &Arc<ConnectedResource>, portion: u64) {
-        let mut under_way = self.hand_outs.0.lock();
+        let mut under_way = self.hand_outs.turns.lock();
         let turn = under_way.get_mut(resource.user());
-        let stuck = turn.filter(|turn| Arc::ptr_eq(&turn.holder, resource) && turn.portions == portion);
+        let stuck = turn.filter(|turn| Arc::ptr_eq(&turn.holder, resource) && turn.portion == portion);
         if let Some(turn) = stuck
             && let Some(other) = self.best_to_hand_out(resource.user(), Some(resource))
         {
@@ -215,7 +227,20 @@ pub(super) fn may_wait(message: &Element) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::registry::Registry, *};
+    use crate::xmpp::outbox::outbox;
+
+    #[test]
+    fn a_portion_is_not_taken_for_one_of_an_earlier_turn() {
+        let user = BareJid::new("ann@here").unwrap();
+        let (resource, _) = Registry::default().connect(&user, None, outbox().0, false).unwrap();
+        let hand_outs = HandOuts::default();
+        let begin = || {
+            hand_outs.turns.lock().insert(user.clone(), Turn::of(resource.clone()));
+            hand_outs.begin_portion(&resource)
+        };
+        assert_ne!(begin(), begin());
+    }
 
     #[test]
     fn only_what_is_worth_it_waits() {
