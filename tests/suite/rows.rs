@@ -67,6 +67,7 @@ rows! {
     p42_swaps_late_calls "P42",
     p43_swaps_budget "P43",
     d1_data_kills "D1",
+    d5_data_slow_disk "D5",
     d9_data_backups "D9",
     r3_data_terminations "R3",
     x4_bombs_deep "X4",

@@ -64,7 +64,7 @@ pub struct HostRoster {
     pub parse_jid: extern "C" fn(HostContext, text: RStr<'_>, out: &mut RString, parts: &mut JidParts) -> Status,
     /// What `user` lets `viewer` see, both bare JIDs; an empty viewer is a stranger.
     ///
-    /// - Called: at any time. Threads: any; reads the disk the first time a user is asked for. Owned: `out` stays the caller's.
+    /// - Called: at any time. Threads: any; does not block, but where rosters are too many to be in memory from the start: there it may read the disk. Owned: `out` stays the caller's.
     #[sabi(last_prefix_field)]
     pub relation: extern "C" fn(HostContext, user: RStr<'_>, viewer: RStr<'_>, out: &mut RelationFlags) -> Status,
 }

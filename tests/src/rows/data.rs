@@ -25,6 +25,10 @@ use crate::{
 
 /// How many contacts a writer has: each is changed again and again.
 const CONTACTS: u64 = 50;
+/// How long a slow disk takes to synchronise.
+const SLOW: Duration = Duration::from_millis(300);
+/// How many contacts each user sets on one.
+const SETS: u64 = 5;
 
 /// D1: killed in the middle of everything, the host has all that it acknowledged, and nothing by halves.
 pub fn kills(extent: Extent) -> Report {
@@ -79,6 +83,41 @@ pub fn backups(extent: Extent) -> Report {
     stop.store(true, Ordering::Relaxed);
     writer.join().expect("the writer does not panic");
     Report::new(format!("{rounds} backups while contacts were added: each holds the first of them, without a gap"))
+}
+
+/// D5: on a disk that takes 300 ms to synchronise, the changes of many users share its turns, and who only reads waits for nobody.
+pub fn slow_disk(extent: Extent) -> Report {
+    let mut host = Host::with_presence();
+    host.set("presence.visibility", "anyone");
+    let users: Vec<_> = (0..extent.of(30, 400)).map(|number| format!("u{number}")).collect();
+    users.iter().for_each(|user| host.add_user(user));
+    assert_eq!(host.terminate(), Some(0));
+    if let Err(why) = host.on_a_slow_disk(SLOW.as_millis() as u32) {
+        return Report::new("not tried").note(format!("no slow disk: {why}"));
+    }
+    host.run();
+    let sessions: Vec<_> = users.iter().map(|user| host.login(user)).collect();
+    let target = "/plugins/presence/status?type=text&jid=u0@localhost";
+    let load = Load::start(host.process().ready().http, target, 2, Duration::from_millis(5));
+    let started = Instant::now();
+    let writers: Vec<_> = sessions.into_iter().map(|session| thread::spawn(|| set_contacts(session))).collect();
+    writers.into_iter().for_each(|writer| writer.join().expect("the host takes all"));
+    let (took, tally, changes) = (started.elapsed(), load.stop(), users.len() as u64 * SETS);
+    assert_eq!(tally.failures(), 0, "{tally}");
+    assert!(took < SLOW * changes as u32 / 4, "{changes} changes shared no turns: {took:?}");
+    let (rate, delay) = (changes as f64 / took.as_secs_f64(), tally.delay(0.99));
+    assert!(!extent.is_long() || (rate >= 500.0 && delay <= Duration::from_millis(20)), "{rate} a second, {delay:?}");
+    Report::new(format!(
+        "{changes} changes of {} users at {} ms each: {rate:.0} a second",
+        users.len(),
+        SLOW.as_millis()
+    ))
+    .note(format!("presence on the web beside it: p99 {} ms", delay.as_millis()))
+    .requests(&tally)
+}
+
+fn set_contacts(mut session: Session) {
+    (0..SETS).for_each(|contact| set_contact(&mut session, contact, 0).expect("the host takes it"));
 }
 
 /// R3: ended by SIGTERM under load, the host answers what it has accepted and ends well.

@@ -20,7 +20,7 @@
 //! settings     what an upgrade that fails leaves of settings  P29
 //! restarts     kills, and what serves afterwards              P23, P24
 //! folder       what happens to the folder and the disk        P27, P37, P38
-//! data         what was acknowledged                          D1, D9, R3
+//! data         what was acknowledged                          D1, D5, D9, R3
 //! commits      who writes more than a roster holds            X18
 //! bombs        stanzas larger than they may be                X4 to X6
 //! strangers    clients that do not log in                     X9, X10
@@ -142,6 +142,7 @@ pub const ROWS: &[Row] = &[
     Row { number: "P42", fault: "calls after the stop", try_out: swaps::late_calls },
     Row { number: "P43", fault: "thread keys and mappings run out", try_out: swaps::budget },
     Row { number: "D1", fault: "kills under writers", try_out: data::kills },
+    Row { number: "D5", fault: "a slow disk", try_out: data::slow_disk },
     Row { number: "D9", fault: "backups under a writer", try_out: data::backups },
     Row { number: "R3", fault: "SIGTERM under load", try_out: data::terminations },
     Row { number: "X4", fault: "a stanza deeper than any", try_out: bombs::deep },

@@ -75,7 +75,9 @@ impl Hub {
         if contact == from.user() {
             return Err(Condition::NotAllowed);
         }
-        let _held = self.locks.hold([from.user(), contact]).await;
+        // An update is the owner's alone: were the contact held too, whoever has the same one would wait for each other's commit.
+        let other_side = matches!(change, RosterSet::Remove { .. }).then_some(contact);
+        let _held = self.locks.hold(other_side.into_iter().chain([from.user()])).await;
         let mut draft = Draft::new(self);
         match change {
             RosterSet::Update { contact, name, groups } => {
