@@ -8,7 +8,7 @@
   const own = new URL(script.src);
   const base = new URL('.', own).href;
   const PAUSE = 20000, SHARE = 50;
-  const WORDS = { available: 'available', chat: 'free for chat', away: 'away', xa: 'away for long',
+  const WORDS = { available: 'available', chat: 'free to talk', away: 'away', xa: 'away for long',
     dnd: 'do not disturb', offline: 'offline', forbidden: 'not shown' };
 
   const icons = new Map(); // by user: the elements
