@@ -9,7 +9,7 @@
 //! what is left to see. [`answer`] turns that into a response, with a body by [`image`], [`xml`], [`json`] or [`text`], with a way to
 //! a custom image by [`redirect`], with the fields by [`cache`]. [`v1`] is the interface beside `/status`, with [`icons`] of any size. [`live`] tells those
 //! who wait of changes. [`probe`] asks components, which have no account. [`page`] makes the pages, [`limit`] counts who asks how often, [`pace`] who is
-//! refused how much. Users have their say at an XMPP address of the plugin's, by [`service`]. Everything but this file, [`users`], [`live`] and
+//! refused how much, of [`clients`] that both remember. Users have their say at an XMPP address of the plugin's, by [`service`]. Everything but this file, [`users`], [`live`] and
 //! [`probe`] is free of the host.
 
 #![forbid(unsafe_code)]
@@ -18,6 +18,7 @@
 mod abuse;
 mod answer;
 mod cache;
+mod clients;
 mod icons;
 mod image;
 mod json;

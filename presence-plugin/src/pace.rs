@@ -2,20 +2,20 @@
 //!
 //! What counts is the refusal, which every answer shows, and not its reason: an unknown user and a hidden one count alike, and a text that is
 //! no address waits as long, and so time tells no more than the answer does. A client may ask for [`MOST_NAMES`] of them in a minute, again and
-//! again; each further one has it wait. Clients are told apart as by [`limit`](crate::limit), and loopback waits as little.
+//! again; each further one has it wait. Clients are told apart as by [`clients`](crate::clients), and loopback waits as little.
 //!
 //! An inline handler runs on one thread from its beginning to its end: what is refused meanwhile is collected there.
 
 use std::{
     cell::RefCell,
-    collections::{HashMap, hash_map::RandomState},
+    collections::hash_map::RandomState,
     hash::BuildHasher,
     net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use crate::limit::network;
+use crate::clients::Clients;
 
 /// So many names may be refused in a minute before it takes longer.
 pub const MOST_NAMES: usize = 20;
@@ -26,8 +26,6 @@ pub const PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How many answers may wait for one client, and for all.
 const MOST_WAITING: [usize; 2] = [20, 2_000];
-/// How many clients are remembered, as by [`limit`](crate::limit).
-const MOST_CLIENTS: usize = 65_536;
 
 /// A JID that there was nothing to see of; `None`: there was none to look for.
 pub type Name = Option<String>;
@@ -60,14 +58,12 @@ pub struct Pace(Arc<Inner>);
 #[derive(Default)]
 struct Inner {
     hasher: RandomState,
-    clients: Mutex<Clients>,
+    clients: Mutex<Refusals>,
 }
 
-/// Least recently refused clients go first, half of them at a time.
 #[derive(Default)]
-struct Clients {
-    newer: HashMap<IpAddr, Guesses>,
-    older: HashMap<IpAddr, Guesses>,
+struct Refusals {
+    of: Clients<Guesses>,
     waiting: usize,
 }
 
@@ -98,11 +94,10 @@ impl Pace {
         if names.is_empty() || client.is_loopback() {
             return Ok(None);
         }
-        let client = network(client);
         let names = names.iter().map(|name| name.as_ref().map(|name| self.0.hasher.hash_one(name) as u32));
         let mut clients = self.clients();
         let everybody = clients.waiting;
-        let guesses = clients.entry(client);
+        let guesses = clients.of.entry(client);
         let pause = guesses.pause(names, now);
         if pause.is_zero() {
             return Ok(None);
@@ -116,7 +111,7 @@ impl Pace {
         Ok(Some(Waiting { pace: self.clone(), client, pause }))
     }
 
-    fn clients(&self) -> std::sync::MutexGuard<'_, Clients> {
+    fn clients(&self) -> std::sync::MutexGuard<'_, Refusals> {
         self.0.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -126,23 +121,9 @@ impl Drop for Waiting {
         let mut clients = self.pace.clients();
         clients.waiting -= 1;
         // It may have been forgotten meanwhile.
-        let Clients { newer, older, .. } = &mut *clients;
-        if let Some(guesses) = newer.get_mut(&self.client).or_else(|| older.get_mut(&self.client)) {
+        if let Some(guesses) = clients.of.known(self.client) {
             guesses.waiting = guesses.waiting.saturating_sub(1);
         }
-    }
-}
-
-impl Clients {
-    fn entry(&mut self, client: IpAddr) -> &mut Guesses {
-        if !self.newer.contains_key(&client) {
-            if self.newer.len() >= MOST_CLIENTS / 2 {
-                self.older = std::mem::take(&mut self.newer);
-            }
-            let known = self.older.remove(&client).unwrap_or_default();
-            self.newer.insert(client, known);
-        }
-        self.newer.entry(client).or_default()
     }
 }
 

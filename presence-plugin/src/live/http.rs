@@ -23,7 +23,7 @@ use crate::{
     Presence,
     answer::Format,
     cache::Audience,
-    limit::network,
+    clients::network,
     pace,
     query::Parameters,
     settings::Settings,
