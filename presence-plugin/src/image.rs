@@ -1,8 +1,6 @@
 //! The answer as an image: one of the built-in icons, as pixels or as a drawing.
 
-use plugin_api::Show;
-
-use crate::{cache::ETag, shown::Shown};
+use crate::{cache::ETag, icons::themes::State, shown::Shown};
 
 /// A built-in icon.
 pub struct Icon {
@@ -39,25 +37,13 @@ macro_rules! icon {
     };
 }
 
-static AVAILABLE: Icon = icon!("available");
-static CHAT: Icon = icon!("chat");
-static AWAY: Icon = icon!("away");
-static XA: Icon = icon!("xa");
-static DND: Icon = icon!("dnd");
-static OFFLINE: Icon = icon!("offline");
-static FORBIDDEN: Icon = icon!("forbidden");
+/// In the order of [`State`].
+static ICONS: [Icon; 7] =
+    [icon!("available"), icon!("chat"), icon!("away"), icon!("xa"), icon!("dnd"), icon!("offline"), icon!("forbidden")];
 
 /// The icon of a state.
 pub fn icon(shown: &Shown<'_>) -> &'static Icon {
-    match shown {
-        Shown::Online { show: Show::Available, .. } => &AVAILABLE,
-        Shown::Online { show: Show::Chat, .. } => &CHAT,
-        Shown::Online { show: Show::Away, .. } => &AWAY,
-        Shown::Online { show: Show::Xa, .. } => &XA,
-        Shown::Online { show: Show::Dnd, .. } => &DND,
-        Shown::Offline { .. } => &OFFLINE,
-        Shown::Forbidden => &FORBIDDEN,
-    }
+    &ICONS[State::of(shown) as usize]
 }
 
 /// Row: "Default icons are `image/gif`, 16x16, all states distinguishable; `forbidden` has the pixels of `offline`"; "`type=svg`:
@@ -68,26 +54,20 @@ mod tests {
 
     use quick_xml::{Reader, events::Event};
 
+    use plugin_api::Show;
+
     use super::*;
     use crate::moment::Moment;
 
-    const ICONS: [(&str, &Icon); 7] = [
-        ("available", &AVAILABLE),
-        ("chat", &CHAT),
-        ("away", &AWAY),
-        ("xa", &XA),
-        ("dnd", &DND),
-        ("offline", &OFFLINE),
-        ("forbidden", &FORBIDDEN),
-    ];
+    const NAMES: [&str; 7] = ["available", "chat", "away", "xa", "dnd", "offline", "forbidden"];
 
     fn distinct<T: Eq + std::hash::Hash>(of: impl Fn(&Icon) -> T) -> usize {
-        ICONS.iter().map(|(_, icon)| of(icon)).collect::<HashSet<_>>().len()
+        ICONS.iter().map(of).collect::<HashSet<_>>().len()
     }
 
     #[test]
     fn every_icon_is_a_gif_of_16_by_16() {
-        for (_, icon) in ICONS {
+        for icon in &ICONS {
             assert_eq!(icon.gif.bytes[..10], *b"GIF89a\x10\0\x10\0");
             assert_eq!(icon.gif.bytes.last(), Some(&b';'), "the trailer");
         }
@@ -96,9 +76,10 @@ mod tests {
     #[test]
     fn every_state_has_its_own_icon_but_forbidden() {
         assert_eq!(distinct(|icon| icon.gif.bytes), 6);
-        assert_eq!(OFFLINE.gif.bytes, FORBIDDEN.gif.bytes);
+        let [.., offline, forbidden] = &ICONS;
+        assert_eq!(offline.gif.bytes, forbidden.gif.bytes);
         assert_eq!(distinct(|icon| icon.gif.etag.as_str().to_owned()), 6);
-        assert_eq!(OFFLINE.gif.etag, FORBIDDEN.gif.etag);
+        assert_eq!(offline.gif.etag, forbidden.gif.etag);
     }
 
     type Attributes = Vec<(String, String)>;
@@ -128,7 +109,7 @@ mod tests {
 
     #[test]
     fn every_drawing_says_its_state_in_words_and_refers_to_nothing() {
-        for (state, icon) in ICONS {
+        for (state, icon) in NAMES.into_iter().zip(&ICONS) {
             let (elements, title) = read(std::str::from_utf8(icon.svg.bytes).unwrap());
             let (root, attributes) = &elements[0];
             let attribute = |name: &str| attributes.iter().find(|(known, _)| known == name).map(|(_, value)| &**value);

@@ -148,42 +148,51 @@ impl Presence {
         }
         let answer = pace::watched(|| self.status_now(request, parameters, format));
         let user = parameters.first("jid").unwrap_or_default();
-        if let Some((response, responder)) = self.in_time(request, answer, answer::too_many, responder) {
+        if let Some((response, responder)) = self.in_time(request, answer, answer::too_many, responder, send) {
             self.send_or_wait(request, response, (&user, format, None), responder);
         }
     }
 
-    /// Keeps an answer, with those it refuses, for a moment if its client was refused too often; or has `too_many` make another, if it can't
-    /// be kept. `None`: the request is seen to.
-    fn in_time(
+    /// Keeps what a request is to be given, with the names that it refuses, for a moment if its client was refused too often: then `give` gives it,
+    /// or `too_many` makes an answer, if it can't be kept. `None`: the request is seen to.
+    fn in_time<T: Send + 'static>(
         &self,
         request: &Request<'_>,
-        (response, refused): (Response, Vec<pace::Name>),
+        (what, refused): (T, Vec<pace::Name>),
         too_many: fn(Duration) -> Response,
         responder: Responder,
-    ) -> Option<(Response, Responder)> {
+        give: impl FnOnce(Responder, T) + Send + 'static,
+    ) -> Option<(T, Responder)> {
         let client = if refused.is_empty() { None } else { self.client(request, &self.settings()) };
         match client.map_or(Ok(None), |client| self.pace.count(client, &refused, Instant::now())) {
-            Ok(None) => return Some((response, responder)),
+            Ok(None) => return Some((what, responder)),
             Err(TooMany) => drop(responder.send(too_many(pace::PAUSE))),
-            Ok(Some(waiting)) => {
-                let pause = waiting.pause;
-                let kept = Arc::new(Mutex::new(Some((responder, waiting))));
-                let send = move |response| {
-                    let kept = kept.lock().unwrap_or_else(PoisonError::into_inner).take();
-                    if let Some((responder, _waiting)) = kept {
-                        responder.send(response);
-                    }
-                };
-                let later = send.clone();
-                match self.host.after(pause, move || later(response)) {
-                    Ok(timer) => timer.detach(),
-                    // There are too many timers.
-                    Err(_) => send(too_many(pause)),
+            Ok(Some(waiting)) => self.hold(waiting.pause, move |is_later| {
+                if is_later {
+                    give(responder, what);
+                } else {
+                    responder.send(too_many(waiting.pause));
                 }
-            }
+                drop(waiting);
+            }),
         }
         None
+    }
+
+    /// Does something later, or now if there is no timer for it. `false`: it is now.
+    fn hold(&self, pause: Duration, act: impl FnOnce(bool) + Send + 'static) {
+        let act = Arc::new(Mutex::new(Some(act)));
+        let take = |act: &Mutex<Option<_>>| act.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let later = act.clone();
+        let timer = self.host.after(pause, move || {
+            if let Some(act) = take(&later) {
+                act(true);
+            }
+        });
+        match timer {
+            Ok(timer) => timer.detach(),
+            Err(_) => drop(take(&act).map(|act| act(false))),
+        }
     }
 
     fn status_now(&self, request: &Request<'_>, parameters: Parameters<'_>, format: Format) -> Response {
@@ -276,6 +285,11 @@ impl Presence {
     fn settings(&self) -> Arc<Settings> {
         self.settings.read()
     }
+}
+
+/// Answers. Who is gone needs none.
+fn send(responder: Responder, response: Response) {
+    responder.send(response);
 }
 
 /// The body, if it holds parameters.

@@ -7,8 +7,8 @@ use std::{
 };
 
 use super::{
-    pace::{Pace, Turn},
     seats::Refused,
+    turns::{Turn, Turns},
 };
 
 /// The most users who may be watched at a time: some 400 bytes each, here and in the host.
@@ -33,7 +33,7 @@ struct Watched<S> {
     /// Held for its end.
     _subscription: S,
     watchers: BTreeSet<u64>,
-    pace: Pace,
+    turns: Turns,
 }
 
 /// What somebody who left has left behind. To be dropped without the lock of the crowd: what it owns may come back to it.
@@ -92,7 +92,7 @@ impl<S, W: Clone> Crowd<S, W> {
         }
         let subscription = subscribe(user).ok_or(Refused::Over)?;
         let (user, watchers) = (Arc::<str>::from(user), BTreeSet::from([number]));
-        let watched = Watched { _subscription: subscription, watchers, pace: Pace::default() };
+        let watched = Watched { _subscription: subscription, watchers, turns: Turns::default() };
         self.watched.insert(user.clone(), watched);
         Ok(user)
     }
@@ -114,13 +114,13 @@ impl<S, W: Clone> Crowd<S, W> {
 
     /// Notes that the presence of `user` changed.
     pub fn hear(&mut self, user: &str, now: Instant) -> Turn {
-        self.watched.get_mut(user).map_or(Turn::No, |watched| watched.pace.hear(now, PACE))
+        self.watched.get_mut(user).map_or(Turn::No, |watched| watched.turns.hear(now, PACE))
     }
 
     /// Who is to be told of `user` at this moment.
     pub fn audience(&mut self, user: &str, now: Instant) -> Vec<(u64, W)> {
         let Some(watched) = self.watched.get_mut(user) else { return Vec::new() };
-        watched.pace.tell(now);
+        watched.turns.tell(now);
         let member = |number: &u64| Some((*number, self.members.get(number)?.watcher.clone()));
         watched.watchers.iter().filter_map(member).collect()
     }
@@ -149,7 +149,7 @@ impl<S, W: Clone> Crowd<S, W> {
     /// Notes that `user` will not be told of as was promised: the next change is told as if there had been none.
     pub fn forgo(&mut self, user: &str) {
         if let Some(watched) = self.watched.get_mut(user) {
-            watched.pace.forgo();
+            watched.turns.forgo();
         }
     }
 

@@ -9,7 +9,7 @@
 //!
 //! And any request for a text about a user that brings `wait` and `If-None-Match`: see [`Presence::send_or_wait`].
 
-use std::{borrow::Cow, time::Instant};
+use std::borrow::Cow;
 
 use plugin_api::{Jid, Request, Responder, Response, Routes};
 
@@ -24,7 +24,6 @@ use crate::{
     answer::Format,
     cache::Audience,
     clients::network,
-    pace,
     query::Parameters,
     settings::Settings,
     v1::problem::{self, Problem},
@@ -92,30 +91,11 @@ impl Presence {
         let held = request.header("Last-Event-ID").map(str::to_owned);
         let live = self.live.clone();
         let refused = live.refused(&visit, &watched);
-        let open = move |responder| live.stream(visit, watched, held.as_deref(), responder, head, refuse);
-        self.open_in_time(request, &refused, responder, open);
-    }
-
-    /// Opens a stream; after a moment, if its client was refused too many names ([`pace`]).
-    fn open_in_time(
-        &self,
-        request: &Request<'_>,
-        refused: &[pace::Name],
-        responder: Responder,
-        open: impl FnOnce(Responder) + Send + 'static,
-    ) {
-        let client = self.client(request, &self.settings());
-        match client.map_or(Ok(None), |client| self.pace.count(client, refused, Instant::now())) {
-            Ok(None) => open(responder),
-            Ok(Some(waiting)) => self.live.hold(waiting.pause, move |is_later| {
-                if is_later {
-                    open(responder);
-                } else {
-                    responder.send(problem::too_many(waiting.pause));
-                }
-                drop(waiting);
-            }),
-            Err(pace::TooMany) => drop(responder.send(problem::too_many(pace::PAUSE))),
+        let open: Box<dyn FnOnce(Responder) + Send> =
+            Box::new(move |responder| live.stream(visit, watched, held.as_deref(), responder, head, refuse));
+        let give = |responder, open: Box<dyn FnOnce(Responder) + Send>| open(responder);
+        if let Some((open, responder)) = self.in_time(request, (open, refused), problem::too_many, responder, give) {
+            open(responder);
         }
     }
 

@@ -9,16 +9,16 @@
 //! What else decides on who may see, settings, rosters and blocklists, is not told of by the host. So each watcher also looks once a
 //! [`BEAT`], when streams that were told nothing get a comment. No thread waits: all of this runs when the host calls.
 //!
-//! [`widget`] is the script by which pages make use of the streams.
+//! [`turns`] is how often what changes all the time is told. [`widget`] is the script by which pages make use of the streams.
 
 mod crowd;
 mod event;
 mod http;
-mod pace;
 mod poll;
 mod round;
 mod seats;
 mod stream;
+mod turns;
 mod widget;
 
 use std::{
@@ -34,14 +34,15 @@ use plugin_api::prelude::*;
 
 use self::{
     crowd::Crowd,
-    pace::{Pace, Turn},
     poll::{Asked, Poll},
     round::{Round, Whom},
     seats::{Refused, Seats},
     stream::EventStream,
+    turns::{Turn, Turns},
 };
 pub use self::{http::mount, seats::Bounds};
 use crate::{
+    pace, send,
     settings::InForce,
     users::{Requester, Users},
 };
@@ -68,7 +69,7 @@ struct Shared {
     /// The seats of polls. Whether a poll's client is gone is not known until its end, so they must not be in the way of streams.
     polls: Arc<Seats>,
     crowd: Mutex<Crowd<Subscription, Arc<dyn Watcher>>>,
-    again: Mutex<Pace>,
+    again: Mutex<Turns>,
     next: AtomicU64,
 }
 
@@ -123,7 +124,7 @@ impl Live {
         let count = u32::try_from(users.len()).unwrap_or(u32::MAX);
         let seat = match self.0.seats.take(visit.client, count, self.0.settings.read().seats) {
             Ok(seat) => seat,
-            Err(reason) => return answer(responder, refuse(reason)),
+            Err(reason) => return send(responder, refuse(reason)),
         };
         let number = self.0.number();
         let stream = Arc::new(EventStream::new(number, seat, visit.requester, users, held));
@@ -132,7 +133,7 @@ impl Live {
             Ok(()) => {}
             // Clients take an error for the end, and the end of a stream for a reason to come back.
             Err(Refused::Over) => return stream::end(responder.stream(head), number),
-            Err(reason) => return answer(responder, refuse(reason)),
+            Err(reason) => return send(responder, refuse(reason)),
         }
         let is_open = match responder.stream(head) {
             Some(answer) => opening.go(answer, &self.0.round(), self.0.leaving(number)) != Told::All,
@@ -144,27 +145,10 @@ impl Live {
     }
 
     /// Whom of these users there is nothing to see of: what a stream of them would tell at its beginning.
-    fn refused(&self, visit: &Visit, users: &[Whom]) -> Vec<crate::pace::Name> {
+    fn refused(&self, visit: &Visit, users: &[Whom]) -> Vec<pace::Name> {
         let round = self.0.round();
         let look = || users.iter().for_each(|whom| drop(round.document(whom, Some(&visit.requester))));
-        crate::pace::watched(look).1
-    }
-
-    /// Does something later, or now if there is no timer for it. `false`: it is now.
-    fn hold(&self, pause: Duration, act: impl FnOnce(bool) + Send + 'static) {
-        let act = Arc::new(Mutex::new(Some(act)));
-        let take = |act: &Mutex<Option<_>>| act.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let later = act.clone();
-        let timer = self.0.host.after(pause, move || {
-            if let Some(act) = take(&later) {
-                act(true);
-            }
-        });
-        if !detach(timer)
-            && let Some(act) = take(&act)
-        {
-            act(false);
-        }
+        pace::watched(look).1
     }
 
     /// Has a request wait until its answer is another than 304, for so long at most.
@@ -349,11 +333,6 @@ fn with<R>(live: &Weak<Shared>, act: impl FnOnce(&Arc<Shared>) -> R) {
     if let Some(shared) = live.upgrade() {
         act(&shared);
     }
-}
-
-fn answer(responder: Responder, response: Response) {
-    // Who is gone needs none.
-    responder.send(response);
 }
 
 /// Leaves a timer to itself. Answers whether there is one: the plugin may have been stopped, or there are too many.

@@ -39,6 +39,7 @@ use crate::{
     icons::{Encoding, themes::State},
     pace,
     query::Parameters,
+    send,
     settings::Settings,
     users::{Requester, Users},
     xml::Parties,
@@ -69,7 +70,7 @@ pub fn paced(
 ) -> impl Fn(&Presence, &Request<'_>, Responder) + Send + Sync + 'static {
     move |presence, request, responder| {
         let answer = pace::watched(|| handler(presence, request).unwrap_or_else(Response::from));
-        if let Some((response, responder)) = presence.in_time(request, answer, problem::too_many, responder) {
+        if let Some((response, responder)) = presence.in_time(request, answer, problem::too_many, responder, send) {
             responder.send(response);
         }
     }
@@ -86,7 +87,9 @@ impl Presence {
         let (response, refused) = pace::watched(|| self.form(request, Target::Jid(user), form));
         let response = vary.into_iter().fold(response, |response, field| response.header("Vary", field));
         let answer = (response, refused);
-        let Some((response, responder)) = self.in_time(request, answer, problem::too_many, responder) else { return };
+        let Some((response, responder)) = self.in_time(request, answer, problem::too_many, responder, send) else {
+            return;
+        };
         match form {
             Some(Form::Written(format)) => self.send_or_wait(request, response, (user, format, vary), responder),
             _ => drop(responder.send(response)),

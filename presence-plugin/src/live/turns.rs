@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 /// When something was told, and whether it will be.
 #[derive(Debug, Default)]
-pub struct Pace {
+pub struct Turns {
     told: Option<Instant>,
     is_waiting: bool,
 }
@@ -20,7 +20,7 @@ pub enum Turn {
     No,
 }
 
-impl Pace {
+impl Turns {
     /// Notes a change. It is told once in `pause` at most.
     pub fn hear(&mut self, now: Instant, pause: Duration) -> Turn {
         if self.is_waiting {
@@ -41,7 +41,7 @@ impl Pace {
 
     /// Notes that it is told now.
     pub fn tell(&mut self, now: Instant) {
-        *self = Pace { told: Some(now), is_waiting: false };
+        *self = Turns { told: Some(now), is_waiting: false };
     }
 }
 
@@ -51,13 +51,13 @@ mod tests {
 
     #[test]
     fn a_burst_of_changes_is_told_at_its_beginning_and_at_its_end() {
-        let (mut pace, now, pause) = (Pace::default(), Instant::now(), Duration::from_millis(100));
+        let (mut turns, now, pause) = (Turns::default(), Instant::now(), Duration::from_millis(100));
         let after = |milliseconds| now + Duration::from_millis(milliseconds);
-        assert_eq!(pace.hear(now, pause), Turn::Now);
-        pace.tell(now);
-        assert_eq!(pace.hear(after(30), pause), Turn::After(Duration::from_millis(70)));
-        assert_eq!(pace.hear(after(60), pause), Turn::No, "it will be told");
-        pace.tell(after(101));
-        assert_eq!(pace.hear(after(201), pause), Turn::Now);
+        assert_eq!(turns.hear(now, pause), Turn::Now);
+        turns.tell(now);
+        assert_eq!(turns.hear(after(30), pause), Turn::After(Duration::from_millis(70)));
+        assert_eq!(turns.hear(after(60), pause), Turn::No, "it will be told");
+        turns.tell(after(101));
+        assert_eq!(turns.hear(after(201), pause), Turn::Now);
     }
 }
