@@ -93,7 +93,8 @@ pub trait Plugin: Send + Sync + Sized + 'static {
         let _ = stanza;
     }
 
-    /// No new request will come, though one that is under way may still open a stream. Streams should tell their clients to come
-    /// back, and finish: after 30 s they are cut.
+    /// No new request will come, though one that is under way may still open a stream; when the server itself ends, a few may come on
+    /// connections that are open. Streams should tell their clients to come back, and finish: after 30 s they are cut, at the server's
+    /// end after 5 s.
     fn drain(&self) {}
 }

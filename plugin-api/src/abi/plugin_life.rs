@@ -30,8 +30,8 @@ pub struct PluginLife {
     /// - Called: between `start` and `drain`, twice while a version that replaced another is on probation. Threads: one made by the
     ///   host for this call, which the plugin may block for 3 s. Owned: the error is the host's.
     pub self_test: extern "C" fn() -> RResult<(), RString>,
-    /// A newer version serves, or the plugin is being removed: no new request will come; streams should tell their clients to
-    /// come back, and end. Those left after 30 s are cut.
+    /// A newer version serves, or the plugin is being removed: no new request will come. Or the server ends: on connections that are open some
+    /// may still come. Streams should tell their clients to come back, and end. Those left after 30 s are cut; at the server's end after 5 s.
     ///
     /// - Called: once, before `stop`. Threads: one of the host's. Owned: nothing.
     pub drain: extern "C" fn(),
