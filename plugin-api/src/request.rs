@@ -1,6 +1,6 @@
 //! A request, borrowed from the host for the length of a handler's call.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use crate::{Error, Result, abi::plugin_http::RequestView};
 
@@ -35,6 +35,15 @@ impl<'a> Request<'a> {
             .and_then(|(_, value)| std::str::from_utf8(value).ok())
     }
 
+    /// All lines of a header field whose value is a list, as the one list that they are (RFC 9110 section 5.3). Lines that are no text are
+    /// left out. `None`: there is no such field.
+    pub fn list(self, name: &str) -> Option<Cow<'a, str>> {
+        let lines = self.headers().filter(|(known, _)| known.eq_ignore_ascii_case(name));
+        let mut lines = lines.filter_map(|(_, value)| std::str::from_utf8(value).ok());
+        let first = Cow::Borrowed(lines.next()?);
+        Some(lines.fold(first, |list, line| list + ", " + line))
+    }
+
     /// All header fields, in order.
     pub fn headers(self) -> impl Iterator<Item = (&'a str, &'a [u8])> {
         self.0.fields.as_slice().iter().map(|field| (field.name.as_str(), field.value.as_slice()))
@@ -64,5 +73,32 @@ impl<'a> Request<'a> {
 impl fmt::Debug for Request<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{} {}", self.method(), self.path())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use abi_stable::std_types::RSlice;
+
+    use super::*;
+    use crate::abi::wire::Field;
+
+    #[test]
+    fn the_lines_of_a_list_are_one_list() {
+        let field = |name: &'static str, value: &'static [u8]| Field { name: name.into(), value: value.into() };
+        let fields = [field("A", b"1, 2"), field("B", b"x"), field("a", b"3"), field("a", b"\xFF"), field("a", b"4")];
+        let view = RequestView {
+            method: "GET".into(),
+            path: "/".into(),
+            query: "".into(),
+            fields: RSlice::from_slice(&fields),
+            parameters: RSlice::EMPTY,
+            body: RSlice::EMPTY,
+            peer: "".into(),
+        };
+        let request = Request::new(&view);
+        assert_eq!(request.list("a").as_deref(), Some("1, 2, 3, 4"));
+        assert!(matches!(request.list("b"), Some(Cow::Borrowed("x"))));
+        assert_eq!(request.list("c"), None);
     }
 }

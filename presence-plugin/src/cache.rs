@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use plugin_api::Request;
+
 use crate::{settings::Settings, users::Requester, visibility::Visibility};
 
 /// For whom an answer is made.
@@ -80,6 +82,11 @@ impl ETag {
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).expect("a tag is made of ASCII")
     }
+}
+
+/// What the client holds, by the `If-None-Match` of a GET or HEAD, in however many lines.
+pub fn held<'r>(request: &Request<'r>) -> Option<Cow<'r, str>> {
+    request.list("If-None-Match").filter(|_| request.method() != "POST")
 }
 
 /// Whether the client already holds the representation of this tag, by its `If-None-Match`.

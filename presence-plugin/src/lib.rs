@@ -202,12 +202,13 @@ impl Presence {
         }
         let user = parameters.first("jid").and_then(|text| self.users.jid(&text));
         let requester = self.users.requester(request, &parameters, &settings);
+        let held = cache::held(request);
         let question = Question {
             parameters,
             format,
             parties: Parties { user: user.as_ref().map(Jid::bare), requester: requester.claim() },
             audience: Audience::of(&settings, &requester),
-            if_none_match: request.header("If-None-Match").filter(|_| request.method() != "POST"),
+            if_none_match: held.as_deref(),
             navigation: request.header("Sec-Fetch-Dest") == Some("document"),
         };
         self.users.look(&settings, user.as_ref(), &requester, |shown| question.answer(shown, &settings))
@@ -233,11 +234,11 @@ impl Presence {
     }
 
     fn page_script(&self, request: &Request<'_>) -> Result<Response> {
-        Ok(page::file(true, request.header("If-None-Match")))
+        Ok(page::file(true, cache::held(request).as_deref()))
     }
 
     fn page_style(&self, request: &Request<'_>) -> Result<Response> {
-        Ok(page::file(false, request.header("If-None-Match")))
+        Ok(page::file(false, cache::held(request).as_deref()))
     }
 
     fn example(&self, request: &Request<'_>) -> Result<Response> {

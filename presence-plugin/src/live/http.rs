@@ -22,7 +22,7 @@ use super::{
 use crate::{
     Presence,
     answer::Format,
-    cache::Audience,
+    cache::{self, Audience},
     clients::network,
     query::Parameters,
     settings::Settings,
@@ -132,7 +132,7 @@ impl Presence {
     ) {
         let parameters = Parameters::new(request.query(), &[]);
         let wait = if response.status() == 304 { read_wait(parameters.first("wait").as_deref()) } else { None };
-        let held = request.header("If-None-Match").filter(|held| held.len() + request.query().len() <= LONGEST_ASKED);
+        let held = cache::held(request).filter(|held| held.len() + request.query().len() <= LONGEST_ASKED);
         let (Some(wait), Some(held)) = (wait, held) else {
             responder.send(response);
             return;
@@ -142,7 +142,7 @@ impl Presence {
             user: self.users.jid(user),
             format,
             query: request.query().into(),
-            if_none_match: held.into(),
+            if_none_match: (&*held).into(),
             navigation: request.header("Sec-Fetch-Dest") == Some("document"),
             vary,
         };

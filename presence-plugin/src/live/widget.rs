@@ -15,7 +15,7 @@ impl Presence {
     /// The script, or the news that the client holds it already.
     pub(super) fn widget(&self, request: &Request<'_>) -> Result<Response> {
         let etag = ETag::new(b'w', SCRIPT);
-        let is_held = request.header("If-None-Match").is_some_and(|held| cache::is_held(etag.as_str(), held));
+        let is_held = cache::held(request).is_some_and(|held| cache::is_held(etag.as_str(), &held));
         let response = Response::new(if is_held { 304 } else { 200 })
             .header("ETag", etag.as_str().to_owned())
             .header("Cache-Control", Audience::Everyone { max_age: MAX_AGE }.cache_control())

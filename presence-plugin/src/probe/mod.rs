@@ -17,7 +17,7 @@ use plugin_api::{Host, Jid, Request, Responder, Timer, log};
 use self::reply::Reply;
 use crate::{
     answer::{Format, Question},
-    cache::Audience,
+    cache::{self, Audience},
     form,
     query::Parameters,
     settings::InForce,
@@ -183,7 +183,7 @@ impl Waiting {
             format,
             query: request.query().into(),
             form: form(request).into(),
-            if_none_match: request.header("If-None-Match").filter(|_| request.method() != "POST").map(Into::into),
+            if_none_match: cache::held(request).map(|held| (&*held).into()),
             navigation: request.header("Sec-Fetch-Dest") == Some("document"),
             responder,
         }

@@ -11,7 +11,7 @@ use serde::{Deserialize, de::IgnoredAny};
 use super::problem::Problem;
 use crate::{
     answer::{Format, Question},
-    cache::{Audience, ETag},
+    cache::{self, Audience, ETag},
     json::Document,
     moment::Moment,
     query::Parameters,
@@ -116,12 +116,13 @@ impl<'a> Batch<'a> {
         // As with one user, the moment is not part of what the tag is of.
         let etag = ETag::of_long(b'm', &body);
         body.extend_from_slice(format!(",\"asOf\":\"{}\"}}\n", Moment::now()).as_bytes());
+        let held = cache::held(request);
         let question = Question {
             parameters,
             format: Format::Json,
             parties: Parties::default(),
             audience: Audience::of(settings, &requester),
-            if_none_match: request.header("If-None-Match").filter(|_| request.method() != "POST"),
+            if_none_match: held.as_deref(),
             navigation: false,
         };
         question.represent(question.audience, "application/json", etag.as_str().to_owned(), body)

@@ -23,6 +23,8 @@ mod openapi;
 pub mod picture;
 pub mod problem;
 
+use std::borrow::Cow;
+
 use plugin_api::{Jid, Request, Responder, Response, Result, Routes};
 
 use self::{
@@ -35,7 +37,7 @@ use self::{
 use crate::{
     Presence,
     answer::{Format, Question},
-    cache::Audience,
+    cache::{self, Audience},
     icons::{Encoding, themes::State},
     pace,
     query::Parameters,
@@ -192,13 +194,13 @@ impl Presence {
         let (Some(Form::Drawn(encoding)), Some(state)) = (form, State::parse(request.path_parameter("state")?)) else {
             return Ok(problem::not_found("the icons of states are icons/away.svg, .png and .gif, and so on"));
         };
-        let parameters = Parameters::new(request.query(), &[]);
+        let (parameters, held) = (Parameters::new(request.query(), &[]), cache::held(request));
         let question = Question {
             parameters,
             format: Format::Image,
             parties: Parties::default(),
             audience: Audience::Everyone { max_age: ICON_MAX_AGE },
-            if_none_match: request.header("If-None-Match"),
+            if_none_match: held.as_deref(),
             navigation: false,
         };
         let style = Style::read(&parameters, encoding);
@@ -261,7 +263,7 @@ struct Asked<'r> {
     user: Option<Jid>,
     requester: Requester,
     audience: Audience,
-    if_none_match: Option<&'r str>,
+    if_none_match: Option<Cow<'r, str>>,
     /// Whether the answer may name the user: it does where the request does.
     is_named: bool,
 }
@@ -271,7 +273,7 @@ impl<'r> Asked<'r> {
         let parameters = Parameters::new(request.query(), &[]);
         let requester = users.requester(request, &parameters, settings);
         let audience = Audience::of(settings, &requester);
-        let (user, if_none_match) = (users.jid(user), request.header("If-None-Match"));
+        let (user, if_none_match) = (users.jid(user), cache::held(request));
         Asked { parameters, user, requester, audience, if_none_match, is_named: true }
     }
 
@@ -283,7 +285,7 @@ impl<'r> Asked<'r> {
             user,
             requester: requester.unwrap_or_else(Requester::nobody),
             audience: Audience::Nobody,
-            if_none_match: request.header("If-None-Match"),
+            if_none_match: cache::held(request),
             is_named: false,
         }
     }
@@ -297,7 +299,7 @@ impl<'r> Asked<'r> {
                 requester: self.requester.claim(),
             },
             audience: self.audience,
-            if_none_match: self.if_none_match,
+            if_none_match: self.if_none_match.as_deref(),
             navigation: false,
         }
     }

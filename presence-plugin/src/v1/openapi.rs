@@ -9,7 +9,7 @@ const ETAG: ETag = ETag::new(b'o', DOCUMENT);
 
 /// The document, the same for everybody.
 pub fn answer(request: &Request<'_>) -> Response {
-    let is_held = request.header("If-None-Match").is_some_and(|held| cache::is_held(ETAG.as_str(), held));
+    let is_held = cache::held(request).is_some_and(|held| cache::is_held(ETAG.as_str(), &held));
     let head = Response::new(if is_held { 304 } else { 200 })
         .header("X-Content-Type-Options", "nosniff")
         .header("Cache-Control", "no-cache")

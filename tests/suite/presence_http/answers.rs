@@ -23,6 +23,29 @@ fn head_is_get_without_a_body() {
     }
 }
 
+/// RFC 9110 section 5.3: a list in several lines is one list.
+#[test]
+fn every_line_of_a_condition_counts() {
+    let host = open_host();
+    host.add_user("alice");
+    for target in [
+        "status?jid=alice@localhost",
+        "status?jid=alice@localhost&type=json",
+        "v1/users/alice@localhost",
+        "v1/users/alice@localhost/badge.svg",
+        "v1/presence?jid=alice@localhost",
+        "v1/icons/away.svg",
+        "widget.js",
+        "openapi.json",
+        "page.css",
+    ] {
+        let target = format!("/plugins/presence/{target}");
+        let etag = host.http().get(&target).header("etag").expect("an ETag").to_owned();
+        let lines = [("If-None-Match", "\"older\""), ("If-None-Match", &etag)];
+        assert_eq!(host.http().request("GET", &target, &lines).status, 304, "{target}");
+    }
+}
+
 #[test]
 fn post_takes_parameters_from_query_and_form() {
     let host = open_host();
