@@ -6,6 +6,9 @@
 //!
 //! What comes before an answer is complete belongs to no head that must be finished: a body, or requests that are sent ahead. The rest
 //! of one that was sent ahead in part has to come within the limit on silence, which actix keeps.
+//!
+//! A head is looked at as it comes, too ([`Head`]): the first, and each that begins when there is an answer to the request before it. One that was sent
+//! ahead is not, because only a parser knows where it begins; proxies, whom this is for, wait for an answer.
 
 use std::{
     cell::Cell,
@@ -27,6 +30,8 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
+use super::head::Head;
+
 /// What a client hears that is too slow.
 const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
@@ -35,6 +40,7 @@ pub struct Connection {
     stream: TcpStream,
     patience: Duration,
     heads: Rc<Heads>,
+    head: Head,
     timer: Option<Pin<Box<Sleep>>>,
     /// The client does not take what it was sent.
     is_stuck: bool,
@@ -66,10 +72,13 @@ impl Heads {
         }
     }
 
-    fn heard(&self) {
-        if self.between.get() && self.begun.get().is_none() {
+    /// Bytes came. Whether they are the first behind an answer.
+    fn heard(&self) -> bool {
+        let begins = self.between.get() && self.begun.get().is_none();
+        if begins {
             self.begun.set(Some(Instant::now()));
         }
+        begins
     }
 }
 
@@ -103,7 +112,7 @@ impl MessageBody for Streamed {
 impl Connection {
     /// A connection whose heads may take so long, but for the first.
     pub fn new(stream: TcpStream, patience: Duration) -> Connection {
-        Connection { stream, patience, heads: Rc::default(), timer: None, is_stuck: false }
+        Connection { stream, patience, heads: Rc::default(), head: Head::default(), timer: None, is_stuck: false }
     }
 
     /// Beneath.
@@ -114,6 +123,18 @@ impl Connection {
     /// Its requests.
     pub fn heads(&self) -> Rc<Heads> {
         self.heads.clone()
+    }
+
+    /// Takes what the client sent.
+    fn hear(&mut self, bytes: &mut [u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        // Who has not taken its answer sends ahead.
+        if self.heads.heard() && !self.is_stuck {
+            self.head.begin();
+        }
+        self.head.take(bytes);
     }
 
     /// Ready when the head that has begun is late. The timer is set once for many heads, and looks again when it is over: most are complete
@@ -141,9 +162,7 @@ impl AsyncRead for Connection {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
         if read.is_ready() {
-            if buffer.filled().len() > before {
-                self.heads.heard();
-            }
+            self.hear(&mut buffer.filled_mut()[before..]);
             return read;
         }
         ready!(self.poll_late(cx));

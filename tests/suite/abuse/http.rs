@@ -42,12 +42,66 @@ fn a_request_that_is_two() {
         format!("{post}Transfer-Encoding:\r\n chunked"),
         format!("{post}Transfer-Encoding : chunked"),
         format!("{post}X: y\r\n folded: z"),
+        format!("{post}X: y\nTransfer-Encoding: chunked"),
+        format!("{post}X: y\n"),
+        post.replace("1.1\r\n", "1.1\n") + "X: y",
+        format!("\n{post}X: y"),
         post.replace("1.1", "1.0") + "Transfer-Encoding: chunked",
     ] {
         let answers = answers(address, &format!("{head}\r\n\r\n0\r\n\r\n{smuggled}"));
         assert!(matches!(answers.as_slice(), [] | [400 | 501]), "{head:?}: {answers:?}"); // [H22]
     }
     assert_eq!(host.http().get("/plugins/presence/status?type=text").status, 200);
+}
+
+/// A line feed alone ends no line, in whichever request of a connection, and however its bytes come; in a body it may stand.
+#[test]
+fn line_feeds_that_stand_alone() {
+    let host = Host::with_presence();
+    let target = "/plugins/presence/status?type=text";
+    let good = format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n");
+    let bad = format!("GET {target} HTTP/1.1\r\nHost: x\r\nX: y\nTransfer-Encoding: chunked\r\n\r\n");
+    let body = "{\n\n\"jids\": [\n\"alice@localhost\"\n]\n}\n";
+    let query = "POST /plugins/presence/v1/presence/query HTTP/1.1\r\nHost: x\r\nContent-Type: application/json";
+    let query = format!("{query}\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    for before in [vec![], vec![&good], vec![&query], vec![&good, &query, &query, &good]] {
+        for pieces in [1, 2, bad.len()] {
+            let mut kept = Kept::open(host.process().ready().http);
+            for request in &before {
+                assert_eq!(kept.send(request, 1), Some(200), "{request}");
+            }
+            assert_eq!(kept.send(&bad, pieces), Some(400), "behind {}", before.len()); // [H22]
+            assert_eq!(kept.answer(), None, "the connection is closed");
+        }
+    }
+    let mut kept = Kept::open(host.process().ready().http);
+    assert_eq!(kept.send(&[good.as_str(), &good, &query, &good].concat(), 1), Some(200), "sent ahead");
+    assert_eq!([(); 3].map(|()| kept.answer()), [Some(200); 3]);
+}
+
+/// A connection that is kept for several requests.
+struct Kept(BufReader<TcpStream>);
+
+impl Kept {
+    fn open(address: SocketAddr) -> Kept {
+        let socket = TcpStream::connect(address).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.set_nodelay(true).unwrap();
+        Kept(BufReader::new(socket))
+    }
+
+    /// The status of the answer to what is sent in so many pieces.
+    fn send(&mut self, request: &str, pieces: usize) -> Option<u16> {
+        for piece in request.as_bytes().chunks(request.len().div_ceil(pieces)) {
+            // The server may refuse before it has read everything.
+            let _ = self.0.get_mut().write_all(piece);
+        }
+        self.answer()
+    }
+
+    fn answer(&mut self) -> Option<u16> {
+        read_answer(&mut self.0).ok().map(|answer| answer.status)
+    }
 }
 
 /// The status of each answer, up to the end of the connection.
