@@ -45,7 +45,7 @@ impl<P> Routes<P> {
         self.on("POST", pattern, handler)
     }
 
-    /// Answers these methods, separated by spaces: `"GET HEAD POST"`. Others get 405.
+    /// Answers these methods, separated by spaces: `"GET HEAD POST"`; or whatever method there is: `"*"`. Others get 405.
     pub fn on<K>(&mut self, methods: &str, pattern: &str, handler: impl Handler<P, K>) -> &mut Route<P> {
         self.routes.push(Route {
             methods: methods.into(),

@@ -1,6 +1,7 @@
 //! Responses: a plugin's answer as it is sent, and what the host answers itself.
 
 use std::{
+    borrow::Cow,
     error::Error,
     fmt,
     pin::Pin,
@@ -115,11 +116,11 @@ impl MessageBody for Refusal {
 }
 
 /// One line of text to say what is wrong.
-pub fn refusal(status: StatusCode, line: &'static str) -> HttpResponse {
+pub fn refusal(status: StatusCode, line: impl Into<Cow<'static, str>>) -> HttpResponse {
     HttpResponse::build(status)
         .insert_header((CONTENT_TYPE, "text/plain; charset=utf-8"))
         .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
-        .body(line)
+        .body(line.into())
 }
 
 /// 404.

@@ -106,7 +106,7 @@ impl Public {
         let body = match body::read(request.headers(), &mut payload, limit).await {
             Ok(body) => body,
             Err(error) => {
-                let response = refused(error);
+                let response = refused(error, limit);
                 count(response.status());
                 return reply::without_reading(payload, response);
             }
@@ -152,11 +152,12 @@ fn missed(why: &Missed, path: &str) -> HttpResponse {
     }
 }
 
-fn refused(error: BodyError) -> HttpResponse {
+fn refused(error: BodyError, limit: usize) -> HttpResponse {
     match error {
-        BodyError::TooLong => {
-            reply::refusal(StatusCode::PAYLOAD_TOO_LARGE, "The body is longer than this address takes.\n")
-        }
+        BodyError::TooLong => reply::refusal(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("The body is longer than this address takes: {limit} bytes.\n"),
+        ),
         BodyError::TooSlow => reply::refusal(StatusCode::REQUEST_TIMEOUT, "The body took too long.\n"),
         BodyError::Broken => reply::refusal(StatusCode::BAD_REQUEST, "The body is broken.\n"),
     }

@@ -16,6 +16,8 @@ use super::generation::Generation;
 
 /// The path below which plugins are mounted.
 pub const MOUNT: &str = "/plugins/";
+/// What stands for whatever method there is.
+const ANY_METHOD: &str = "*";
 /// The longest request body that a route may ask for: 16 MiB.
 const MAX_BODY_LIMIT: u32 = 16 << 20;
 /// How long a handler may run where its route asks for nothing else.
@@ -97,7 +99,8 @@ impl Route {
             return Err(RouteError::Control(below.chars().take(80).collect()));
         }
         let words: Vec<String> = methods.split(' ').map(Into::into).collect();
-        if words.iter().any(|word| word.is_empty() || !word.bytes().all(|byte| byte.is_ascii_uppercase())) {
+        let is_method = |word: &String| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_uppercase());
+        if methods != ANY_METHOD && !words.iter().all(is_method) {
             return Err(RouteError::Methods(methods.chars().take(80).collect()));
         }
         // The router panics on a pattern that it can't read.
@@ -122,7 +125,7 @@ impl Route {
         &self.pattern
     }
 
-    /// The methods that it answers.
+    /// The methods that it answers; `*` for whatever method there is.
     pub fn methods(&self) -> &[String] {
         &self.methods
     }
@@ -254,7 +257,7 @@ impl RouteTable {
         let mut others = Vec::new();
         for (index, route) in generation.routes().iter().enumerate() {
             let Some(parameters) = route.parameters(below) else { continue };
-            if route.methods.iter().any(|known| known == method) {
+            if route.methods.iter().any(|known| known == method || known == ANY_METHOD) {
                 return Found::Route { generation, index, parameters };
             }
             others.extend(
@@ -290,6 +293,8 @@ mod tests {
         let forged = refused(&[view("GET", "/a\ncopy=b")]);
         assert!(forged.contains(r#""/a\ncopy=b" has a control character"#), "{forged}");
         assert!(refused(&[view("GET,HEAD", "/")]).contains("\"GET,HEAD\""));
+        assert!(refused(&[view("GET *", "/")]).contains("\"GET *\""));
+        assert!(Route::read_all("hello", &[view("*", "/")]).is_ok());
         assert!(refused(&[view("GET HEAD", "/a"), view("POST GET", "/a")]).contains("GET /plugins/hello/a"));
         assert!(Route::read_all("hello", &[view("GET", "/a"), view("POST", "/a")]).is_ok());
     }

@@ -26,7 +26,7 @@ impl ExecutionCode {
 #[repr(C)]
 #[derive(Clone, Copy, StableAbi)]
 pub struct RouteView<'a> {
-    /// The methods, separated by spaces: `GET HEAD`.
+    /// The methods, separated by spaces: `GET HEAD`. `*`: whatever method there is.
     pub methods: RStr<'a>,
     /// The path below the plugin's mount, with actix syntax: `/users/{jid}`, `/files/{tail:.*}`.
     /// Without control characters; at most 1,024 bytes.

@@ -49,6 +49,8 @@ use crate::{
 
 /// For how many seconds the icon of a state may be used again without asking.
 const ICON_MAX_AGE: u32 = 86_400;
+/// The methods of what takes a body.
+const POSTED: &str = "POST, OPTIONS";
 
 /// Registers what this interface answers. To be called last: whatever else is below `/v1` answers that there is nothing.
 pub fn mount(routes: &mut Routes<Presence>) {
@@ -63,7 +65,21 @@ pub fn mount(routes: &mut Routes<Presence>) {
     routes.on("OPTIONS", "/v1/presence/query", Presence::may_post).inline();
     routes.get("/openapi.json", Presence::openapi).inline();
     routes.get("/v1/icons/{state}.{format}", Presence::state_icon).inline();
-    routes.get("/v1/{tail:.*}", Presence::nothing).inline();
+    routes.on("*", "/v1{tail:.*}", Presence::nothing).inline().body_limit(2 * batch::LONGEST_BODY as u32);
+}
+
+/// The methods of what is at this path, as a client sends it. `None`: there is nothing.
+fn methods_at(path: &str) -> Option<&'static str> {
+    let parts: Vec<&str> = path.strip_prefix("/plugins/presence/v1/")?.split('/').collect();
+    match parts[..] {
+        ["presence" | "events"] => Some("GET, HEAD"),
+        ["presence", "query"] => Some(POSTED),
+        ["users" | "u", whom] if !whom.is_empty() => Some("GET, HEAD"),
+        ["users" | "u", _, "events"] => Some("GET, HEAD"),
+        ["users" | "u", _, form] if form.starts_with("icon.") || form.starts_with("badge.") => Some("GET, HEAD"),
+        ["icons", icon] if icon.contains('.') => Some("GET, HEAD"),
+        _ => None,
+    }
 }
 
 /// A handler whose answer may have to wait ([`pace`]).
@@ -155,6 +171,7 @@ impl Presence {
     /// A page of another origin asks whether it may send JSON (Fetch Standard, CORS-preflight request).
     fn may_post(&self, _: &Request<'_>) -> Result<Response> {
         Ok(Response::new(204)
+            .header("Allow", POSTED)
             .header("Access-Control-Allow-Origin", "*")
             .header("Access-Control-Allow-Methods", "POST")
             .header("Access-Control-Allow-Headers", "Content-Type")
@@ -166,11 +183,12 @@ impl Presence {
         Ok(openapi::answer(request))
     }
 
-    /// What no other route has.
+    /// What no other route has: another path, or another method.
     fn nothing(&self, request: &Request<'_>) -> Result<Response> {
-        Ok(match request.path_parameter("tail")? {
-            "presence/query" => problem::other_methods("POST, OPTIONS"),
-            _ => problem::not_found("what there is, is described at /plugins/presence/openapi.json"),
+        let is_another = |methods: &&str| methods.split(", ").all(|method| method != request.method());
+        Ok(match methods_at(request.path()).filter(is_another) {
+            Some(methods) => problem::other_methods(methods),
+            None => problem::not_found("what there is, is described at /plugins/presence/openapi.json"),
         })
     }
 

@@ -34,7 +34,7 @@ fn serve(host: &Host, body: &str) -> SocketAddr {
 }
 
 /// A page with this content and policy, served at an origin of its own for as long as somebody asks.
-pub(super) fn serve_page(content: &str, policy: &str) -> SocketAddr {
+pub fn serve_page(content: &str, policy: &str) -> SocketAddr {
     let page = format!("<!doctype html><title>Who is there</title>{content}");
     let answer = format!(
         "HTTP/1.1 200 OK\r\nContent-Type: text/html; charset=utf-8\r\nContent-Security-Policy: {policy}\r\n\

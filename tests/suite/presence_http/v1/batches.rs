@@ -2,11 +2,13 @@
 
 use serde_json::{Value, json};
 use tests::{
+    browser::Browser,
     host::Host,
-    http::{Answer, encode},
+    http::{Answer, encode, exchange},
 };
 
 use super::{ask, open_host, problem, show};
+use crate::presence_http::{widget::serve_page, without_browser};
 
 const SOME: &str = "/plugins/presence/v1/presence";
 const MANY: &str = "/plugins/presence/v1/presence/query";
@@ -118,6 +120,48 @@ fn an_unchanged_batch_is_304_though_time_goes_on() {
     assert_eq!(ask_if().status, 200);
     let head = host.http().request("HEAD", &target, &[]);
     assert_eq!((head.status, head.body.len()), (200, 0));
+}
+
+/// What is by far too long is refused by the host before it is read, in words: with the bound, too.
+#[test]
+fn a_body_beyond_any_measure_is_refused_unread() {
+    let host = open_host();
+    let length = 16 << 20;
+    let head = format!("POST {MANY} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {length}");
+    let answer = exchange(host.process().ready().http, format!("{head}\r\n\r\n")).expect("an answer");
+    assert_eq!(answer.status, 413);
+    assert!(answer.text().contains("1048576 bytes"), "{answer:?}");
+}
+
+/// The same in a real browser, which asks first.
+#[test]
+fn a_page_of_another_origin_sends_json() {
+    let host = open_host();
+    let Some(mut browser) = Browser::start() else { return without_browser("a fetch from another origin") };
+    let mut alice = host.new_user("alice");
+    show(&mut alice, "away", "Lunch");
+    let service = format!("http://{}", host.process().ready().http);
+    let page = serve_page("", &format!("default-src 'none'; connect-src {service}"));
+    browser.open(&format!("http://{page}/"));
+    let mut fetched = |target: &str, options: &Value| {
+        let fetch = format!("fetch({}, {options})", json!(format!("{service}{target}")));
+        let told =
+            format!("{fetch}.then(async (reply) => [reply.status, await reply.json()], (error) => [0, error.name])");
+        browser.value(&told)
+    };
+    let post = |body: Value| json!({"method": "POST", "headers": {"Content-Type": "application/json"}, "body": body.to_string()});
+    let answered = fetched(MANY, &post(json!({"jids": ["alice@localhost", "nobody@localhost"]})));
+    assert_eq!((&answered[0], &answered[1]["users"][0]["status"]), (&json!(200), &json!("Lunch")), "{answered}");
+    let refused = fetched(MANY, &post(json!({"jids": vec!["alice@localhost"; 501]})));
+    assert_eq!((&refused[0], &refused[1]["limit"]), (&json!(413), &json!(500)), "{refused}");
+    let unknown = fetched("/plugins/presence/v1/nothing", &json!({"method": "POST", "body": "x"}));
+    assert_eq!((&unknown[0], &unknown[1]["title"]), (&json!(404), &json!("Not Found")), "{unknown}");
+    let private = [
+        fetched(MANY, &post(json!({"jids": ["alice@localhost"], "req_jid": "bob@localhost"}))),
+        fetched("/plugins/presence/v1/users/alice@localhost", &json!({"headers": {"Authorization": "Bearer x"}})),
+        fetched("/plugins/presence/v1/users/alice@localhost?token=x", &json!({})),
+    ];
+    assert!(private.iter().all(|answer| *answer == json!([0, "TypeError"])), "what depends on who asks: {private:?}");
 }
 
 /// A page of another origin may ask, as far as the answer is the same for everybody (row H11).

@@ -134,6 +134,45 @@ fn what_is_out_of_bounds_is_named() {
     }
 }
 
+/// The host itself would refuse in words.
+#[test]
+fn another_method_and_an_unknown_path_are_problems() {
+    let host = open_host();
+    let ask = |method: &str, rest: &str| host.http().send(method, &format!("/plugins/presence/v1{rest}"), &[], "{}");
+    let get = Some("GET, HEAD");
+    for (rest, allowed) in [
+        ("/users/alice@localhost", get),
+        ("/users/alice%2Fx@localhost.json", get),
+        ("/users/alice@localhost/icon.svg", get),
+        ("/users/alice@localhost/badge.json", get),
+        ("/users/alice@localhost/events", get),
+        ("/u/x", get),
+        ("/u/x/events", get),
+        ("/icons/away.svg", get),
+        ("/presence?jid=alice@localhost", get),
+        ("/events", get),
+        ("", None),
+        ("/", None),
+        ("/nothing", None),
+        ("/users/", None),
+        ("/users/alice@localhost/nothing", None),
+        ("/presence/", None),
+    ] {
+        for method in ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "PROPFIND"] {
+            let answer = ask(method, rest);
+            problem(&answer, if allowed.is_some() { 405 } else { 404 });
+            assert_eq!(answer.header("allow"), allowed, "{method} {rest}");
+        }
+    }
+    for method in ["GET", "PUT"] {
+        let answer = ask(method, "/presence/query");
+        problem(&answer, 405);
+        assert_eq!(answer.header("allow"), Some("POST, OPTIONS"));
+    }
+    let head = host.http().request("HEAD", "/plugins/presence/v1/nothing", &[]);
+    assert_eq!((head.status, head.header("content-type")), (404, Some("application/problem+json")));
+}
+
 /// Row X15: whoever may not be seen is shown as somebody who does not exist.
 #[test]
 fn hidden_and_unknown_are_the_same_in_every_form() {
