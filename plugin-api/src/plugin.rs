@@ -88,6 +88,9 @@ pub trait Plugin: Send + Sync + Sized + 'static {
     /// stanza after the other, in their order, on a thread that is there for this alone, so that it may block; meanwhile up to a thousand
     /// wait, and the senders of more are told `<resource-constraint/>`. A request (`<iq type='get'/>` or `'set'`) is owed an answer.
     ///
+    /// While a version takes over from another, what may be an answer (a result, an error, presence) is told to both, until the other has
+    /// finished what it was asked: either may have sent what it answers. Everything else goes to the one in service.
+    ///
     /// Only for plugins that need `component`.
     fn stanza(&self, stanza: &str) {
         let _ = stanza;

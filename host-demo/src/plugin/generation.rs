@@ -103,9 +103,14 @@ impl Generation {
     /// Hands it a stanza that was sent to that address. `Gone`: this generation takes no more; look the address up again.
     pub fn hand(self: &Arc<Self>, stanza: String) -> Handed {
         match (&self.stanzas, self.enter()) {
-            (Some(stanzas), Some(call)) => stanzas.hand(stanza, call),
+            (Some(stanzas), Some(call)) => stanzas.hand(stanza, Some(call)),
             _ => Handed::Gone,
         }
+    }
+
+    /// Hands it a stanza, though it takes no more calls: what it still has to finish may wait for this answer.
+    pub fn hand_while_draining(&self, stanza: String) -> Handed {
+        self.stanzas.as_ref().map_or(Handed::Gone, |stanzas| stanzas.hand(stanza, None))
     }
 
     /// How many requests and streams are not finished.

@@ -220,6 +220,7 @@ pub enum Found<'a> {
 #[derive(Default)]
 pub struct RouteTable {
     plugins: HashMap<String, Arc<Generation>>,
+    draining: Vec<Arc<Generation>>,
     disabled: BTreeSet<String>,
 }
 
@@ -227,7 +228,13 @@ impl RouteTable {
     /// The table of these generations, one a plugin, and of plugins that are known and out of service.
     pub fn new(generations: impl IntoIterator<Item = Arc<Generation>>, disabled: BTreeSet<String>) -> RouteTable {
         let by_id = |generation: Arc<Generation>| (generation.manifest().id.clone(), generation);
-        RouteTable { plugins: generations.into_iter().map(by_id).collect(), disabled }
+        RouteTable { plugins: generations.into_iter().map(by_id).collect(), draining: Vec::new(), disabled }
+    }
+
+    /// The same with those who are on their way out and may wait for answers.
+    pub fn with_draining(self, generations: impl IntoIterator<Item = Arc<Generation>>) -> RouteTable {
+        let draining = generations.into_iter().filter(|generation| generation.is_component()).collect();
+        RouteTable { draining, ..self }
     }
 
     /// The plugins that are known and out of service.
@@ -243,6 +250,11 @@ impl RouteTable {
     /// The active generation that answers for the XMPP address of the plugin with this id.
     pub fn component(&self, id: &str) -> Option<&Arc<Generation>> {
         self.plugins.get(id).filter(|generation| generation.is_component())
+    }
+
+    /// The generations that answered for that address before, and are not at their end.
+    pub fn former_components(&self, id: &str) -> impl Iterator<Item = &Arc<Generation>> {
+        self.draining.iter().filter(move |generation| generation.manifest().id == id)
     }
 
     /// Looks up a path as it was sent. An earlier route of a plugin goes before a later one.

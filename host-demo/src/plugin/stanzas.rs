@@ -48,10 +48,10 @@ struct State {
     stopped: bool,
 }
 
-/// A stanza, with the right to be handled: its generation is not stopped before.
+/// A stanza, and what keeps its generation from being stopped before it is handled, if anything does.
 struct Waiting {
     stanza: String,
-    call: Call,
+    call: Option<Call>,
 }
 
 impl Stanzas {
@@ -61,8 +61,8 @@ impl Stanzas {
         Arc::new(Stanzas { name, plugin, mark, state, changed: Condvar::new(), giver })
     }
 
-    /// Queues a stanza. `call` is what keeps the generation from being stopped until it is handled.
-    pub fn hand(self: &Arc<Self>, stanza: String, call: Call) -> Handed {
+    /// Queues a stanza. `call` keeps the generation from being stopped until it is handled; without one it may be given up with the generation.
+    pub fn hand(self: &Arc<Self>, stanza: String, call: Option<Call>) -> Handed {
         let mut state = self.state.lock();
         if state.stopped {
             return Handed::Gone;

@@ -1,8 +1,11 @@
 //! The presence of components: what has no account here is asked itself, by a probe (RFC 6121 section 4.3).
 //!
 //! A request waits for the answer without a thread, five seconds at most. One probe per address is under way at a time, and whoever asks for the same
-//! meanwhile waits with the others; more than [`MOST_WAITING`] don't wait at all. An answer counts if it comes from exactly the
-//! address that was asked while somebody waits for it, and does not name an earlier probe. Components have no roster: they are shown to everybody.
+//! meanwhile waits with the others; more than [`MOST_WAITING`] don't wait at all. Components have no roster: they are shown to everybody.
+//!
+//! An answer counts if it comes from exactly the address that was asked while somebody waits for it, and does not name another probe. Most name none:
+//! what they send is presence as they last announced it, with the id of that or without one, though RFC 6120 section 8.1.3 wants that of the probe.
+//! So one that comes too late for its probe may answer the next. It is the component's own word, and the latest that there is.
 
 mod reply;
 
@@ -19,6 +22,7 @@ use crate::{
     answer::{Format, Question},
     cache::{self, Audience},
     form,
+    moment::Moment,
     query::Parameters,
     settings::InForce,
     shown::Shown,
@@ -43,7 +47,7 @@ struct Asked {
     probes: BTreeMap<String, Probe>,
     /// The requests that wait for any of them.
     waiting: usize,
-    /// How many probes there ever were.
+    /// The number of the last probe.
     number: u64,
 }
 
@@ -74,9 +78,10 @@ pub fn component(jid: Option<&str>, known: impl Fn(&str) -> Option<Jid>) -> Opti
 }
 
 impl Probes {
-    /// None yet.
+    /// None yet. They are numbered from the moment on: those of the version before have other numbers.
     pub fn new(host: Host, settings: Arc<InForce>) -> Arc<Probes> {
-        Arc::new(Probes { host, settings, asked: Mutex::default() })
+        let asked = Asked { number: Moment::now().0, ..Asked::default() };
+        Arc::new(Probes { host, settings, asked: Mutex::new(asked) })
     }
 
     /// Answers a request as soon as its component has, or too many wait already.

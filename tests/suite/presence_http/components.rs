@@ -1,11 +1,12 @@
 //! Components: "May be a component of this server: its presence is probed", and the row "component probe".
 
 use std::{
-    thread,
+    cell::RefCell,
+    fs, thread,
     time::{Duration, Instant},
 };
 
-use tests::{artefacts::artefacts, host::Host, wait, xmpp::Component};
+use tests::{artefacts::artefacts, host::Host, http::Answer, plugin_file::PluginFile, wait, xmpp::Component};
 
 use super::{STATUS, ask};
 
@@ -121,7 +122,7 @@ fn who_asks_meanwhile_waits_for_the_same_probe() {
 fn a_component_that_is_mute_is_given_up_and_its_late_answer_dropped() {
     let (host, mut echo) = start();
     let started = Instant::now();
-    assert_eq!(ask(&host, "type=text&jid=echo.localhost").text(), "Unavailable\n");
+    assert_eq!(refusal(&host, "echo.localhost"), refusal(&host, "nobody@localhost"));
     let took = started.elapsed();
     assert!((PATIENCE..2 * PATIENCE).contains(&took), "given up after {took:?}");
     let probe = echo.expect_presence("probe").unwrap();
@@ -131,6 +132,84 @@ fn a_component_that_is_mute_is_given_up_and_its_late_answer_dropped() {
     echo.send(&late).unwrap();
     echo.settle("localhost").unwrap();
     assert_eq!(answered(&host, &mut echo, "type=text&jid=echo.localhost", ("", "<status>Now</status>")), "Now\n");
+}
+
+/// What is answered about `jid`, in all types at once, without its name.
+fn refusal(host: &Host, jid: &str) -> Vec<Answer> {
+    let ask = |kind: &str| {
+        let mut answer = ask(host, &format!("type={kind}&jid={jid}")).comparable();
+        if ["xml", "json"].contains(&kind) {
+            answer.body = answer.text().replace(jid, "JID").into_bytes();
+            answer.headers.retain(|(name, _)| name != "etag" && name != "content-length");
+        }
+        answer
+    };
+    thread::scope(|scope| {
+        let asked = ["image", "svg", "text", "xml", "json"].map(|kind| scope.spawn(move || ask(kind)));
+        asked.into_iter().map(|asked| asked.join().unwrap()).collect()
+    })
+}
+
+/// RFC 6120 section 8.1.3 has an answer name what it answers, and hardly any does.
+#[test]
+fn a_late_answer_without_an_id_is_the_latest_that_is_known() {
+    let (host, mut echo) = start();
+    let query = "type=text&jid=echo.localhost";
+    assert_eq!(ask(&host, query).text(), "Unavailable\n");
+    echo.expect_presence("probe").unwrap();
+    assert_eq!(answered(&host, &mut echo, query, ("", "<status>Late</status>")), "Late\n");
+    // The answer proper comes when nobody waits for it any more.
+    echo.send(&format!("<presence from='{ECHO}' to='presence.localhost'><status>In time</status></presence>")).unwrap();
+    echo.settle("localhost").unwrap();
+    assert_eq!(answered(&host, &mut echo, query, ("", "<status>Now</status>")), "Now\n");
+}
+
+/// Begins to ask, has `change` made while the component has not answered yet, and returns what is answered when it has. `None`: the change took too
+/// long for that.
+#[track_caller]
+fn answered_behind(host: &Host, echo: &mut Component, change: impl FnOnce()) -> Option<String> {
+    let started = Instant::now();
+    thread::scope(|scope| {
+        let asked = scope.spawn(|| ask(host, "type=text&jid=echo.localhost"));
+        echo.expect_presence("probe").unwrap();
+        change();
+        echo.send(&format!("<presence from='{ECHO}' to='presence.localhost'><status>Here</status></presence>"))
+            .unwrap();
+        echo.settle("localhost").unwrap();
+        let in_time = started.elapsed() < PATIENCE;
+        let answer = asked.join().unwrap();
+        in_time.then(|| answer.text().to_owned())
+    })
+}
+
+/// The address is another version's when the answer comes, or nobody's. On a machine that is slow for a moment, all of it once more.
+#[test]
+fn who_has_asked_is_answered_though_the_plugin_is_replaced_or_removed() {
+    const TRIES: usize = 5;
+    let (host, mut echo) = start();
+    let versions = RefCell::new((1..).map(|number| format!("0.{}.{}", number / 10, number % 10)));
+    let upgrade = || {
+        let version = versions.borrow_mut().next().unwrap();
+        PluginFile::read(&artefacts().presence).with_version(&version).write(&host.plugins(), "presence.so");
+        host.until_version("presence", &version);
+    };
+    let replaced = (0..TRIES).find_map(|_| answered_behind(&host, &mut echo, upgrade));
+    assert_eq!(replaced.as_deref(), Some("Here\n"));
+    let twice = || {
+        upgrade();
+        upgrade();
+    };
+    let replaced = (0..TRIES).find_map(|_| answered_behind(&host, &mut echo, twice));
+    assert_eq!(replaced.as_deref(), Some("Here\n"), "the one before the last has not ended");
+    let remove = || {
+        fs::remove_file(host.plugins().join("presence.so")).unwrap();
+        wait::until(PATIENCE, "the service is gone", || (host.http().get(STATUS).status == 404).then_some(()));
+    };
+    let removed = (0..TRIES).find_map(|_| {
+        upgrade();
+        answered_behind(&host, &mut echo, remove)
+    });
+    assert_eq!(removed.as_deref(), Some("Here\n"));
 }
 
 /// A plugin is a component like any other, the service itself among them.

@@ -90,10 +90,8 @@ pub struct Serving {
 
 /// A version on its way out.
 pub struct Leaving {
-    /// Its number.
-    pub number: u64,
-    /// Its version.
-    pub version: String,
+    /// The plugin itself.
+    pub generation: Arc<Generation>,
     /// The file that it came from.
     pub file: FileName,
     /// The copy that is mapped.
@@ -213,6 +211,13 @@ impl Books {
 }
 
 impl Plugin {
+    /// Puts a version into service, or none. The one before it is on its way out from then on, and is to be retired.
+    pub fn serve(&mut self, next: Option<Serving>) -> Option<Serving> {
+        let former = std::mem::replace(&mut self.serving, next);
+        self.leaving.extend(former.as_ref().map(Leaving::of));
+        former
+    }
+
     /// Whether this copy is needed: to serve it again, or because it is being ended.
     pub fn needs(&self, copy: &StagedFile) -> bool {
         self.good.needs(copy) || self.leaving.iter().any(|leaving| leaving.staged == *copy)
@@ -227,6 +232,18 @@ impl Plugin {
     /// Lets go of the turn, if this journey has it.
     pub fn give_up_turn(&mut self, journey: u64) {
         self.turn = self.turn.filter(|holder| *holder != journey);
+    }
+}
+
+impl Leaving {
+    fn of(serving: &Serving) -> Leaving {
+        Leaving {
+            generation: serving.generation.clone(),
+            file: serving.file.clone(),
+            staged: serving.staged.clone(),
+            state: State::Draining,
+            since: Timestamp::now(),
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, watch};
 
 use super::{
-    books::{Books, Leaving, Serving},
+    books::{Books, Serving},
     commands::{Reply, Vigil, tell_of_settings},
     deployer::Limits,
     desk::{Message, Retirement},
@@ -151,7 +151,7 @@ impl Registry {
         let serving = Serving::new(generation.clone(), file.clone(), staged);
         // A setting that was changed after its start had read it was told to the version before.
         let settings = tell_of_settings(&serving);
-        let former = plugin.serving.replace(serving);
+        let former = plugin.serve(Some(serving));
         self.publish_routes();
         // The same goes for a level of the log.
         generation.log_level_changed();
@@ -165,7 +165,7 @@ impl Registry {
             if returns {
                 self.condemn(&id, &former).await;
             }
-            self.retire(&id, former, actor);
+            self.retire(former, actor);
         }
         self.put_on_probation(&id);
         if !returns {
@@ -214,7 +214,11 @@ impl Registry {
     fn publish_routes(&self) {
         let serving = self.books.plugins.values().filter_map(|plugin| plugin.serving.as_ref());
         let generations = serving.map(|serving| serving.generation.clone());
-        self.routes.store(Arc::new(RouteTable::new(generations, self.books.disabled())));
+        let leaving = self.books.plugins.values().flat_map(|plugin| &plugin.leaving);
+        let draining = leaving.filter(|leaving| leaving.state == State::Draining);
+        let table = RouteTable::new(generations, self.books.disabled())
+            .with_draining(draining.map(|leaving| leaving.generation.clone()));
+        self.routes.store(Arc::new(table));
     }
 
     /// Takes a plugin whose file was removed out of service and forgets its last good version. Its settings stay.
@@ -226,30 +230,28 @@ impl Registry {
     /// Takes a plugin out of service.
     pub fn take_out(&mut self, id: &str, actor: Actor) {
         let plugin = self.books.plugins.get_mut(id);
-        if let Some(serving) = plugin.and_then(|plugin| plugin.serving.take()) {
+        if let Some(serving) = plugin.and_then(|plugin| plugin.serve(None)) {
             self.publish_routes();
-            self.retire(id, serving, actor);
+            self.retire(serving, actor);
         }
     }
 
-    fn retire(&mut self, id: &str, serving: Serving, actor: Actor) {
-        let subject = serving.subject();
-        let Serving { generation, file, staged, .. } = serving;
-        let (number, version) = (generation.number(), generation.manifest().version.clone());
-        let leaving = Leaving { number, version, file, staged, state: State::Draining, since: Timestamp::now() };
-        self.books.plugins.entry(id.to_owned()).or_default().leaving.push(leaving);
+    fn retire(&self, serving: Serving, actor: Actor) {
+        let (subject, generation) = (serving.subject(), serving.generation);
+        let (id, number) = (generation.manifest().id.clone(), generation.number());
         let drain_limit = if actor == Actor::Shutdown { SHUTDOWN_DRAIN_LIMIT } else { DRAIN_LIMIT };
-        let retirement = Retirement { id: id.to_owned(), number, messages: self.messages.clone() };
+        let retirement = Retirement { id, number, messages: self.messages.clone() };
         tokio::spawn(Retiree { generation, subject, actor, drain_limit }.retire(retirement));
     }
 
     fn left(&mut self, id: &str, number: u64, state: State) {
         let Some(plugin) = self.books.plugins.get_mut(id) else { return };
-        let Some(at) = plugin.leaving.iter().position(|leaving| leaving.number == number) else { return };
+        let Some(at) = plugin.leaving.iter().position(|leaving| leaving.generation.number() == number) else { return };
         if state != State::Retired {
             plugin.leaving[at].state = state;
             plugin.leaving[at].since = Timestamp::now();
-            return;
+            // It is told of no more.
+            return self.publish_routes();
         }
         let leaving = plugin.leaving.remove(at);
         if !plugin.needs(&leaving.staged) {

@@ -135,10 +135,10 @@ fn row_of_refused(id: Option<&str>, file: &FileName, refused: &Refused) -> Plugi
 
 fn row_of_leaving(id: &str, leaving: &Leaving) -> PluginStatus {
     PluginStatus {
-        version: Some(leaving.version.clone()),
+        version: Some(leaving.generation.manifest().version.clone()),
         file: Some(leaving.file.to_string()),
         sha256: Some(leaving.staged.digest().to_string()),
-        generation: Some(leaving.number),
+        generation: Some(leaving.generation.number()),
         since: leaving.since,
         ..blank(Some(id), leaving.state)
     }

@@ -1,7 +1,8 @@
 //! Components: addresses beyond the served domain for which something here answers (XEP-0114 section 1, RFC 6120 section 10.4).
 //!
 //! A plugin that is in service answers for `<its id>.<domain>`. Whoever is in service when a stanza is handed over gets it: nothing has to
-//! be told when a version takes over or is removed. A program that is connected ([`ComponentSession`]) answers for the domain that it was let in
+//! be told when a version takes over or is removed. What may be an answer goes to the versions before it, too, until they have finished what was asked of
+//! them: nobody knows which of them it is for. A program that is connected ([`ComponentSession`]) answers for the domain that it was let in
 //! for. An address that nobody answers for at this moment is that of a server that can't be found.
 
 use std::{
@@ -149,13 +150,20 @@ impl Hub {
             };
         }
         let text = String::from_utf8(serialise_within_limit(stanza)?.into()).expect("a tree is written as UTF-8");
+        let (plugins, id) = self.plugins().zip(self.plugin_id(to)).ok_or(Condition::RemoteServerNotFound)?;
         for _ in 0..TRIES {
-            let plugin = self.plugin_at(to).ok_or(Condition::RemoteServerNotFound)?;
-            match plugin.hand(text.clone()) {
-                Handed::Over => return Ok(()),
-                Handed::Full => return Err(Condition::ResourceConstraint),
-                Handed::Gone => {}
+            let table = plugins.load();
+            let handed = table.component(id).map(|plugin| plugin.hand(text.clone()));
+            if handed == Some(Handed::Gone) {
+                continue;
             }
+            let former = table.former_components(id).filter(|_| may_be_answer(stanza));
+            let awaited = former.filter(|former| former.hand_while_draining(text.clone()) == Handed::Over).count();
+            return match handed {
+                Some(Handed::Full) => Err(Condition::ResourceConstraint),
+                None if awaited == 0 => Err(Condition::RemoteServerNotFound),
+                _ => Ok(()),
+            };
         }
         Err(Condition::ServiceUnavailable)
     }
@@ -176,7 +184,7 @@ impl Hub {
 
     /// The addresses that are answered for, in no order.
     pub(super) fn component_addresses(&self) -> Vec<String> {
-        let plugins = self.components.plugins.get().map(|plugins| plugins.load_full());
+        let plugins = self.plugins().map(|plugins| plugins.load_full());
         let generations = plugins.iter().flat_map(|plugins| plugins.generations());
         let ids = generations.filter(|plugin| plugin.is_component()).map(|plugin| &plugin.manifest().id);
         let connected = self.components.connected.read().keys().cloned().collect::<Vec<_>>();
@@ -184,9 +192,25 @@ impl Hub {
     }
 
     fn plugin_at(&self, jid: &Jid) -> Option<Arc<Generation>> {
-        let id = jid.domain().as_str().strip_suffix(self.domain.as_str())?.strip_suffix('.')?;
-        self.components.plugins.get()?.load().component(id).cloned()
+        self.plugins()?.load().component(self.plugin_id(jid)?).cloned()
     }
+
+    fn plugins(&self) -> Option<&Arc<Routes>> {
+        self.components.plugins.get()
+    }
+
+    /// The plugin whose address this is, should there be one.
+    fn plugin_id<'a>(&self, jid: &'a Jid) -> Option<&'a str> {
+        jid.domain().as_str().strip_suffix(self.domain.as_str())?.strip_suffix('.')
+    }
+}
+
+/// Whether a stanza may answer another one. To such a one nobody answers in turn.
+fn may_be_answer(stanza: &Element) -> bool {
+    matches!(
+        (stanza.name(), stanza.attr("type")),
+        (_, Some("error")) | ("iq", Some("result")) | ("presence", None | Some("unavailable"))
+    )
 }
 
 /// The stanza with its content in another namespace: a component's stream has its own (XEP-0114 section 3). What is forwarded inside of it
