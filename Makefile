@@ -1,14 +1,15 @@
 # `make run` shows the server at work, `make test` checks everything, `make soak` takes its time for the faults of deployment,
 # `make bench` prints figures.
 # Both need Rust and a C compiler (SQLite is built from source); with Python 3, the tests also use a client that is not ours,
-# and on Debian a caching proxy.
+# with npm and Chromium they look at the page for web developers, and on Debian they use a caching proxy.
 
 CARGO ?= cargo
 PYTHON ?= python3
+AXE = $(or $(CARGO_TARGET_DIR),target)/axe/node_modules/axe-core/axe.min.js
 VENV = $(or $(CARGO_TARGET_DIR),target)/venv
 PROXY = $(or $(CARGO_TARGET_DIR),target)/nginx
 
-.PHONY: run test format lint arrows suite venv nginx soak bench
+.PHONY: run test format lint arrows suite venv axe nginx soak bench
 
 # Builds, deploys the presence service, starts the server and the demo's busy user. Ctrl-C ends it all.
 run:
@@ -19,7 +20,7 @@ run:
 test: format lint arrows suite
 	@missing=; for module in slixmpp schemathesis; do \
 		$(VENV)/bin/python -c "import $$module" 2>/dev/null || missing="$$missing, but without $$module"; \
-	done; echo "make test: all good$$missing"
+	done; [ -e $(AXE) ] || missing="$$missing, but without axe-core"; echo "make test: all good$$missing"
 
 format:
 	$(CARGO) fmt --all --check
@@ -32,9 +33,9 @@ arrows:
 
 # Unit tests and the black-box suite. VENV_PYTHON is the Python that has slixmpp; without it those tests say so.
 # A test that hangs is named after a minute ("has been running for over 60 seconds"), and ends the run after fifteen.
-suite: venv nginx
+suite: venv axe nginx
 	$(CARGO) test --workspace --no-run
-	VENV_PYTHON=$$(ls $(abspath $(VENV))/bin/python 2>/dev/null) NGINX=$$(ls $(abspath $(PROXY))/usr/sbin/nginx 2>/dev/null) \
+	VENV_PYTHON=$$(ls $(abspath $(VENV))/bin/python 2>/dev/null) AXE=$$(ls $(abspath $(AXE)) 2>/dev/null) NGINX=$$(ls $(abspath $(PROXY))/usr/sbin/nginx 2>/dev/null) \
 		timeout --verbose --kill-after=10 900 $(CARGO) test --workspace
 
 # The faults of deployment at length, in a release build: one line a row, and an exit code that tells whether all hold.
@@ -56,6 +57,12 @@ venv:
 	@if [ -e $(VENV) ] && ! $(VENV)/bin/python -c 'import schemathesis' 2>/dev/null; then \
 		$(VENV)/bin/python -m pip install --quiet schemathesis \
 		|| echo 'make test: schemathesis could not be installed; openapi.json will not be held against the service' >&2; \
+	fi
+
+axe:
+	@if ! [ -e $(AXE) ]; then \
+		npm install --prefix $(AXE:/node_modules/axe-core/axe.min.js=) --ignore-scripts --no-audit --no-fund --silent axe-core \
+		|| echo 'make test: axe-core could not be installed; nobody will look at the page as those do who do not see it' >&2; \
 	fi
 
 # Unpacked, not installed: nothing of it runs but what a test starts.

@@ -48,7 +48,7 @@ deploy() {
     mv "$state/presence.so.new" plugins/presence.so
 }
 
-# Sets $new if there was anybody to add. The file of users has a line `JID PASSWORD` for each.
+# The file of users has a line `JID PASSWORD` for each.
 add_users() {
     touch "$users"
     for name in alice bob carol; do
@@ -56,7 +56,6 @@ add_users() {
         password=$(od -An -N8 -tx1 /dev/urandom | tr -d ' \n')
         echo "$password" | "$built/host-demo" user add "$name@localhost" --password-stdin --state "$state" >/dev/null
         echo "$name@localhost $password" >>"$users"
-        new=yes
     done
 }
 
@@ -83,10 +82,12 @@ serve() {
     done
 }
 
-# What only the first run does. Later runs leave alone whatever you changed since.
+# What is done once. Later runs leave alone whatever you changed since.
 introduce() {
+    [ ! -e "$state/demo-introduced" ] || return 0
     "$built/demo-friends" --xmpp "$xmpp" <"$users"
     "$built/host-demo" setting set presence.visibility anyone --state "$state" >/dev/null
+    touch "$state/demo-introduced"
 }
 
 password_of() { sed -n "s/^$1@localhost //p" "$users"; }
@@ -126,12 +127,11 @@ if [ -e "$state/host.lock" ] && ! flock -n "$state/host.lock" true; then
     echo "make run: a server runs on $state already (process $(cat "$state/host.lock")): end it first, or set STATE" >&2
     exit 1
 fi
-new=
 configure
 deploy
 add_users
 serve
-[ -z "$new" ] || introduce
+introduce
 plugins=$("$built/host-demo" plugin list --state "$state")
 case $plugins in *active*) ;; *) printf '%s\n' 'The presence service is not deployed:' "$plugins" >&2 ;; esac
 password_of carol | "$built/demo-user" --xmpp "$xmpp" --jid carol@localhost --password-stdin &

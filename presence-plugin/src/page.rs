@@ -123,7 +123,7 @@ pub fn home(parameters: &Parameters<'_>, placeholder: &str, visibility: Visibili
          <header><h1>Presence</h1><p>Shows on any page whether a user of this server is there.</p></header>\
          <section><h2>Try it</h2>",
     );
-    page.push_str(&wishes.form());
+    page.push_str(&wishes.form(placeholder));
     page.push_str("</section>");
     let is_asked = !wishes.jid.is_empty();
     page.push_str(&if is_asked { forms::sections(&wishes) } else { forms::teaser(&wishes, placeholder) });

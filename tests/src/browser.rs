@@ -6,6 +6,7 @@ use std::{
     thread,
 };
 
+use base64::prelude::{BASE64_STANDARD, Engine};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -65,6 +66,22 @@ impl Browser {
     pub fn open(&mut self, address: &str) {
         let opened = self.call("Page.navigate", json!({ "url": address }));
         assert_eq!(opened["errorText"], Value::Null, "{address}");
+    }
+
+    /// Shows pages as on a screen so wide, in CSS pixels, whose owner prefers this scheme of colours: `light` or `dark`.
+    #[track_caller]
+    pub fn look_like(&mut self, width: u32, scheme: &str) {
+        let screen = json!({ "width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600 });
+        self.call("Emulation.setDeviceMetricsOverride", screen);
+        let prefers = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        self.call("Emulation.setEmulatedMedia", prefers);
+    }
+
+    /// A picture of the whole page, as PNG.
+    #[track_caller]
+    pub fn picture(&mut self) -> Vec<u8> {
+        let picture = self.call("Page.captureScreenshot", json!({ "captureBeyondViewport": true }));
+        BASE64_STANDARD.decode(picture["data"].as_str().expect("a picture")).expect("base64")
     }
 
     /// The value of an expression in the page; of a promise, what it comes to.

@@ -20,6 +20,10 @@ pub fn teaser(wishes: &Wishes, placeholder: &str) -> String {
 
 const HINT: &str = "<p class=\"hint\">On another site, put the address of this server in front.</p>";
 
+/// What a page of another origin is not told (CORS), and what the widget makes of it.
+const SOMEBODY: &str = "Where the script asks in somebody's name (<code>req_jid</code> or <code>token</code> in its address), only pages of this server's own \
+     origin are told of changes; on any other the icons are pictures, looked at again every 20 seconds.";
+
 fn icon(wishes: &Wishes) -> String {
     let Wishes { size, theme, .. } = *wishes;
     let source = wishes.icon("svg", theme, 1);
@@ -72,10 +76,11 @@ fn widget(wishes: &Wishes) -> String {
         "<presence-icon jid=\"{}\" theme=\"{theme}\" size=\"{size}\"></presence-icon>",
         escape(wishes.jid.as_str())
     );
-    let script = "<script src=\"/plugins/presence/widget.js\" async></script>";
+    let source = wishes.asking("/plugins/presence/widget.js", &[]);
+    let script = format!("<script src=\"{}\" async></script>", escape(source.as_str()));
     format!(
         "<section><h2>Icon that follows</h2>{script}{}<p>Changes as the user does, and is a link to them. One script serves any number of \
-         icons on a page.</p>{}{HINT}</section>",
+         icons on a page. {SOMEBODY}</p>{}{HINT}</section>",
         previews(&element),
         snippets("icon that follows", &[("HTML", format!("{script}\n{element}"))])
     )
@@ -114,10 +119,10 @@ fn words(wishes: &Wishes) -> String {
         "<section><h2>For programs</h2><p class=\"hint\" role=\"status\" data-events=\"{}\"></p>{rows}\
          <h3>Changes, as they happen</h3><pre><code>curl -N {}</code></pre>\
          <p>Up to 50 users in one answer, and all of this in detail: <a href=\"/plugins/presence/openapi.json\">openapi.json</a>. \
-         The address of existing pages is <a href=\"/plugins/presence/status?jid={}\">/plugins/presence/status</a>.</p></section>",
+         The address of existing pages is <a href=\"{}\">/plugins/presence/status</a>.</p>{HINT}</section>",
         escape(stream.as_str()),
         escape(quoted(&stream).as_str()),
-        super::Encoded(&wishes.jid)
+        escape(wishes.asking(super::STATUS, &[("jid", &wishes.jid)]).as_str())
     )
 }
 

@@ -54,7 +54,9 @@ if (status) {
   const stream = new EventSource(status.dataset.events);
   stream.addEventListener("presence", (event) => {
     const { jid, state, status: text } = JSON.parse(event.data);
-    status.textContent = (jid ?? "This") + " is " + state + (text ? ": " + text : "") + ". This page follows.";
+    const who = jid ?? "This";
+    const what = state === "forbidden" ? "Nothing is shown of " + who : who + " is " + state + (text ? ": " + text : "");
+    status.textContent = what + ". This page follows.";
     renew();
   });
 }

@@ -23,6 +23,8 @@ const STYLES: [&str; 2] = ["flat", "pill"];
 pub struct Wishes {
     /// Whom to show; empty at first.
     pub jid: String,
+    /// In whose name to ask; empty for nobody's.
+    pub req_jid: String,
     /// The theme of icons, by its name.
     pub theme: &'static str,
     /// Their size.
@@ -37,9 +39,11 @@ impl Wishes {
     /// Reads what was sent. What the form does not offer is as if it had not been chosen.
     pub fn read(parameters: &Parameters<'_>) -> Wishes {
         let text = |name| parameters.first(name).unwrap_or_default().trim().to_owned();
+        let address = |name| Some(text(name)).filter(|jid| jid.len() <= LONGEST_JID).unwrap_or_default();
         let (theme, style, size) = (text("theme"), text("style"), text("size").parse().ok());
         Wishes {
-            jid: Some(text("jid")).filter(|jid| jid.len() <= LONGEST_JID).unwrap_or_default(),
+            jid: address("jid"),
+            req_jid: address("req_jid"),
             theme: Theme::NAMES.split(", ").find(|name| *name == theme).unwrap_or("default"),
             size: size.filter(|size| SIZES.contains(size)).unwrap_or(32),
             label: text("label").chars().take(64).collect(),
@@ -49,48 +53,55 @@ impl Wishes {
 
     /// The address of a form of this user.
     pub fn of_user(&self, form: &str) -> String {
-        format!("{USERS}{}{form}", Encoded(&self.jid))
+        self.asking(&format!("{USERS}{}{form}", Encoded(&self.jid)), &[])
     }
 
     /// The address of an icon, so many times as large as it is shown.
     pub fn icon(&self, kind: &str, theme: &str, density: u16) -> String {
-        let mut address = self.of_user(&format!("/icon.{kind}?size={}", (self.size * density).min(*SIZES.end())));
-        if theme != "default" {
-            let _ = write!(address, "&theme={theme}");
-        }
-        address
+        let size = (self.size * density).min(*SIZES.end()).to_string();
+        let theme = if theme == "default" { "" } else { theme };
+        let address = format!("{USERS}{}/icon.{kind}", Encoded(&self.jid));
+        self.asking(&address, &[("size", &size), ("theme", theme)])
     }
 
     /// The address of a badge.
     pub fn badge(&self, kind: &str) -> String {
-        let mut address = self.of_user(&format!("/badge.{kind}"));
-        let mut mark = '?';
-        if !self.label.is_empty() {
-            let _ = write!(address, "{mark}label={}", Encoded(&self.label));
+        let style = if self.style == STYLES[0] { "" } else { self.style };
+        let address = format!("{USERS}{}/badge.{kind}", Encoded(&self.jid));
+        self.asking(&address, &[("label", &self.label), ("style", style)])
+    }
+
+    /// An address with these parameters, but for empty ones, and with the requester that was named.
+    pub fn asking(&self, address: &str, parameters: &[(&str, &str)]) -> String {
+        let (mut address, mut mark) = (address.to_owned(), '?');
+        let requester = [("req_jid", self.req_jid.as_str())];
+        for (name, value) in parameters.iter().chain(&requester).filter(|(_, value)| !value.is_empty()) {
+            let _ = write!(address, "{mark}{name}={}", Encoded(value));
             mark = '&';
-        }
-        if self.style != STYLES[0] {
-            let _ = write!(address, "{mark}style={}", self.style);
         }
         address
     }
 
-    /// The form with what was chosen, as a part of a page.
-    pub fn form(&self) -> String {
+    /// The form with what was chosen, as a part of a page; `placeholder` is an address as an example.
+    pub fn form(&self, placeholder: &str) -> String {
+        let placeholder = escape(placeholder);
         let themes = options(Theme::NAMES.split(", ").map(str::to_owned), self.theme);
         let offered = OFFERED.into_iter().chain(Some(self.size).filter(|size| !OFFERED.contains(size)));
         let sizes = options(offered.map(|size| size.to_string()), &self.size.to_string());
         let styles = options(STYLES.into_iter().map(str::to_owned), self.style);
         format!(
             "<form class=\"wishes\" action=\"{HOME}\" method=\"get\">\
-             <label class=\"wide\">Anybody on this server<input name=\"jid\" value=\"{}\" placeholder=\"user@domain\" autocapitalize=\"none\" \
+             <label class=\"wide\">Anybody on this server<input name=\"jid\" value=\"{}\" placeholder=\"{placeholder}\" autocapitalize=\"none\" \
              autocomplete=\"off\" spellcheck=\"false\"></label>\
+             <label class=\"wide\">As seen by (nobody in particular, if empty)<input name=\"req_jid\" value=\"{}\" placeholder=\"{placeholder}\" \
+             autocapitalize=\"none\" autocomplete=\"off\" spellcheck=\"false\"></label>\
              <label>Theme of icons<select name=\"theme\">{themes}</select></label>\
              <label>Size<select name=\"size\">{sizes}</select></label>\
              <label>Label of badges<input name=\"label\" value=\"{}\" placeholder=\"presence\" maxlength=\"64\" autocomplete=\"off\"></label>\
-             <label>Style<select name=\"style\">{styles}</select></label>\
+             <label>Style of badges<select name=\"style\">{styles}</select></label>\
              <button>Show</button></form>",
             escape(self.jid.as_str()),
+            escape(self.req_jid.as_str()),
             escape(self.label.as_str())
         )
     }
@@ -114,15 +125,18 @@ mod tests {
 
     #[test]
     fn what_is_not_offered_was_not_chosen() {
-        let plain = Wishes { jid: String::new(), theme: "default", size: 32, label: String::new(), style: "flat" };
+        let nothing = String::new;
+        let plain =
+            Wishes { jid: nothing(), req_jid: nothing(), theme: "default", size: 32, label: nothing(), style: "flat" };
         for query in ["", "theme=neon&size=7&style=x", "jid=+&label=+&size=", "size=257&theme=%3Cb%3E"] {
             assert_eq!(read(query), plain, "{query}");
         }
-        let chosen = read("jid=+a%40x+&theme=dark&size=200&label=Me&style=pill");
-        let expected = Wishes { jid: "a@x".into(), theme: "dark", size: 200, label: "Me".into(), style: "pill" };
+        let chosen = read("jid=+a%40x+&req_jid=b@x&theme=dark&size=200&label=Me&style=pill");
+        let (jid, req_jid, label) = ("a@x".into(), "b@x".into(), "Me".into());
+        let expected = Wishes { jid, req_jid, theme: "dark", size: 200, label, style: "pill" };
         assert_eq!(chosen, expected);
-        assert!(chosen.form().contains("<option selected>200</option>"));
-        assert!(chosen.form().contains("<option selected>dark</option>"));
+        assert!(chosen.form("user@x").contains("<option selected>200</option>"));
+        assert!(chosen.form("user@x").contains("<option selected>dark</option>"));
     }
 
     #[test]
@@ -140,5 +154,10 @@ mod tests {
         let user = "/plugins/presence/v1/users/%22%2F%3C@x";
         assert_eq!(chosen.icon("png", chosen.theme, 3), format!("{user}/icon.png?size=256&theme=contrast"));
         assert_eq!(chosen.badge("svg"), format!("{user}/badge.svg?label=a%26b&style=pill"));
+        let asking = read("jid=a@x&req_jid=b%26@x");
+        let user = "/plugins/presence/v1/users/a@x";
+        assert_eq!(asking.of_user(".json"), format!("{user}.json?req_jid=b%26@x"));
+        assert_eq!(asking.icon("svg", "default", 1), format!("{user}/icon.svg?size=32&req_jid=b%26@x"));
+        assert_eq!(asking.badge("svg"), format!("{user}/badge.svg?req_jid=b%26@x"));
     }
 }

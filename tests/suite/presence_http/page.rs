@@ -2,12 +2,16 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::Value;
 use tests::{
-    host::Host,
+    browser::Browser,
+    host::{Host, PATIENCE},
     http::{Answer, encode},
+    skip::skipped,
+    wait,
 };
 
-use super::{open_host, show};
+use super::{open_host, show, without_browser};
 
 const HOME: &str = "/plugins/presence/";
 
@@ -73,4 +77,75 @@ fn its_files_are_asked_for_again_by_their_tags() {
         let held = host.http().request("GET", &target, &[("If-None-Match", first.header("etag").expect("a tag"))]);
         assert_eq!((held.status, held.body.len()), (304, 0), "{file}");
     }
+}
+
+/// axe-core, in the file that `AXE` names.
+fn axe() -> Option<String> {
+    let file = std::env::var("AXE").ok().filter(|file| !file.is_empty())?;
+    Some(std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}")))
+}
+
+/// What axe finds serious or critical, a line each.
+#[track_caller]
+fn faults(browser: &mut Browser, axe: &str) -> Vec<String> {
+    browser.value(&format!("{axe};0"));
+    let found = browser.value(
+        "axe.run().then(({violations}) => violations.filter(({impact}) => impact == 'serious' || impact == 'critical')
+             .flatMap(({id, nodes}) => nodes.map(({target, failureSummary}) => `${id}: ${target}: ${failureSummary}`)))",
+    );
+    found.as_array().expect("a list").iter().map(Value::to_string).collect()
+}
+
+/// On a desk, on a phone and on a small one, by day and by night. With `PICTURES`, a folder, there is something to look at.
+#[test]
+fn nobody_is_kept_from_the_page() {
+    let Some(axe) = axe() else {
+        return skipped("the page before axe", "it needs axe-core, in AXE (`make test` installs it)");
+    };
+    let Some(mut browser) = Browser::start() else { return without_browser("the page before axe") };
+    let host = open_host();
+    let mut alice = host.new_user("alice");
+    show(&mut alice, "away", "Lunch");
+    let origin = format!("http://{}", host.process().ready().http);
+    for (name, target) in [("front", "/"), ("home", HOME), ("alice", "/plugins/presence/?jid=alice@localhost&label=Me")]
+    {
+        for (width, scheme) in [1100, 375, 320].into_iter().flat_map(|width| [(width, "light"), (width, "dark")]) {
+            browser.look_like(width, scheme);
+            browser.open(&format!("{origin}{target}"));
+            // The last that comes in says so.
+            let is_there = if name == "alice" {
+                "/Lunch.*follows/.test(document.body?.innerText)"
+            } else {
+                "document.readyState == 'complete'"
+            };
+            wait::until(PATIENCE, "the page is there", || (browser.value(is_there) == true).then_some(()));
+            if let Ok(folder) = std::env::var("PICTURES") {
+                let file = format!("{folder}/{name}-{width}-{scheme}.png");
+                std::fs::write(file, browser.picture()).expect("a folder for pictures");
+            }
+            assert_eq!(faults(&mut browser, &axe), [""; 0], "{name}, {width} wide, {scheme}");
+            let scrolls = browser.value("document.documentElement.scrollWidth > document.documentElement.clientWidth");
+            assert_eq!(scrolls, false, "{name}: {width} wide");
+        }
+    }
+    browser.value("document.body.append(new Image()); 0");
+    assert!(faults(&mut browser, &axe).iter().any(|fault| fault.contains("image-alt")), "it would have been found");
+}
+
+/// Whom the setting shows to friends only is not shown to the page either, unless it asks as one.
+#[test]
+fn a_user_is_shown_as_seen_by_somebody() {
+    let host = Host::with_presence();
+    let mut alice = host.new_user("alice");
+    show(&mut alice, "away", "Lunch");
+    let page = page(&host, "?jid=alice@localhost&req_jid=alice@localhost");
+    let asking = addresses(page.text()).into_iter().filter(|address| address.contains("users/alice@localhost"));
+    let mut asked = 0;
+    for address in asking.filter(|address| !address.contains("/events")) {
+        let answer = host.http().get(&address);
+        assert_eq!((answer.status, answer.header("cache-control")), (200, Some("private, no-store")), "{address}");
+        asked += 1;
+    }
+    assert!(asked > 6, "{page:?}");
+    assert!(page.text().contains("value=\"alice@localhost\" placeholder=\"user@localhost\""), "{page:?}");
 }

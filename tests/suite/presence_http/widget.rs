@@ -22,14 +22,14 @@ use super::{open_host, show, without_browser};
 const WITNESS: &str = "window.forbidden = []; document.addEventListener('securitypolicyviolation', \
     (event) => window.forbidden.push(event.violatedDirective + ' ' + event.blockedURI));";
 
-/// A page with this body that loads the widget, under a policy that forbids the rest.
-fn serve(host: &Host, body: &str) -> SocketAddr {
+/// A page with this body that loads the widget, from an address with this query, under a policy that forbids the rest.
+fn serve(host: &Host, query: &str, body: &str) -> SocketAddr {
     let service = format!("http://{}", host.process().ready().http);
     let policy = format!(
         "default-src 'none'; script-src {service}; img-src {service}; connect-src {service}; \
          require-trusted-types-for 'script'; base-uri 'none'"
     );
-    let script = format!("<script src=\"{service}/plugins/presence/widget.js\"></script>");
+    let script = format!("<script src=\"{service}/plugins/presence/widget.js{query}\"></script>");
     serve_page(&format!("{script}<body>{body}</body>"), &policy)
 }
 
@@ -61,12 +61,18 @@ impl Page {
     /// Says that there is no browser, if there is none.
     #[track_caller]
     fn open(host: &Host, body: &str) -> Option<Page> {
+        Page::asking(host, "", body)
+    }
+
+    /// The same, with a query in the address of the script.
+    #[track_caller]
+    fn asking(host: &Host, query: &str, body: &str) -> Option<Page> {
         let Some(mut browser) = Browser::start() else {
             without_browser("widget.js");
             return None;
         };
         browser.before_each_page(WITNESS);
-        browser.open(&format!("http://{}/", serve(host, body)));
+        browser.open(&format!("http://{}/", serve(host, query, body)));
         Some(Page(browser))
     }
 
@@ -176,6 +182,28 @@ fn where_streams_are_refused_it_asks() {
     page.until_states("away");
     show(&mut alice, "dnd", "");
     page.until_states("dnd");
+    assert_eq!(page.0.value("window.forbidden.join()"), "");
+}
+
+/// A page of another origin may read nothing that depends on who asks, but show it.
+#[test]
+fn in_somebodys_name_icons_are_pictures_on_other_origins() {
+    let host = Host::with_presence();
+    let mut alice = host.new_user("alice");
+    show(&mut alice, "away", "Lunch");
+    let body = "<presence-icon jid=\"alice@localhost\" size=\"32\"></presence-icon>";
+    let Some(mut page) = Page::asking(&host, "?req_jid=alice@localhost", body) else { return };
+    page.until("document.querySelector('presence-icon')?.shadowRoot != null", true);
+    let image = "document.querySelector('presence-icon').shadowRoot.querySelector('img')";
+    page.until(&format!("{image}.complete && {image}.naturalWidth"), 32);
+    let source = page.0.value(&format!("{image}.src"));
+    let target = source.as_str().and_then(|source| source.split_once("/plugins/")).expect("it is on this server").1;
+    assert!(target.starts_with("presence/v1/users/alice%40localhost/icon.svg?req_jid=alice@localhost&"), "{target}");
+    assert!(host.http().get(&format!("/plugins/{target}")).text().contains("aria-label=\"away"), "{target}");
+    // In the next share of time it is asked for by another address.
+    page.0.value("Date.now = () => 0; document.dispatchEvent(new Event('visibilitychange'))");
+    page.until(&format!("{image}.src != {source}"), true);
+    page.until(&format!("{image}.complete && {image}.naturalWidth"), 32);
     assert_eq!(page.0.value("window.forbidden.join()"), "");
 }
 
