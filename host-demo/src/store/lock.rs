@@ -23,7 +23,7 @@ const AFTERMATH: Duration = Duration::from_secs(5);
 /// The right to use a state folder. Dropping it releases the folder.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
 }
 
 /// Why the folder could not be locked.
@@ -62,7 +62,16 @@ impl Lock {
             return Err(LockError::Held { pid: holder(&mut file), path });
         }
         write_pid(&mut file).map_err(failed)?;
-        Ok(Lock { _file: file })
+        Ok(Lock { file })
+    }
+}
+
+impl Drop for Lock {
+    /// Closing the file would release the folder only once no other descriptor of it is left, and each child of this process has one
+    /// until it runs a program of its own: see flock(2).
+    fn drop(&mut self) {
+        // Should it fail, the close that follows does what it can.
+        let _ = flock(&self.file, FlockOperation::Unlock);
     }
 }
 
@@ -145,6 +154,17 @@ mod tests {
         }
         drop(first);
         Lock::take(&state).unwrap();
+    }
+
+    #[test]
+    fn a_dropped_lock_is_free_although_a_child_has_its_file_still() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Lock::take(folder.path()).unwrap();
+        // What a child has between its making and its program.
+        let inherited = first.file.try_clone().unwrap();
+        drop(first);
+        Lock::take(folder.path()).unwrap();
+        drop(inherited);
     }
 
     #[test]
