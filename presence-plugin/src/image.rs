@@ -57,7 +57,10 @@ mod tests {
     use plugin_api::Show;
 
     use super::*;
-    use crate::moment::Moment;
+    use crate::{
+        icons::{drawing, raster, themes::Theme},
+        moment::Moment,
+    };
 
     const NAMES: [&str; 7] = ["available", "chat", "away", "xa", "dnd", "offline", "forbidden"];
 
@@ -80,6 +83,25 @@ mod tests {
         assert_eq!(offline.gif.bytes, forbidden.gif.bytes);
         assert_eq!(distinct(|icon| icon.gif.etag.as_str().to_owned()), 6);
         assert_eq!(offline.gif.etag, forbidden.gif.etag);
+    }
+
+    /// `icons/make-gifs.sh` made them by another program: what is seen, and in which colour, is the same but for some pixels at edges.
+    #[test]
+    fn every_gif_shows_its_drawing() {
+        for (state, icon) in State::ALL.into_iter().zip(&ICONS).take(6) {
+            let drawn = raster::draw(&drawing::layers(Theme::Default.drawing(state)), 16);
+            let mut options = gif::DecodeOptions::new();
+            options.set_color_output(gif::ColorOutput::RGBA);
+            let mut decoder = options.read_info(icon.gif.bytes).unwrap();
+            let frame = decoder.read_next_frame().unwrap().unwrap();
+            let differs = |(seen, drawn): &(&[u8], &[u8; 4])| {
+                let colours = seen.iter().zip(*drawn).take(3);
+                (seen[3] == 255) != (drawn[3] >= 128)
+                    || seen[3] == 255 && colours.map(|(one, other)| one.abs_diff(*other)).max() > Some(64)
+            };
+            let different = frame.buffer.chunks_exact(4).zip(&drawn).filter(differs).count();
+            assert!(different <= 8, "{state:?}: {different} pixels");
+        }
     }
 
     type Attributes = Vec<(String, String)>;

@@ -9,7 +9,7 @@
 
 pub mod drawing;
 mod encode;
-mod raster;
+pub mod raster;
 mod shelf;
 pub mod themes;
 

@@ -50,7 +50,65 @@ fn over([red, green, blue, alpha]: Pixel, colour: [u8; 3], cover: u8) -> Pixel {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::icons::drawing::Stroke;
+    use crate::icons::{
+        drawing::{self, Stroke},
+        themes::{State, Theme},
+    };
+
+    /// zeno leaves out the rest of a path that it can't read, such as a further arc without its letter.
+    #[test]
+    fn the_paths_of_all_drawings_are_read_to_their_ends() {
+        for (theme, state) in Theme::ALL.into_iter().flat_map(|theme| State::ALL.map(|state| (theme, state))) {
+            for layer in drawing::layers(theme.drawing(state)) {
+                assert_eq!(zeno::validate_svg(&layer.path), Ok(()), "{theme:?} {state:?}: {}", layer.path);
+            }
+        }
+    }
+
+    /// A crescent is what a smaller disc leaves of a larger one: the one about the middle of the arc of 6.4, and the one of 5.2.
+    #[test]
+    fn the_icon_of_xa_is_a_crescent() {
+        // Both circles go through (7.1, 1.7) and (14.3, 8.9), and so their middles lie on the line that halves that chord.
+        let middle = |radius: f32, aside: f32| {
+            let along = aside * ((radius * radius - 2.0 * 3.6 * 3.6) / 2.0).sqrt();
+            (10.7 - along, 5.3 + along)
+        };
+        let (larger, smaller) = (middle(6.4, 1.0), middle(5.2, -1.0));
+        for theme in Theme::ALL {
+            // What is filled without its outline.
+            let fill = drawing::layers(theme.drawing(State::Xa)).into_iter().rfind(|layer| layer.stroke.is_none());
+            for size in [16, 48, 256] {
+                let scale = f32::from(size) / GRID;
+                for (place, cover) in coverage(fill.as_ref().unwrap(), size).into_iter().enumerate() {
+                    let (x, y) = (place % usize::from(size), place / usize::from(size));
+                    let (x, y) = ((x as f32 + 0.5) / scale, (y as f32 + 0.5) / scale);
+                    // How far outside the larger disc or inside the smaller one, in pixels; a pixel at the edge may be either.
+                    let distance = |(at_x, at_y): (f32, f32)| (x - at_x).hypot(y - at_y);
+                    let outside = scale * (distance(larger) - 6.4).max(5.2 - distance(smaller));
+                    let expected = if outside > 0.0 { 0 } else { 255 };
+                    assert!(outside.abs() < 1.0 || cover == expected, "{theme:?} {size}: {cover} at {x} {y}");
+                }
+            }
+        }
+    }
+
+    /// SVG 2 section 9.5: of the four arcs the flags choose one, a radius that is too small grows, and an ellipse may lean.
+    #[test]
+    fn arcs_are_those_of_svg() {
+        for (arc, inside, outside) in [
+            ("M4 8A5 5 0 0 0 12 8z", [(8.0, 9.7), (8.0, 8.3)], [(8.0, 10.3), (8.0, 7.5)]),
+            ("M4 8A5 5 0 0 1 12 8z", [(8.0, 6.3), (8.0, 7.7)], [(8.0, 5.7), (8.0, 8.5)]),
+            ("M4 8a5 5 0 1 0 8 0z", [(8.0, 15.7), (12.7, 11.0)], [(8.0, 7.5), (13.3, 11.0)]),
+            ("M4 8a5 5 0 1 1 8 0z", [(8.0, 0.3), (3.3, 5.0)], [(8.0, 8.5), (2.7, 5.0)]),
+            ("M4 8A1 1 0 0 1 12 8z", [(8.0, 4.3), (11.0, 6.0)], [(8.0, 3.7), (8.0, 8.5)]),
+            ("M4 8A1 2 0 0 0 12 8z", [(8.0, 15.7), (11.0, 12.0)], [(8.0, 7.5), (12.0, 13.0)]),
+            ("M4 4A8 3 45 0 1 12 12z", [(8.5, 7.5), (8.1, 7.8)], [(8.8, 7.2), (7.7, 8.3)]),
+        ] {
+            let mask = coverage(&Layer { path: arc.to_owned(), ..square([0; 3]) }, 256);
+            let cover = |(x, y): (f32, f32)| mask[(y * 16.0) as usize * 256 + (x * 16.0) as usize];
+            assert_eq!((inside.map(cover), outside.map(cover)), ([255; 2], [0; 2]), "{arc}");
+        }
+    }
 
     fn square(colour: [u8; 3]) -> Layer {
         Layer { path: "M4 4h8v8h-8z".to_owned(), colour, stroke: None }
