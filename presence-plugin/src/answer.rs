@@ -180,6 +180,7 @@ pub mod tests {
             "rate" => "200",
             "burst" => "1000",
             "streams" | "streams_of_client" => "100",
+            "token_key" => "1",
             _ => " \n",
         };
         Settings::read(|name| Ok(value(name).to_owned())).unwrap()

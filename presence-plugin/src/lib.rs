@@ -98,6 +98,7 @@ impl Plugin for Presence {
         v1::mount(routes);
         let settings = Arc::new(InForce::new(Settings::read(|name| host.setting(name))?));
         let users = Arc::new(Users::new(host));
+        users.renew_keys(settings.read().token_key);
         let live = Live::new(host, users.clone(), settings.clone());
         let watching = live.clone();
         let office = Office::new(Users::new(host), move |news| match news {
@@ -122,7 +123,10 @@ impl Plugin for Presence {
 
     fn settings_changed(&self) {
         match Settings::read(|name| self.host.setting(name)) {
-            Ok(settings) => self.settings.renew(settings),
+            Ok(settings) => {
+                self.users.renew_keys(settings.token_key);
+                self.settings.renew(settings);
+            }
             Err(error) => return log::error!("the settings stay as they were: {error}"),
         }
         self.live.look_again();

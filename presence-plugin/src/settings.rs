@@ -9,7 +9,7 @@ use crate::{
     live::Bounds,
     redirect::Hosts,
     text,
-    users::Trusted,
+    users::{FIRST_NUMBER, Trusted},
     visibility::Visibility,
 };
 
@@ -37,6 +37,8 @@ pub struct Settings {
     pub seats: Bounds,
     /// Whose word for the requester is taken.
     pub trusted: Trusted,
+    /// Which keys sign tokens.
+    pub token_key: u32,
 }
 
 /// The settings that hold at this moment.
@@ -104,6 +106,10 @@ impl Settings {
                 "IP addresses, separated by commas, of services whose req_jid is true, for instance because they know who is logged in. \
                  It is the address that connects which counts: never name a proxy here that passes on what anybody sends.",
             ),
+            Setting::integer("token_key", 1..=1_000_000, FIRST_NUMBER.into()).label("Number of the token key").help(
+                "Another number makes all tokens that users have worth nothing, for good, and has a new key sign those that they make from then on: \
+                 for instance after a copy of the database came into wrong hands.",
+            ),
         ]
     }
 
@@ -129,6 +135,7 @@ impl Settings {
             proxies,
             seats: Bounds { all: number(&value("streams")?)?, of_client: number(&value("streams_of_client")?)? },
             trusted,
+            token_key: number(&value("token_key")?)?,
         })
     }
 }
@@ -172,6 +179,7 @@ mod tests {
                 "streams" => "9",
                 "streams_of_client" => "3",
                 "trusted" => "192.0.2.7",
+                "token_key" => "4",
                 other => panic!("{other} is not declared"),
             }
             .to_owned())
@@ -186,6 +194,7 @@ mod tests {
             proxies: Proxies::parse("192.0.2.1").0,
             seats: Bounds { all: 9, of_client: 3 },
             trusted: Trusted::parse("192.0.2.7").0,
+            token_key: 4,
         };
         assert_eq!(Settings::read(read).unwrap(), expected);
     }

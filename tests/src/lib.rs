@@ -10,6 +10,7 @@
 //! host          starts the server in a temporary folder, runs its commands, kills and restarts it
 //! other_times   plugins built against plugin-api as it was, and as it may become
 //! plugin_file   variants of a plugin file
+//! records       what the presence service has stored, read and written without it
 //! drop_style    the ways in which people copy files
 //! foreign       libraries made from C
 //! faulty_disk   a disk that fails, or is slow
@@ -35,6 +36,7 @@ pub mod host;
 pub mod http;
 pub mod other_times;
 pub mod plugin_file;
+pub mod records;
 pub mod rows;
 pub mod skip;
 pub mod wait;

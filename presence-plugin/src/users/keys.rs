@@ -1,17 +1,21 @@
 //! The keys that sign tokens. The first is made when it is needed; each signs for ninety days, and is kept until the last token that it signed
-//! has expired.
+//! has expired. The administrator can have all of them go at once.
 
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use plugin_api::{Error, Host, RecordChange, Result};
 
 use super::{
-    lines::{self, Lines},
+    lines::{self, Lines, NEW},
     token::{Id, Secret, hexadecimal},
-    tokens::LONGEST_LIFE,
+    tokens::{self, LONGEST_LIFE},
 };
 
 /// Where the keys are among the records.
 const PLACE: &str = "key/";
+/// Where it is noted which number the administrator had given to the keys when they were made.
+const NUMBER: &str = "keys";
+/// The number of those that nobody has given one.
+pub const FIRST_NUMBER: u32 = 1;
 /// For how long a key signs, in seconds.
 const SIGNS_FOR: u64 = 90 * 86_400;
 
@@ -42,6 +46,20 @@ pub fn current(host: Host, now: u64) -> Result<(Id, Secret)> {
         host.change_records(&changes)?;
     }
     Ok((id, secret))
+}
+
+/// Removes all keys and tokens that were made while the keys had another number than this. Says whether they had. Waits for the disk.
+pub fn renew(host: Host, number: u32) -> Result<bool> {
+    let noted = host.record(NUMBER)?.unwrap_or_default();
+    let lines = Lines::of(if noted.is_empty() { NEW } else { &noted });
+    if lines.number("number").unwrap_or(u64::from(FIRST_NUMBER)) == u64::from(number) {
+        return Ok(false);
+    }
+    let of_all = [host.records(PLACE)?, host.records(tokens::PLACE)?];
+    let mut changes: Vec<_> = of_all.into_iter().flatten().map(|(key, _)| RecordChange::remove(key)).collect();
+    changes.push(RecordChange::put(NUMBER, lines.with(&[("number", &number.to_string())])));
+    host.change_records(&changes)?;
+    Ok(true)
 }
 
 /// Bytes drawn by lot.

@@ -36,9 +36,12 @@ impl<'a> Lines<'a> {
     }
 }
 
+/// A record of the first form with nothing in it.
+pub const NEW: &[u8] = b"1\n";
+
 /// A new record of the first form.
 pub fn new(values: &[(&str, &str)]) -> Vec<u8> {
-    Lines("1\n").with(values)
+    Lines::of(NEW).with(values)
 }
 
 fn push(text: &mut String, (name, value): (&str, &str)) {

@@ -16,10 +16,10 @@ pub mod tokens;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use plugin_api::{Host, Jid, RecordChange, Request, Result};
+use plugin_api::{Host, Jid, RecordChange, Request, Result, log};
 use sha2::{Digest, Sha256};
 
-pub use self::keys::random;
+pub use self::keys::{FIRST_NUMBER, random};
 pub use self::requester::{Requester, Trusted, Who};
 use self::{
     choice::{Choice, Details},
@@ -112,6 +112,15 @@ impl Users {
             answer(&visible.map_or(Shown::Forbidden, |details| Shown::of(presence).limited_to(details)))
         });
         seen.unwrap_or_else(|_| answer(&Shown::Forbidden))
+    }
+
+    /// Has the tokens count that were made while the keys had this number, and no others. Waits for the disk if it is another than before.
+    pub fn renew_keys(&self, number: u32) {
+        match keys::renew(self.host, number) {
+            Ok(true) => log::info!("the keys have another number: no token that was made so far is worth anything"),
+            Ok(false) => {}
+            Err(error) => log::error!("tokens count that should not, since the keys have another number: {error}"),
+        }
     }
 
     /// What `user` has chosen. `None`: nothing.

@@ -12,6 +12,8 @@ use super::{
     token::{Claims, hexadecimal},
 };
 
+/// Where the tokens of all users are among the records.
+pub const PLACE: &str = "token/";
 /// The longest life of a token, in seconds: a year.
 pub const LONGEST_LIFE: u64 = 366 * 86_400;
 /// How many a user may have that have not expired.

@@ -10,7 +10,7 @@ use tests::{
 use super::{STATUS, ask, open_host, show, text_of_alice};
 
 /// Settings with a value, as it is given and as it is kept.
-const VALUES: [(&str, &str, &str); 9] = [
+const VALUES: [(&str, &str, &str); 10] = [
     ("visibility", "anyone", "anyone"),
     ("available_text", " Am Platz ", "Am Platz"),
     ("unavailable_text", "Nicht da", "Nicht da"),
@@ -20,6 +20,7 @@ const VALUES: [(&str, &str, &str); 9] = [
     ("burst", "2", "2"),
     ("proxies", "192.0.2.1, ::1", "192.0.2.1, ::1"),
     ("rate", "0", "0"),
+    ("token_key", "7", "7"),
 ];
 
 #[track_caller]

@@ -3,9 +3,15 @@
 mod addresses;
 mod choices;
 mod service;
+mod stored;
 mod survival;
 mod tokens;
 mod watchers;
+
+use std::{
+    path::Path,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use tests::{
     host::Host,
@@ -61,6 +67,22 @@ fn state_by(host: &Host, token: &str) -> String {
     let by_field: serde_json::Value = serde_json::from_str(answer.text()).unwrap();
     assert_eq!(by_field["state"], by_parameter.as_str());
     by_parameter
+}
+
+/// Now, in seconds since the Unix epoch.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+/// Starts a host again, behind `change` of what it has stored, and alice, who is away.
+#[track_caller]
+fn restarted(host: &mut Host, change: impl FnOnce(&Path)) -> Session {
+    assert_eq!(host.terminate(), Some(0));
+    change(&host.state());
+    host.run();
+    let mut alice = host.login("alice");
+    show(&mut alice, "away", "Lunch");
+    alice
 }
 
 /// A host with the service under this visibility, and alice, who is away.

@@ -6,16 +6,16 @@ use tests::{
     artefacts::artefacts,
     host::{Host, PATIENCE},
     plugin_file::PluginFile,
-    wait,
+    records, wait,
     xmpp::Session,
 };
 
-use super::{super::show, STATUS, alice, alice_away, say, state, state_by, token};
+use super::{super::show, STATUS, alice, alice_away, now, restarted, say, state, state_by, token};
 
 /// What alice has.
 struct Own {
     token: String,
-    revoked: String,
+    worthless: Vec<String>,
     address: String,
 }
 
@@ -25,18 +25,22 @@ fn own(host: &Host, alice: &mut Session) -> Own {
     host.set("presence.unavailable_text", "Elsewhere");
     let revoked = token(alice, "");
     say(alice, "revoke all");
+    let of_earlier_key = token(alice, "");
+    host.set("presence.token_key", "2");
     let token = token(alice, "as Blog");
     let address = say(alice, "address Blog").lines().next().unwrap().to_owned();
     say(alice, "who nobody");
     say(alice, "what state");
-    Own { token, revoked, address }
+    Own { token, worthless: vec![revoked, of_earlier_key], address }
 }
 
 /// All of it is as it was. `etag`: what a poller held before.
 #[track_caller]
 fn is_kept(host: &Host, alice: &mut Session, own: &Own, etag: Option<&str>, when: &str) {
     assert_eq!((state(host, ""), state_by(host, &own.token).as_str()), ("forbidden".into(), "away"), "{when}");
-    assert_eq!(state_by(host, &own.revoked), "forbidden", "{when}");
+    for worthless in &own.worthless {
+        assert_eq!(state_by(host, worthless), "forbidden", "{when}");
+    }
     let by_address = host.http().get(&format!("{}.json", own.address));
     assert!(by_address.text().contains("\"state\":\"away\"") && !by_address.text().contains("Lunch"), "{when}");
     assert!(say(alice, "show").contains("nobody can see your state, without"), "{when}");
@@ -57,7 +61,10 @@ fn deploy(host: &Host, version: &str) {
 #[test]
 fn nothing_is_forgotten_by_upgrade_downgrade_restart_or_undeployment() {
     let (mut host, mut alice) = alice_away("verified");
-    let own = own(&host, &mut alice);
+    let mut own = own(&host, &mut alice);
+    let (expired, stored) = records::token("alice@localhost", now() - 1, now());
+    let mut alice = restarted(&mut host, |state| records::write(state, &stored));
+    own.worthless.push(expired);
     let etag = super::alice(&host, &format!("&type=svg&token={}", own.token));
     assert_eq!(etag.status, 200);
     let target = format!("{STATUS}?jid=alice@localhost&type=svg&token={}", own.token);
@@ -74,10 +81,7 @@ fn nothing_is_forgotten_by_upgrade_downgrade_restart_or_undeployment() {
     deploy(&host, "0.1.2");
     is_kept(&host, &mut alice, &own, etag, "after an undeployment");
 
-    assert_eq!(host.terminate(), Some(0));
-    host.run();
-    let mut alice = host.login("alice");
-    show(&mut alice, "away", "Lunch");
+    let mut alice = restarted(&mut host, |_| {});
     is_kept(&host, &mut alice, &own, etag, "after a restart");
     host.crash_and_restart();
     let mut alice = host.login("alice");

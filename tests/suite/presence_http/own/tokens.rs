@@ -1,11 +1,13 @@
 //! A token proves for whom a request speaks. Where proof is asked for, nothing else does.
 
 use tests::{
-    host::Host,
+    host::{Host, PATIENCE},
+    http::{Answer, events::EventSource},
+    records, wait,
     xmpp::{Session, befriend},
 };
 
-use super::{super::show, STATUS, alice, alice_away, say, state, state_by, token};
+use super::{super::show, STATUS, alice, alice_away, now, restarted, say, state, state_by, token};
 
 /// Alice, who is away, and bob, who is subscribed to her, where requesters have to prove who they are.
 fn alice_and_bob() -> (Host, Session, Session) {
@@ -77,6 +79,79 @@ fn a_token_that_is_worth_nothing_is_like_none() {
     assert_eq!(state_by(&host, &another), "away");
     assert_eq!(say(&mut bob, "revoke all"), "1 token was revoked.");
     assert_eq!(state_by(&host, &another), "forbidden");
+}
+
+/// None of the service's own lives can be waited for: this one was signed without it.
+#[test]
+fn a_token_is_good_until_it_expires_and_then_like_none() {
+    const LIFE: u64 = 10;
+    let (mut host, _alice) = alice_away("verified");
+    let expires = now() + LIFE;
+    let (token, stored) = records::token("alice@localhost", now(), expires);
+    let mut alice = restarted(&mut host, |state| records::write(state, &stored));
+    let target = format!("/plugins/presence/v1/users/alice@localhost/events?token={token}");
+    // It looks again every 20 s, and the machine is busy.
+    let mut stream = EventSource::open(host.process().ready().http, &target, "", 3 * PATIENCE);
+    assert_eq!(stream.state(), "away");
+    assert!(say(&mut alice, "tokens").contains("status of everybody, until "));
+    let mut times_good = 0;
+    wait::until(PATIENCE, "it expires", || {
+        let (before, state, after) = (now(), state(&host, &format!("&token={token}")), now());
+        assert!(after >= expires || state == "away", "{state} at {after}, until {expires}");
+        assert!(before < expires || state == "forbidden", "{state} at {before}, until {expires}");
+        times_good += usize::from(state == "away");
+        (before >= expires).then_some(())
+    });
+    assert!(times_good > 0, "the machine was too slow to see it good");
+    let refused = |setting: &str, token: &str| {
+        host.set("presence.visibility", setting);
+        ["", "&req_jid=eve@localhost"].map(|claim| alice_by(&host, &format!("&token={token}{claim}")))
+    };
+    for setting in ["subscribed", "verified"] {
+        assert_eq!(refused(setting, &token), refused(setting, "p1.AAAA"), "{setting}");
+    }
+    assert_eq!(say(&mut alice, "tokens"), "You have no tokens.");
+    assert_eq!(stream.state(), "forbidden");
+}
+
+/// The answer about alice, whenever it was given.
+#[track_caller]
+fn alice_by(host: &Host, query: &str) -> Answer {
+    alice(host, query).comparable()
+}
+
+#[test]
+fn another_key_makes_all_tokens_worthless_for_good_and_signs_the_next_ones() {
+    let (mut host, mut alice, mut bob) = alice_and_bob();
+    let first = [token(&mut alice, ""), token(&mut bob, "")];
+    let target = format!("/plugins/presence/v1/users/alice@localhost/events?token={}", first[1]);
+    let mut stream = EventSource::open(host.process().ready().http, &target, "", PATIENCE);
+    assert_eq!(stream.state(), "away");
+    host.set("presence.token_key", "2");
+    assert_eq!(first.each_ref().map(|token| state_by(&host, token)), ["forbidden"; 2]);
+    assert_eq!(stream.state(), "forbidden");
+    assert_eq!(
+        (say(&mut alice, "tokens"), say(&mut bob, "tokens")),
+        ("You have no tokens.".into(), "You have no tokens.".into())
+    );
+    let second = token(&mut bob, "");
+    assert_eq!(state_by(&host, &second), "away");
+    // Any other setting leaves them alone.
+    host.set("presence.max_age", "1");
+    assert_eq!(state_by(&host, &second), "away");
+    let alice = restarted(&mut host, |_| {});
+    assert_eq!((state_by(&host, &second).as_str(), state_by(&host, &first[1]).as_str()), ("away", "forbidden"));
+    host.set("presence.token_key", "1");
+    assert_eq!([&first[0], &first[1], &second].map(|token| state_by(&host, token)), ["forbidden"; 3]);
+    // Set while nobody is there to hear of it.
+    let third = token(&mut host.login("bob"), "");
+    assert_eq!(state_by(&host, &third), "away");
+    drop(alice);
+    assert_eq!(host.terminate(), Some(0));
+    host.set("presence.token_key", "3");
+    host.run();
+    show(&mut host.login("alice"), "away", "");
+    assert_eq!(state_by(&host, &third), "forbidden");
 }
 
 #[test]
