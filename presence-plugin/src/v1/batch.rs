@@ -6,7 +6,8 @@
 use std::{borrow::Cow, cell::RefCell};
 
 use plugin_api::{Jid, Request, Response};
-use serde::{Deserialize, de::IgnoredAny};
+use serde::Deserialize;
+use serde_json::{error::Category, value::RawValue};
 
 use super::problem::Problem;
 use crate::{
@@ -28,25 +29,23 @@ pub const MOST_BY_POST: usize = 500;
 pub const LONGEST_BODY: usize = 512 * 1024;
 /// What an answer has room for at first, for each user.
 const ROOM: usize = 160;
+/// A body, for those who sent another.
+const EXAMPLE: &str = r#"{"jids": ["alice@example.com"], "req_jid": "bob@example.com"}"#;
 
-/// The body of a POST.
+/// The body of a POST. Each user is kept as written, to be read alone: what can't be read is nobody, and keeps nobody else from being found.
 #[derive(Deserialize)]
 struct Body<'a> {
     #[serde(borrow)]
-    jids: Vec<Item<'a>>,
+    jids: Vec<&'a RawValue>,
     #[serde(borrow)]
     req_jid: Option<Cow<'a, str>>,
     #[serde(borrow)]
     token: Option<Cow<'a, str>>,
 }
 
-/// What is asked for. Something else than a text is no address.
+/// A text, borrowed where it is written without escapes.
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum Item<'a> {
-    Text(#[serde(borrow)] Cow<'a, str>),
-    Other(IgnoredAny),
-}
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// Users to look up, as a request names them.
 pub struct Batch<'a> {
@@ -65,31 +64,19 @@ impl<'a> Batch<'a> {
         Batch { jids, form: Vec::new() }.within(MOST_BY_GET, "jid")
     }
 
-    /// Reads the body of a POST: `{"jids": ["alice@example.com"], "req_jid": "bob@example.com"}`.
+    /// Reads the text of a POST: `{"jids": ["alice@example.com"], "req_jid": "bob@example.com"}`.
     ///
     /// # Errors
-    /// It is too long, no such object, or names nobody or too many.
-    pub fn of_body(content_type: Option<&str>, body: &'a [u8]) -> Result<Batch<'a>, Problem> {
-        let essence = content_type.unwrap_or_default().split(';').next().unwrap_or_default();
-        if !essence.trim().eq_ignore_ascii_case("application/json") {
-            return Err(Problem::media_type("the body is application/json"));
-        }
-        if body.len() > LONGEST_BODY {
-            let detail = format!("a body has at most {LONGEST_BODY} bytes");
-            return Err(Problem::too_large("body", detail).with_limit(LONGEST_BODY));
-        }
-        let read: Body<'_> = serde_json::from_slice(body).map_err(|_| {
-            Problem::parameter(
-                "body",
-                "the body is an object like {\"jids\": [\"alice@example.com\"], \"req_jid\": \"bob@example.com\"}",
-            )
+    /// It is no JSON, no such object, or names nobody or too many.
+    pub fn of_text(text: &'a str) -> Result<Batch<'a>, Problem> {
+        let read: Body<'_> = serde_json::from_str(text).map_err(|error| match error.classify() {
+            Category::Data => Problem::parameter("body", format!("the body is an object like {EXAMPLE}")),
+            // What is said of syntax repeats nothing of what was sent.
+            _ => Problem::parameter("body", format!("the body is no JSON: {error}")),
         })?;
-        let text = |item| match item {
-            Item::Text(text) => text,
-            Item::Other(_) => Cow::Borrowed(""),
-        };
+        let user = |item: &'a RawValue| serde_json::from_str(item.get()).map_or(Cow::Borrowed(""), |Text(text)| text);
         let form = form(&[("req_jid", read.req_jid), ("token", read.token)]);
-        Batch { jids: read.jids.into_iter().map(text).collect(), form }.within(MOST_BY_POST, "jids")
+        Batch { jids: read.jids.into_iter().map(user).collect(), form }.within(MOST_BY_POST, "jids")
     }
 
     fn within(self, most: usize, parameter: &'static str) -> Result<Batch<'a>, Problem> {
@@ -149,6 +136,30 @@ impl<'a> Batch<'a> {
     }
 }
 
+/// The body of a POST as a text. Bytes that are no UTF-8 turn into U+FFFD, which no JID may hold.
+///
+/// # Errors
+/// It is no JSON by its fields, or too long.
+pub fn text<'a>(request: &Request<'a>) -> Result<Cow<'a, str>, Problem> {
+    taken(request.header("Content-Type"), request.header("Content-Encoding"), request.body().len())?;
+    Ok(String::from_utf8_lossy(request.body()))
+}
+
+fn taken(content_type: Option<&str>, coding: Option<&str>, length: usize) -> Result<(), Problem> {
+    let essence = content_type.unwrap_or_default().split(';').next().unwrap_or_default();
+    if !essence.trim().eq_ignore_ascii_case("application/json") {
+        return Err(Problem::media_type("the body is application/json"));
+    }
+    if !coding.is_none_or(|coding| coding.trim().eq_ignore_ascii_case("identity")) {
+        return Err(Problem::media_type("the body comes as it is, without a Content-Encoding"));
+    }
+    if length > LONGEST_BODY {
+        let detail = format!("a body has at most {LONGEST_BODY} bytes");
+        return Err(Problem::too_large("body", detail).with_limit(LONGEST_BODY));
+    }
+    Ok(())
+}
+
 /// The parameters that are there, as a form.
 fn form(parameters: &[(&str, Option<Cow<'_, str>>)]) -> Vec<u8> {
     let mut form = String::new();
@@ -166,10 +177,6 @@ fn form(parameters: &[(&str, Option<Cow<'_, str>>)]) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    fn of_body(body: &str) -> Result<Batch<'_>, Problem> {
-        Batch::of_body(Some("application/json; charset=utf-8"), body.as_bytes())
-    }
-
     #[test]
     fn a_query_names_1_to_50() {
         let query = |count| vec!["jid=a@x"; count].join("&");
@@ -183,37 +190,71 @@ mod tests {
 
     #[test]
     fn a_body_names_1_to_500_and_whatever_is_no_text_is_nobody() {
-        let batch =
-            of_body(r#"{"jids":["a@x","\u00e9@x",null,7,["b"],{"c":1}],"req_jid":"b@x","more":true}"#).ok().unwrap();
+        let batch = Batch::of_text(r#"{"jids":["a@x","\u00e9@x",null,7,["b"],{"c":1}],"req_jid":"b@x","more":true}"#)
+            .ok()
+            .unwrap();
         assert_eq!(batch.jids, ["a@x", "é@x", "", "", "", ""]);
         assert_eq!(Parameters::new("", &batch.form).first("req_jid").as_deref(), Some("b@x"));
         assert_eq!(Parameters::new("", &batch.form).first("token"), None);
         let body = |count| format!("{{\"jids\":[{}]}}", vec!["\"a@x\""; count].join(","));
-        assert_eq!(of_body(&body(MOST_BY_POST)).ok().unwrap().len(), MOST_BY_POST);
-        let too_many = of_body(&body(MOST_BY_POST + 1)).err().unwrap();
+        assert_eq!(Batch::of_text(&body(MOST_BY_POST)).ok().unwrap().len(), MOST_BY_POST);
+        let too_many = Batch::of_text(&body(MOST_BY_POST + 1)).err().unwrap();
         assert_eq!(too_many, Problem::too_large("jids", "jids names at most 500 users").with_limit(500));
-        let too_long = format!("{{\"jids\":[\"{}\"]}}", "a".repeat(LONGEST_BODY));
         let bytes = Problem::too_large("body", "a body has at most 524288 bytes").with_limit(LONGEST_BODY);
-        assert_eq!(of_body(&too_long).err().unwrap(), bytes);
+        assert_eq!(taken(Some("application/json"), None, LONGEST_BODY + 1), Err(bytes));
+    }
+
+    /// Each was the end of the whole batch once.
+    #[test]
+    fn one_that_can_not_be_read_spoils_nothing() {
+        let digits = "9".repeat(401);
+        let (deep, end) = ("[".repeat(200), "]".repeat(200));
+        for odd in [
+            "\"\\ud800\"",
+            "1e999",
+            "-0.0e-99999",
+            &digits,
+            &format!("{deep}{end}"),
+            "\"\u{FFFD}\"",
+            "{\"a\":1,\"a\":2}",
+        ] {
+            let body = format!("{{\"jids\":[\"a@x\",{odd},\"b@x\"]}}");
+            let batch = Batch::of_text(&body).ok().unwrap_or_else(|| panic!("{odd}"));
+            assert!(batch.len() == 3 && batch.jids[0] == "a@x" && batch.jids[2] == "b@x", "{odd}");
+            assert!(["", "\u{FFFD}"].contains(&&*batch.jids[1]), "{odd}");
+        }
     }
 
     #[test]
     fn what_is_no_such_object_is_refused() {
-        for body in [
-            "",
-            "[]",
-            "{}",
-            "{\"jids\":\"a\"}",
-            "{\"jids\":[\"a\"],\"req_jid\":7}",
-            "{\"jids\":[\"a\"]}x",
-            "\u{FEFF}{}",
-        ] {
-            assert!(of_body(body).is_err(), "{body}");
+        let detail = "the body is an object like {\"jids\": [\"alice@example.com\"], \"req_jid\": \"bob@example.com\"}";
+        for body in ["[]", "{}", "7", "{\"jids\":\"a\"}", "{\"jids\":[\"a\"],\"req_jid\":7}"] {
+            assert_eq!(Batch::of_text(body).err().unwrap(), Problem::parameter("body", detail), "{body}");
         }
-        assert!(of_body(&"[".repeat(10_000)).is_err());
+        for (body, place) in [
+            ("", "EOF while parsing a value at line 1 column 0"),
+            ("{\"jids\":[\"a\"]}x", "trailing characters at line 1 column 15"),
+            ("{\n \"jids\":[\"a\",]}", "trailing comma at line 2 column 14"),
+            ("\u{FEFF}{}", "expected value at line 1 column 1"),
+            ("{\"jids\":[\"a\"],\"req_jid\":\"\\ud800\"}", "unexpected end of hex escape at line 1 column 32"),
+        ] {
+            let expected = Problem::parameter("body", format!("the body is no JSON: {place}"));
+            assert_eq!(Batch::of_text(body).err().unwrap(), expected, "{body}");
+        }
+        assert!(Batch::of_text(&"[".repeat(10_000)).is_err());
+    }
+
+    #[test]
+    fn a_body_is_json_as_it_is() {
         for kind in [None, Some("text/plain"), Some("application/jsonx")] {
-            let refused = Batch::of_body(kind, b"{\"jids\":[\"a\"]}").err().unwrap();
-            assert_eq!(refused, Problem::media_type("the body is application/json"));
+            assert_eq!(taken(kind, None, 9), Err(Problem::media_type("the body is application/json")));
+        }
+        for coding in ["gzip", "br, gzip", "", "identity, gzip"] {
+            let refused = Problem::media_type("the body comes as it is, without a Content-Encoding");
+            assert_eq!(taken(Some("application/json"), Some(coding), 9), Err(refused), "{coding}");
+        }
+        for coding in [None, Some("identity"), Some(" Identity")] {
+            assert_eq!(taken(Some("Application/JSON; charset=utf-8"), coding, LONGEST_BODY), Ok(()));
         }
     }
 

@@ -165,7 +165,10 @@ impl Presence {
 
     /// The users in the body.
     fn many_users(&self, request: &Request<'_>) -> Result<Response> {
-        Ok(self.several(request, Batch::of_body(request.header("Content-Type"), request.body())))
+        Ok(match batch::text(request) {
+            Ok(text) => self.several(request, Batch::of_text(&text)),
+            Err(problem) => self.several(request, Err(problem)),
+        })
     }
 
     /// A page of another origin asks whether it may send JSON (Fetch Standard, CORS-preflight request).

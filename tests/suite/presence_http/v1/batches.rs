@@ -56,6 +56,25 @@ fn users_come_in_the_order_asked_for_and_as_they_come_alone() {
     assert_eq!(users(&post(&host, &odd)).iter().collect::<Vec<_>>(), expected, "a bad one spoils nothing");
 }
 
+/// What no library would read: half a surrogate pair, numbers beyond all bounds, lists in lists, and a byte that is no UTF-8.
+#[test]
+fn one_that_can_not_be_read_spoils_nothing() {
+    let host = open_host();
+    let mut alice = host.new_user("alice");
+    show(&mut alice, "away", "Lunch");
+    let (digits, lists) = ("7".repeat(401), "[".repeat(200) + &"]".repeat(200));
+    let odd = [&b"\"\\ud800\""[..], b"1e999", digits.as_bytes(), lists.as_bytes(), b"\"bob\xFF@localhost\""];
+    for item in odd {
+        let body = [&b"{\"jids\":[\"alice@localhost\","[..], item, b",\"alice@localhost\"]}"].concat();
+        let head =
+            format!("POST {MANY} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n");
+        let request = [format!("{head}Content-Length: {}\r\n\r\n", body.len()).as_bytes(), &body].concat();
+        let answer = exchange(host.process().ready().http, request).expect("an answer");
+        let states: Vec<_> = users(&answer).iter().map(|user| user["state"].clone()).collect();
+        assert_eq!(states, ["away", "forbidden", "away"], "{}", String::from_utf8_lossy(item));
+    }
+}
+
 /// Row X15.
 #[test]
 fn hidden_and_unknown_are_the_same() {
@@ -102,8 +121,14 @@ fn what_names_nobody_is_told_so() {
         let parameter = if body.ends_with("[]}") { "jids" } else { "body" };
         assert_eq!(problem(&answer, 400)["parameter"], parameter, "{body}");
     }
+    let told = |body| problem(&host.http().send("POST", MANY, &[JSON], body), 400)["detail"].to_string();
+    assert!(told("{\"jids\":[\"a\",]}").contains("line 1 column 14"), "bad syntax, and where");
+    assert!(told("{\"jids\":\"a\"}").contains("an object like"), "another shape");
     let form = host.http().post(MANY, "jid=alice@localhost");
     assert!(problem(&form, 415)["detail"].as_str().unwrap().contains("application/json"));
+    let zipped =
+        host.http().send("POST", MANY, &[JSON, ("Content-Encoding", "gzip")], "{\"jids\":[\"alice@localhost\"]}");
+    assert!(problem(&zipped, 415)["detail"].as_str().unwrap().contains("Content-Encoding"));
 }
 
 #[test]
