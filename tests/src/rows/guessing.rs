@@ -9,6 +9,7 @@ use std::{
 use super::{Extent, Report};
 use crate::{
     host::{DOMAIN, Host, password},
+    http::Answer,
     xmpp::{Connection, Error, Mechanism, Session, Stream, ns},
 };
 
@@ -50,30 +51,45 @@ pub fn passwords(extent: Extent) -> Report {
     report
 }
 
-/// X15: of a user who may not be seen and of one who does not exist, the web says the same, in the same time: whether the site hides the user or
-/// the user's own choice does, and whoever asks.
+/// Whom a requester may ask about who may see nobody: a user whom the site or the user's own choice hides, one who shows everybody but the requester, and
+/// what is no user here, all of the same length, for the answer may repeat it.
+const HIDDEN: &str = "alice@localhost";
+const BLOCKS: &str = "carol@localhost";
+const UNKNOWN: &str = "nobod@localhost";
+const REMOTE: &str = "alice@else.host";
+const NO_JID: &str = "al@ce@localhost";
+
+/// X15: of all that can't be seen, the web says the same, in the same time: whether the site hides a user or the user's own choice or blocklist does,
+/// or there is no such user, and whoever asks.
 pub fn presence(extent: Extent) -> Report {
     let host = Host::with_presence();
-    let (mut alice, mut eve) = (host.new_user("alice"), host.new_user("eve"));
-    alice.available("away", "secret").expect("a presence can be sent");
-    alice.settle().expect("the session lives");
-    let token = said(&mut eve, "token").lines().next().expect("a token").to_owned();
-    let by_token = format!("&token={token}");
-    let mut report = None;
-    for (visibility, choice, requester) in [
+    let [mut alice, mut carol, mut eve] = ["alice", "carol", "eve"].map(|user| {
+        let mut session = host.new_user(user);
+        session.available("away", "secret").and_then(|()| session.settle()).expect("a presence can be sent");
+        session
+    });
+    let block = "<block xmlns='urn:xmpp:blocking'><item jid='eve@localhost'/></block>";
+    carol.request("set", "", block).expect("eve can be blocked");
+    said(&mut carol, "who anyone");
+    let by_token = format!("&token={}", said(&mut eve, "token").lines().next().expect("a token"));
+    let by_name = "&req_jid=eve@localhost";
+    let mut report = Report::new(format!("{} samples each", samples(extent)));
+    for (setting, choice, requester) in [
         ("subscribed", "default", ""),
-        ("anyone", "nobody", "&req_jid=eve@localhost"),
+        ("anyone", "nobody", by_name),
+        ("subscribed", "subscribers", by_name),
         ("verified", "subscribers", &by_token),
+        ("verified", "nobody", &by_token),
     ] {
-        host.set("presence.visibility", visibility);
+        host.set("presence.visibility", setting);
         said(&mut alice, &format!("who {choice}"));
-        let told = format!("{visibility}, chosen: {choice}: {}", hidden_and_unknown(&host, requester, extent));
-        report = Some(match report {
-            None => Report::new(told),
-            Some(report) => Report::note(report, told),
-        });
+        let mut asked = vec![UNKNOWN, HIDDEN, REMOTE, NO_JID];
+        // She blocks eve, and nobody else.
+        asked.extend(Some(BLOCKS).filter(|_| !requester.is_empty()));
+        are_the_same(&host, &asked, requester);
+        report = report.note(format!("{setting}, chosen: {choice}: {}", times_of(&host, &asked, requester, extent)));
     }
-    report.expect("there are cases")
+    report
 }
 
 /// What the presence service answers to a line of chat.
@@ -84,32 +100,54 @@ fn said(session: &mut Session, line: &str) -> String {
     answer.get_child("body", ns::CLIENT).expect("it has one").text()
 }
 
-/// Compares the answers about alice and about nobody, and the times that they take.
-fn hidden_and_unknown(host: &Host, requester: &str, extent: Extent) -> String {
-    let client = host.http();
-    let ask = |user: &str, kind: &str| {
-        client.get(&format!("/plugins/presence/status?jid={user}@localhost&type={kind}{requester}"))
-    };
-    // Names of the same length, for the answer may repeat them.
-    for kind in ["xml", "text", "image", "json", "svg"] {
-        let said = ["alice", "nobod"].map(|user| {
-            let answer = ask(user, kind);
-            (answer.status, String::from_utf8_lossy(&answer.body).replace(user, "somebody"))
-        });
-        assert_eq!(said[0], said[1], "{kind} {requester}");
+/// Compares the answers about all of these, to the byte but for the address that some repeat, and the tag, which is a hash of that.
+fn are_the_same(host: &Host, asked: &[&str], requester: &str) {
+    for kind in ["text", "image", "svg", "xml", "json"] {
+        let repeats = ["xml", "json"].contains(&kind);
+        // What is no address is not repeated.
+        let asked = asked.iter().filter(|jid| !repeats || **jid != NO_JID);
+        let answers: Vec<_> = asked.map(|jid| answer_without_address(host, jid, kind, requester)).collect();
+        assert!(answers.iter().all(|answer| *answer == answers[0]), "{kind} {requester}: {answers:?}");
     }
-    let mut times = [Vec::new(), Vec::new()];
-    for number in 0..2 * extent.of(200, 1_000) {
-        let which = number % 2;
+}
+
+fn answer_without_address(host: &Host, jid: &str, kind: &str, requester: &str) -> Answer {
+    let mut answer = host.http().get(&status(jid, kind, requester)).comparable();
+    if let Ok(text) = std::str::from_utf8(&answer.body)
+        && text.contains(jid)
+    {
+        answer.body = text.replace(jid, "JID").into();
+        answer.headers.retain(|(name, _)| name != "etag");
+    }
+    answer
+}
+
+fn status(jid: &str, kind: &str, requester: &str) -> String {
+    format!("/plugins/presence/status?jid={jid}&type={kind}{requester}")
+}
+
+fn samples(extent: Extent) -> usize {
+    extent.of(200, 1_000)
+}
+
+/// Compares the times that the answers about these take, asked for in turn, with that of the first.
+fn times_of(host: &Host, asked: &[&str], requester: &str, extent: Extent) -> String {
+    let client = host.http();
+    let mut times = vec![Vec::new(); asked.len()];
+    for number in 0..samples(extent) * asked.len() {
+        let which = number % asked.len();
+        let target = status(asked[which], "xml", requester);
         let started = Instant::now();
-        ask(["alice", "nobod"][which], "xml");
+        client.get(&target);
         times[which].push(started.elapsed());
     }
-    let [known, unknown] = times.map(quickest);
-    let difference = (unknown.as_secs_f64() / known.as_secs_f64() - 1.0) * 100.0;
-    assert!(difference.abs() <= extent.of(75.0, 5.0), "{known:?} for a user, {unknown:?} for none, {requester}");
-    let microseconds = known.as_secs_f64() * 1e6;
-    format!("the same answers; {microseconds:.0} us for a user, {difference:+.1} % for none")
+    let medians: Vec<_> = times.into_iter().map(|times| percentile(times, 50).as_secs_f64()).collect();
+    let differences = medians.iter().map(|median| (median / medians[0] - 1.0) * 100.0);
+    let told: Vec<_> = asked.iter().zip(differences).skip(1).map(|(jid, percent)| (*jid, percent)).collect();
+    let bound = extent.of(75.0, 5.0);
+    assert!(told.iter().all(|(_, percent)| percent.abs() <= bound), "{told:?} % from {UNKNOWN}, {requester}");
+    let told: Vec<_> = told.iter().map(|(jid, percent)| format!("{jid} {percent:+.1} %")).collect();
+    format!("{:.0} us for {UNKNOWN}, {}", medians[0] * 1e6, told.join(", "))
 }
 
 /// H10: of a crowd of names, how long an answer takes does not tell which are users.
@@ -199,11 +237,12 @@ fn times(host: &Host, mechanism: Mechanism, count: usize) -> [Duration; 2] {
         times[which].push(started.elapsed());
         assert!(matches!(&outcome, Err(Error::Sasl(condition)) if condition == "not-authorized"), "{outcome:?}");
     }
-    times.map(quickest)
+    // What else the machine does shows in the others.
+    times.map(|times| percentile(times, 10))
 }
 
-/// Within which a tenth of them was done: what else the machine does shows in the others.
-fn quickest(mut times: Vec<Duration>) -> Duration {
+/// Within which so many of a hundred were done.
+fn percentile(mut times: Vec<Duration>, percent: usize) -> Duration {
     times.sort();
-    times[times.len() / 10]
+    times[times.len() * percent / 100]
 }
