@@ -26,6 +26,21 @@ fn the_page_of_plugins_shows_states_and_reasons_escaped() {
     assert!(!policy.contains("unsafe-inline") && policy.contains("frame-ancestors 'none'"), "{policy}");
 }
 
+/// Row H11: no page of another origin reads the console.
+#[test]
+fn the_console_is_shared_with_no_origin() {
+    let host = Host::start();
+    for origin in ["null", "http://evil.example", "http://localhost", "http://127.0.0.1"] {
+        for path in ["/", "/healthz", "/metrics", "/nothing"] {
+            for method in ["GET", "OPTIONS", "POST"] {
+                let answer = host.console().request(method, path, &[("Origin", origin)]);
+                let shared = answer.headers.iter().find(|(name, _)| name.starts_with("access-control-"));
+                assert_eq!(shared, None, "{method} {path} from {origin}");
+            }
+        }
+    }
+}
+
 #[test]
 fn the_console_is_not_on_the_public_listener() {
     let host = Host::start();

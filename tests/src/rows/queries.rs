@@ -1,4 +1,4 @@
-//! Requests to the presence service made of hostile pieces, always the same ones: none is a fault of the server.
+//! Requests to the presence service made of hostile pieces, always the same ones: none is a fault of the server, and each document is well-formed.
 
 use std::{
     collections::BTreeMap,
@@ -6,6 +6,8 @@ use std::{
     net::TcpStream,
     thread,
 };
+
+use serde_json::Value;
 
 use super::{Extent, Report};
 use crate::{
@@ -124,7 +126,7 @@ impl Dice {
     }
 }
 
-/// H25: thousands of random requests, a million at length, and no answer of a status of 500 or more.
+/// H25 and H5: thousands of random requests, a million at length; no answer of a status of 500 or more, and no document that is none.
 pub fn random(extent: Extent) -> Report {
     let host = Host::with_presence();
     host.set("presence.visibility", "anyone");
@@ -159,13 +161,30 @@ fn ask(host: &Host, seed: u64, times: usize) -> BTreeMap<u16, usize> {
     for _ in 0..times {
         let request = dice.request();
         let answer = answer(host, &mut connection, &request);
-        assert!(answer.status < 500, "{request:?}: {answer:?}");
+        assert!(answer.status < 500 && is_what_it_says(&answer), "{request:?}: {answer:?}");
         if answer.header("connection") == Some("close") {
             connection = None;
         }
         *statuses.entry(answer.status).or_insert(0) += 1;
     }
     statuses
+}
+
+/// Whether a body is of the type that its field names.
+fn is_what_it_says(answer: &Answer) -> bool {
+    let text = || std::str::from_utf8(&answer.body).ok();
+    match answer.header("content-type") {
+        Some("text/xml; charset=utf-8") => is_xml(&format!("<x xmlns=\"y\">{}</x>", text().unwrap_or("<"))),
+        Some("image/svg+xml") => is_xml(text().unwrap_or_default()),
+        Some("application/json" | "application/problem+json") => serde_json::from_slice::<Value>(&answer.body).is_ok(),
+        Some("image/gif") => answer.body.starts_with(b"GIF89a"),
+        Some("text/plain; charset=utf-8" | "text/html; charset=utf-8") => text().is_some(),
+        other => other.is_none(),
+    }
+}
+
+fn is_xml(text: &str) -> bool {
+    text.parse::<minidom::Element>().is_ok()
 }
 
 fn answer(host: &Host, connection: &mut Option<BufReader<TcpStream>>, request: &str) -> Answer {

@@ -3,6 +3,8 @@
 use std::{
     io::{BufReader, Write},
     net::{SocketAddr, TcpStream},
+    thread,
+    time::{Duration, Instant},
 };
 
 use tests::{
@@ -92,7 +94,7 @@ impl Kept {
 
     /// The status of the answer to what is sent in so many pieces.
     fn send(&mut self, request: &str, pieces: usize) -> Option<u16> {
-        for piece in request.as_bytes().chunks(request.len().div_ceil(pieces)) {
+        for piece in request.as_bytes().chunks(request.len().div_ceil(pieces).max(1)) {
             // The server may refuse before it has read everything.
             let _ = self.0.get_mut().write_all(piece);
         }
@@ -114,12 +116,57 @@ fn answers(address: SocketAddr, bytes: &str) -> Vec<u16> {
     std::iter::from_fn(|| read_answer(&mut reader).ok().map(|answer| answer.status)).collect()
 }
 
+/// Whoever sends nothing, half a head or half a body is shown out, and others are served meanwhile.
+#[test]
+fn slow_requests() {
+    const CROWD: usize = 40;
+    /// How late the machine may be.
+    const GRACE: Duration = Duration::from_secs(8);
+    let host = Host::with_presence();
+    let address = host.process().ready().http;
+    let whole = "GET /plugins/presence/status?type=text HTTP/1.1\r\nHost: x\r\n\r\n";
+    let half = "GET /plugins/presence/status HTTP/1.1\r\nHost: x\r\nX-Slow: ";
+    let body = "POST /plugins/presence/status HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nhalf";
+    // What is sent behind so many whole requests, and when the end may come; [H20] [H21].
+    let slow = [(0, "", 0..10), (0, half, 4..10), (2, half, 4..10), (0, body, 9..13)];
+    thread::scope(|scope| {
+        let crowd: Vec<_> = (0..CROWD)
+            .map(|number| {
+                let (before, sent, end) = slow[number % slow.len()].clone();
+                scope.spawn(move || {
+                    let mut kept = Kept::open(address);
+                    (0..before).for_each(|_| assert_eq!(kept.send(whole, 1), Some(200)));
+                    let started = Instant::now();
+                    let answer = kept.send(sent, 1);
+                    assert!(answer == Some(408) || sent.is_empty() && answer.is_none(), "{sent:?}: {answer:?}");
+                    assert_eq!(kept.answer(), None, "{sent:?}");
+                    let (earliest, latest) = (Duration::from_secs(end.start), Duration::from_secs(end.end) + GRACE);
+                    assert!((earliest..latest).contains(&started.elapsed()), "{sent:?}: {:?}", started.elapsed());
+                })
+            })
+            .collect();
+        while crowd.iter().any(|slow| !slow.is_finished()) {
+            assert_eq!(host.http().get("/plugins/presence/status?type=text").status, 200);
+            thread::sleep(Duration::from_millis(50));
+        }
+    });
+}
+
 #[test]
 fn oversized_requests() {
     let host = Host::with_presence();
     let address = host.process().ready().http;
     let many = (0..500).map(|number| format!("X-{number}: y\r\n")).collect::<String>();
     let parameters = "a=b&".repeat(10_000);
+    let deep = "%25".repeat(1_000);
+    let fields = |count: usize| {
+        let fields: String = (1..count).map(|number| format!("X-{number}: y\r\n")).collect();
+        format!("GET /plugins/presence/status?type=text&jid={deep} HTTP/1.1\r\nHost: x\r\n{fields}\r\n")
+    };
+    for (count, statuses) in [(96, [200, 200]), (97, [400, 431])] {
+        let answer = exchange(address, fields(count)).expect("an answer");
+        assert!(statuses.contains(&answer.status), "{count} fields: {answer:?}"); // [H23]
+    }
     for request in [
         format!("GET /plugins/presence/status?jid={} HTTP/1.1\r\nHost: x\r\n\r\n", "a".repeat(64 << 10)),
         format!("GET /plugins/presence/status HTTP/1.1\r\nHost: x\r\n{many}\r\n"),

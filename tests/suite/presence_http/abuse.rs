@@ -11,6 +11,7 @@ use std::{
 use tests::{
     host::{Host, PATIENCE},
     http::{Answer, encode, exchange, read_answer},
+    skip::skipped,
     wait,
     xmpp::escape,
 };
@@ -83,7 +84,7 @@ fn no_address_in_a_request_is_fetched() {
     let host = open_host();
     host.add_user("alice");
     let Some(trace) = Trace::start(&host) else {
-        return println!("skipped: there is no strace here, or it may not trace");
+        return skipped("what the host connects to", "it needs strace, and leave to trace");
     };
     let before = trace.calls().matches("accept4(").count();
     let mut kept = Kept::open(&host);
@@ -229,6 +230,48 @@ fn any_status_is_well_formed_and_reads_back() {
     }
 }
 
+/// [H8] A cache keeps an answer by its address alone: no field of a request changes one that may be kept, but for those that `Vary` names.
+#[test]
+fn no_field_of_a_request_changes_what_may_be_kept() {
+    let host = open_host();
+    let mut alice = host.new_user("alice");
+    show(&mut alice, "away", "Lunch");
+    alice.request("set", "", "<block xmlns='urn:xmpp:blocking'><item jid='bob@localhost'/></block>").unwrap();
+    let fields = [
+        ("X-Forwarded-Host", "evil.example"),
+        ("X-Forwarded-For", "192.0.2.1"),
+        ("X-Forwarded-Proto", "https"),
+        ("X-Forwarded-Prefix", "/evil"),
+        ("Forwarded", "for=192.0.2.1;host=evil.example"),
+        ("X-Original-URL", "/plugins/presence/status?jid=nobody@localhost"),
+        ("X-Rewrite-URL", "/plugins/presence/status?jid=nobody@localhost"),
+        ("X-HTTP-Method-Override", "POST"),
+        ("X-Requester", "bob@localhost"),
+        ("From", "bob@localhost"),
+        ("Cookie", "req_jid=bob@localhost"),
+        ("Referer", "http://evil.example/?req_jid=bob@localhost"),
+        ("Origin", "http://evil.example"),
+        ("Accept", "text/html"),
+        ("Accept-Language", "de"),
+        ("Accept-Encoding", "gzip"),
+        ("User-Agent", "evil"),
+        ("Range", "bytes=0-3"),
+        ("If-Modified-Since", "Thu, 26 Nov 2099 09:00:00 GMT"),
+        ("Content-Type", "application/x-www-form-urlencoded"),
+    ];
+    for kind in ["image", "svg", "text", "xml"] {
+        for images in ["", "&images=http%3A%2F%2Fh%2F--IMAGE--"] {
+            let target = format!("{STATUS}?jid=alice@localhost&type={kind}{images}");
+            let plain = host.http().get(&target).comparable();
+            assert_eq!(plain.header("cache-control"), Some("no-cache"), "{target}");
+            for field in fields {
+                let answer = host.http().request("GET", &target, &[field]).comparable();
+                assert_eq!(answer, plain, "{target} {field:?}");
+            }
+        }
+    }
+}
+
 /// [H27] Nothing of the file system is served, however the way to it is written.
 #[test]
 fn no_path_leads_to_a_file() {
@@ -247,6 +290,7 @@ fn no_path_leads_to_a_file() {
         "%u002e%u002e",
         "....",
         ".%00.",
+        "%5c..%5c..",
     ];
     let files = ["etc/passwd", "state/state.db", "plugins/presence.so", "proc/self/environ"];
     for mount in ["", "/plugins", "/plugins/presence", "/plugins/presence/status"] {

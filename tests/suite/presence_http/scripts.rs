@@ -1,4 +1,4 @@
-//! Nothing that a user or an address says runs in a browser: row H7, in a real one.
+//! Nothing that a user or an address says runs in a browser, or leads it astray: rows H7 and H3, in a real one.
 
 use std::{
     net::TcpListener,
@@ -16,7 +16,7 @@ use tests::{
     wait,
 };
 
-use super::{open_host, show, widget::serve_page, without_browser};
+use super::{STATUS, open_host, show, widget::serve_page, without_browser};
 
 /// An origin that nobody has a reason to call, which counts who does.
 struct Canary {
@@ -69,6 +69,24 @@ fn a_status_or_a_label_is_never_run() {
     let trap = serve_page(&canary.markup(), "img-src *; script-src 'unsafe-inline'");
     browser.open(&format!("http://{trap}/"));
     wait::until(PATIENCE, "the canary hears of it", || (canary.calls() > 0).then_some(()));
+}
+
+/// Row H3: a custom image is fetched from where the page says, and an address of this server's leads nobody there.
+#[test]
+fn a_picture_is_redirected_and_a_page_is_not() {
+    let host = open_host();
+    let Some(mut browser) = Browser::start() else { return without_browser("where a browser is sent") };
+    let canary = Canary::listen();
+    let status = format!("http://{}{STATUS}?jid=nobody@localhost", host.process().ready().http);
+    let address = format!("{status}&forbidden={}", encode(&format!("{}/icon.gif", canary.origin)));
+    browser.open(&address);
+    wait::until(PATIENCE, "the icon is there, as a page of its own", || {
+        (browser.value("document.contentType") == "image/gif").then_some(())
+    });
+    assert_eq!((browser.value("document.URL"), canary.calls()), (address.clone().into(), 0));
+    let page = serve_page(&format!("<img src='{address}'>"), "img-src *");
+    browser.open(&format!("http://{page}/"));
+    wait::until(PATIENCE, "the canary is asked for the image", || (canary.calls() > 0).then_some(()));
 }
 
 /// Everything that repeats a status or a parameter, each opened as a page of its own.

@@ -98,6 +98,8 @@ fn the_text_is_one_line_or_the_one_of_the_settings() {
     host.set("presence.available_text", "Am Platz");
     host.set("presence.unavailable_text", "Nicht da");
     assert_eq!(text_of_alice(&host), "Am Platz\n");
+    host.set("presence.available_text", " ");
+    assert_eq!(text_of_alice(&host), "Available\n");
     assert_eq!(ask(&host, "type=text&jid=nobody@localhost").text(), "Nicht da\n");
     alice.unavailable("").unwrap();
     alice.settle().unwrap();

@@ -208,6 +208,7 @@ fn a_refusal_in_xml_repeats_the_addresses_and_no_more() {
         ("&jid=alice@localhost", " from=\"alice@localhost\""),
         ("&jid=nobody@localhost", " from=\"nobody@localhost\""),
         ("&jid=alice@localhost&req_jid=bob@localhost", " from=\"alice@localhost\" to=\"bob@localhost\""),
+        ("&jid=ALICE@localhost/desk&req_jid=Bob@else.where/x", " from=\"alice@localhost\" to=\"bob@else.where\""),
         ("&jid=a@elsewhere.example&req_jid=", " from=\"a@elsewhere.example\""),
         ("&req_jid=bob@localhost", " to=\"bob@localhost\""),
     ];
