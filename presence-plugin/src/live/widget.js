@@ -1,12 +1,11 @@
-// <presence-icon jid="alice@example.com" theme="dark" size="24"></presence-icon>: an icon that follows a user, by one event stream (for
-// 50 users each) or, where streams fail, by asking every 20 s. With req_jid or token in this script's address no page of another
-// origin may read what is told: there the icons are pictures, asked for anew. MIT or Apache-2.0.
+// <presence-icon jid="alice@example.com" theme="dark" size="24"></presence-icon>: an icon that follows a user. One stream tells of the
+// first 50 users of a page; it asks about others, and about all without a stream. With req_jid or token in this script's address no page
+// of another origin may read what is told: there the icons are pictures, asked for anew. MIT or Apache-2.0.
 (() => {
   'use strict';
   if (customElements.get('presence-icon')) return;
-  const script = document.currentScript || document.querySelector('script[src*="presence/widget.js"]');
-  const own = new URL(script.src);
-  const base = new URL('.', own).href;
+  const own = new URL((document.currentScript || document.querySelector('script[src*="presence/widget.js"]')).src);
+  const base = new URL('v1/', own).href;
   const blind = own.origin !== location.origin && /[?&](req_jid|token)=/.test(own.search);
   const PAUSE = 20000, SHARE = 50;
   const WORDS = { available: 'available', chat: 'free to talk', away: 'away', xa: 'away for long',
@@ -14,46 +13,28 @@
 
   const icons = new Map(); // by user: the elements
   const shown = new Map(); // by user: the last object told
-  let streams = [], planned, polling, asked = 0;
-
-  // As the server writes a bare JID, but for rare letters.
-  const userOf = (element) => (element.getAttribute('jid') || '').trim().split('/')[0].toLowerCase();
-
-  function enter(element) {
-    const user = userOf(element);
-    element.user = user;
-    if (!icons.has(user)) icons.set(user, new Set()), plan();
-    icons.get(user).add(element);
-    paint(element);
-  }
-
-  function leave(element) {
-    const all = icons.get(element.user);
-    if (!all || !all.delete(element) || all.size) return;
-    icons.delete(element.user);
-    shown.delete(element.user);
-    plan();
-  }
+  const heard = new Set(); // the users whom the stream has told of
+  let stream, timer;
 
   function paint(element) {
-    const told = shown.get(element.user), state = told ? told.state : 'offline';
-    const size = Math.min(256, Math.max(16, parseInt(element.getAttribute('size'), 10) || 16));
-    const theme = element.getAttribute('theme') || 'default';
-    const label = element.user + (told ? ': ' + (WORDS[state] || state) + (told.status ? ', ' + told.status : '') : '');
-    const { link, image } = element.parts;
-    const where = blind ? `users/${encodeURIComponent(element.user)}/icon.svg${own.search}&at=${Math.floor(Date.now() / PAUSE)}&`
-      : `icons/${state}.svg?`;
-    image.src = `${base}v1/${where}theme=${encodeURIComponent(theme)}&size=${size}`;
+    const { user, link, image } = element, { state, status, stale } = shown.get(user) || {};
+    const size = Math.min(256, Math.max(16, parseInt(element.getAttribute('size')) || 16));
+    const theme = /^(dark|contrast)$/.exec(element.getAttribute('theme'))?.[0] || 'default';
+    const where = blind ? `users/${encodeURIComponent(user)}/icon.svg${own.search}&at=${Math.floor(Date.now() / PAUSE)}&`
+      : `icons/${state || 'offline'}.svg?`;
+    const words = (stale ? 'not known now, last ' : '') + WORDS[state] + (status ? ', ' + status.replace(/^(.{100}).+/su, '$1…') : '');
+    image.src = `${base}${where}theme=${theme}&size=${size}`;
     image.width = image.height = size;
-    image.alt = image.title = label;
-    image.setAttribute('aria-label', label);
-    link.href = 'xmpp:' + element.user.split('@').map(encodeURIComponent).join('@');
-    if (told) element.setAttribute('state', state);
+    image.alt = image.title = state ? `${user}: ${words}` : user;
+    image.style.opacity = stale ? 0.5 : '';
+    link.href = 'xmpp:' + user.split('@').map(encodeURIComponent).join('@');
+    link.hidden = !user;
+    if (state && !stale) element.setAttribute('state', state);
     else element.removeAttribute('state');
   }
 
   function tell(user, object) {
-    if (!icons.has(user)) return;
+    if (!icons.has(user) || JSON.stringify(object) === JSON.stringify(shown.get(user))) return;
     shown.set(user, object);
     for (const element of icons.get(user)) {
       paint(element);
@@ -61,65 +42,65 @@
     }
   }
 
-  // Icons come and go many at a time.
-  function plan() {
-    clearTimeout(planned);
-    planned = setTimeout(connect, 30);
+  // There is only one thing to do next. Not all pages do it at once.
+  function later(act, time) {
+    clearTimeout(timer);
+    timer = setTimeout(act, time * (0.75 + Math.random() / 2));
   }
 
   function stop() {
-    streams.forEach((stream) => stream.close());
-    clearTimeout(polling);
-    streams = [];
-    asked++;
+    stream?.close();
+    clearTimeout(timer);
+    stream = timer = null;
+    heard.clear();
   }
 
-  function shares(path) {
-    const users = [...icons.keys()].filter(Boolean), all = [];
-    for (let at = 0; at < users.length; at += SHARE) {
-      const share = users.slice(at, at + SHARE), query = new URLSearchParams(own.search);
-      share.forEach((user) => query.append('jid', user));
-      all.push({ share, address: `${base}v1/${path}?${query}` });
-    }
-    return all;
+  function address(path, users) {
+    const query = new URLSearchParams(own.search);
+    users.forEach((user) => query.append('jid', user));
+    return `${base}${path}?${query}`;
   }
 
   function connect() {
+    for (const [user, all] of icons) if (!all.size) icons.delete(user), shown.delete(user);
+    if (document.hidden || !icons.size) return stop();
+    if (blind) return icons.forEach((all) => all.forEach(paint)), later(connect, PAUSE);
+    const users = [...icons.keys()], events = address('events', users.slice(0, SHARE));
+    if (stream?.url === events) return poll(users.filter((user) => !shown.has(user)));
     stop();
-    if (document.hidden || !icons.size) return;
-    if (blind) return look();
-    if (!window.EventSource) return poll(1);
-    const turn = asked;
-    for (const { address } of shares('events')) {
-      const stream = new EventSource(address);
-      // One that was refused does not try again by itself; one that nobody lets through never opens.
-      const fail = () => turn === asked && stream.readyState !== 1 && (stop(), poll(6));
-      stream.onerror = () => stream.readyState === 2 && fail();
-      stream.addEventListener('presence', (event) => {
-        const object = JSON.parse(event.data);
-        tell(object.jid, object);
-      });
-      setTimeout(fail, PAUSE);
-      streams.push(stream);
-    }
+    follow(events);
   }
 
-  function look() {
-    icons.forEach((all) => all.forEach(paint));
-    polling = setTimeout(connect, PAUSE);
+  function follow(events) {
+    let isOpen;
+    stream = new EventSource(events);
+    stream.addEventListener('presence', (event) => {
+      const object = JSON.parse(event.data);
+      heard.add(object.jid);
+      tell(object.jid, object);
+    });
+    stream.onopen = () => isOpen = true;
+    // One that breaks comes back by itself, unless it is refused or does not get through.
+    stream.onerror = () => {
+      if (!isOpen || stream.readyState === 2) stop(), later(poll, 0);
+      isOpen = false;
+    };
+    later(poll, 500);
   }
 
-  // Asks so often, then tries a stream again.
-  async function poll(times) {
-    const turn = asked;
-    for (const { share, address } of shares('presence')) {
-      try {
-        const answer = await fetch(address, { credentials: 'omit' });
-        if (turn !== asked) return;
-        if (answer.ok) (await answer.json()).users.forEach((object, index) => tell(share[index], object));
-      } catch (error) { /* The next one may get through. */ }
+  // Asks about those of whom the stream does not tell, and again after a while. Where there is none, one is tried before.
+  async function poll(users = [...icons.keys()].filter((user) => !heard.has(user))) {
+    const turn = timer;
+    let pause = PAUSE;
+    for (let at = 0; at < users.length; at += SHARE) {
+      const share = users.slice(at, at + SHARE);
+      const told = await fetch(address('presence', share)).then((answer) => answer.json()).catch(() => ({}));
+      if (turn !== timer) return;
+      if (!told.users) pause = PAUSE / 4;
+      share.forEach((user, index) => heard.has(user) || tell(user, told.users?.[index] || { ...shown.get(user), stale: true }));
+      await new Promise((done) => setTimeout(done, 200));
     }
-    if (turn === asked) polling = setTimeout(() => (times > 1 || !window.EventSource ? poll(times - 1) : connect()), PAUSE);
+    if (turn === timer) later(stream ? poll : connect, pause);
   }
 
   document.addEventListener('visibilitychange', connect);
@@ -128,28 +109,32 @@
 
   customElements.define('presence-icon', class extends HTMLElement {
     static observedAttributes = ['jid', 'theme', 'size'];
+    link = document.createElement('a');
+    image = document.createElement('img');
+
+    constructor() {
+      super();
+      this.link.part = 'link';
+      this.image.part = 'icon';
+      this.link.append(this.image);
+      this.attachShadow({ mode: 'open' }).append(this.link);
+    }
 
     connectedCallback() {
-      if (!this.parts) {
-        const link = document.createElement('a'), image = document.createElement('img');
-        image.setAttribute('role', 'img');
-        link.setAttribute('part', 'link');
-        image.setAttribute('part', 'icon');
-        link.append(image);
-        this.attachShadow({ mode: 'open' }).append(link);
-        this.parts = { link, image };
-      }
-      enter(this);
+      // As the server writes a bare JID, but for rare letters.
+      const user = this.user = (this.getAttribute('jid') || '').trim().split('/')[0].toLowerCase();
+      if (user && !icons.has(user)) icons.set(user, new Set()), later(connect, 30);
+      icons.get(user)?.add(this);
+      paint(this);
     }
 
     disconnectedCallback() {
-      leave(this);
+      icons.get(this.user)?.delete(this);
+      later(connect, 30);
     }
 
-    attributeChangedCallback(name) {
-      if (!this.isConnected || !this.parts) return;
-      if (name === 'jid') leave(this), enter(this);
-      else paint(this);
+    attributeChangedCallback() {
+      if (this.isConnected) this.disconnectedCallback(), this.connectedCallback();
     }
   });
 })();

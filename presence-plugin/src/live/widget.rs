@@ -30,14 +30,23 @@ impl Presence {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{icons::themes::Theme, live::MOST_USERS};
 
     /// Pages load it on every visit; and what a strict policy forbids is not in it.
     #[test]
     fn it_is_small_and_has_nothing_that_a_strict_policy_forbids() {
         assert!(SCRIPT.len() < 6_000, "{} bytes", SCRIPT.len());
         let script = std::str::from_utf8(SCRIPT).unwrap();
-        for forbidden in ["eval(", "Function(", "innerHTML", ".style", "javascript:", "import "] {
+        for forbidden in ["eval(", "Function(", "innerHTML", "'style'", "javascript:", "import "] {
             assert!(!script.contains(forbidden), "{forbidden}");
         }
+    }
+
+    #[test]
+    fn it_knows_the_themes_and_how_many_users_a_stream_tells_of() {
+        let script = std::str::from_utf8(SCRIPT).unwrap();
+        let others = Theme::NAMES.replace("default, ", "").replace(", ", "|");
+        assert!(script.contains(&format!("({others})")), "{others}");
+        assert!(script.contains(&format!("SHARE = {MOST_USERS};")));
     }
 }

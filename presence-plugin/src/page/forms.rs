@@ -80,7 +80,8 @@ fn widget(wishes: &Wishes) -> String {
     let script = format!("<script src=\"{}\" async></script>", escape(source.as_str()));
     format!(
         "<section><h2>Icon that follows</h2>{script}{}<p>Changes as the user does, and is a link to them. One script serves any number of \
-         icons on a page. {SOMEBODY}</p>{}{HINT}</section>",
+         icons on a page: of the first 50 users it hears at once, about others it asks every 20 seconds. What is not known any more is half \
+         transparent, and says so. {SOMEBODY}</p>{}{HINT}</section>",
         previews(&element),
         snippets("icon that follows", &[("HTML", format!("{script}\n{element}"))])
     )

@@ -1,6 +1,7 @@
 //! `widget.js` in a real browser, on a page of another origin with a policy that forbids whatever can be forbidden.
 
 use std::{
+    fs,
     io::{self, BufRead, BufReader, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     thread,
@@ -18,13 +19,19 @@ use tests::{
 
 use super::{open_host, show, without_browser};
 
-/// Notes what the page's policy has forbidden.
+/// Notes what the page's policy has forbidden, and which streams there were.
 const WITNESS: &str = "window.forbidden = []; document.addEventListener('securitypolicyviolation', \
-    (event) => window.forbidden.push(event.violatedDirective + ' ' + event.blockedURI));";
+    (event) => window.forbidden.push(event.violatedDirective + ' ' + event.blockedURI)); \
+    window.streams = []; window.EventSource = class extends EventSource { \
+    constructor(address) { super(address); window.streams.push(this); } };";
+/// How many streams are open, or about to be.
+const STREAMS: &str = "streams.filter((stream) => stream.readyState < 2).length";
+/// The icon of a page that has one.
+const IMAGE: &str = "document.querySelector('presence-icon')?.shadowRoot.querySelector('img')";
 
-/// A page with this body that loads the widget, from an address with this query, under a policy that forbids the rest.
-fn serve(host: &Host, query: &str, body: &str) -> SocketAddr {
-    let service = format!("http://{}", host.process().ready().http);
+/// A page with this body that loads the widget from this server, by an address with this query, under a policy that forbids the rest.
+fn serve(server: SocketAddr, query: &str, body: &str) -> SocketAddr {
+    let service = format!("http://{server}");
     let policy = format!(
         "default-src 'none'; script-src {service}; img-src {service}; connect-src {service}; \
          require-trusted-types-for 'script'; base-uri 'none'"
@@ -54,6 +61,32 @@ fn give(mut client: TcpStream, answer: &str) -> io::Result<()> {
     client.write_all(answer.as_bytes())
 }
 
+/// Where the same server answers, but each connection that asks for a stream breaks.
+fn without_streams(server: SocketAddr) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let address = listener.local_addr().expect("it is bound");
+    let relay = move || {
+        for client in listener.incoming().flatten() {
+            thread::spawn(move || pass_on(client, server));
+        }
+    };
+    thread::spawn(relay);
+    address
+}
+
+/// Passes one request on, unless it is for a stream.
+fn pass_on(mut client: TcpStream, server: SocketAddr) -> io::Result<u64> {
+    client.set_read_timeout(Some(PATIENCE))?;
+    let lines = BufReader::new(&client).lines().map_while(Result::ok).take_while(|line| !line.is_empty());
+    let head: Vec<_> = lines.filter(|line| !line.starts_with("Connection:")).collect();
+    if head.is_empty() || head[0].contains("/v1/events?") {
+        return Ok(0);
+    }
+    let mut server = TcpStream::connect(server)?;
+    write!(server, "{}\r\nConnection: close\r\n\r\n", head.join("\r\n"))?;
+    io::copy(&mut server, &mut client)
+}
+
 /// A page with this body, open in a browser.
 struct Page(Browser);
 
@@ -67,12 +100,17 @@ impl Page {
     /// The same, with a query in the address of the script.
     #[track_caller]
     fn asking(host: &Host, query: &str, body: &str) -> Option<Page> {
+        Page::of(host.process().ready().http, query, body)
+    }
+
+    #[track_caller]
+    fn of(server: SocketAddr, query: &str, body: &str) -> Option<Page> {
         let Some(mut browser) = Browser::start() else {
             without_browser("widget.js");
             return None;
         };
         browser.before_each_page(WITNESS);
-        browser.open(&format!("http://{}/", serve(host, query, body)));
+        browser.open(&format!("http://{}/", serve(server, query, body)));
         Some(Page(browser))
     }
 
@@ -101,6 +139,11 @@ impl Page {
     }
 }
 
+/// An icon of this user, as a page has it.
+fn icon(user: &str) -> String {
+    format!("<presence-icon jid=\"{user}@localhost\"></presence-icon>")
+}
+
 fn with_alice() -> (Host, Session) {
     let host = open_host();
     let mut alice = host.new_user("alice");
@@ -122,13 +165,12 @@ fn an_icon_follows_a_user_within_a_second() {
     });
     assert!(changes.iter().min().is_some_and(|fastest| *fastest < Duration::from_secs(1)), "{changes:?}");
 
-    let image = "document.querySelector('presence-icon').shadowRoot.querySelector('img')";
-    page.until(&format!("{image}.complete && {image}.naturalWidth"), 32);
+    page.until(&format!("{IMAGE}.complete && {IMAGE}.naturalWidth"), 32);
     assert_eq!(
-        page.0.value(&format!("new URL({image}.src).pathname + new URL({image}.src).search")),
+        page.0.value(&format!("new URL({IMAGE}.src).pathname + new URL({IMAGE}.src).search")),
         "/plugins/presence/v1/icons/xa.svg?theme=dark&size=32"
     );
-    assert_eq!(page.0.value(&format!("{image}.parentNode.href")), "xmpp:alice@localhost");
+    assert_eq!(page.0.value(&format!("{IMAGE}.parentNode.href")), "xmpp:alice@localhost");
     let told = page.0.accessible();
     let is_told = |role: &str, name: &str| told.iter().any(|(one, other)| one == role && other == name);
     assert!(
@@ -149,7 +191,6 @@ fn icons_share_one_stream_and_let_it_go() {
         let target = "/plugins/presence/v1/events?jid=alice@localhost";
         EventSource::open(host.process().ready().http, target, "", PATIENCE).head.status == 200
     };
-    let icon = |user: &str| format!("<presence-icon jid=\"{user}@localhost\"></presence-icon>");
     let body = [icon("alice"), icon("bob"), icon("alice"), icon("nobody")].concat();
     let Some(mut page) = Page::open(&host, &body) else { return };
     page.until_states("away,offline,away,forbidden");
@@ -178,7 +219,7 @@ fn icons_share_one_stream_and_let_it_go() {
 fn where_streams_are_refused_it_asks() {
     let (host, mut alice) = with_alice();
     host.set("presence.streams", "0");
-    let Some(mut page) = Page::open(&host, "<presence-icon jid=\"alice@localhost\"></presence-icon>") else { return };
+    let Some(mut page) = Page::open(&host, &icon("alice")) else { return };
     page.until_states("away");
     show(&mut alice, "dnd", "");
     page.until_states("dnd");
@@ -194,17 +235,92 @@ fn in_somebodys_name_icons_are_pictures_on_other_origins() {
     let body = "<presence-icon jid=\"alice@localhost\" size=\"32\"></presence-icon>";
     let Some(mut page) = Page::asking(&host, "?req_jid=alice@localhost", body) else { return };
     page.until("document.querySelector('presence-icon')?.shadowRoot != null", true);
-    let image = "document.querySelector('presence-icon').shadowRoot.querySelector('img')";
-    page.until(&format!("{image}.complete && {image}.naturalWidth"), 32);
-    let source = page.0.value(&format!("{image}.src"));
+    page.until(&format!("{IMAGE}.complete && {IMAGE}.naturalWidth"), 32);
+    let source = page.0.value(&format!("{IMAGE}.src"));
     let target = source.as_str().and_then(|source| source.split_once("/plugins/")).expect("it is on this server").1;
     assert!(target.starts_with("presence/v1/users/alice%40localhost/icon.svg?req_jid=alice@localhost&"), "{target}");
     assert!(host.http().get(&format!("/plugins/{target}")).text().contains("aria-label=\"away"), "{target}");
     // In the next share of time it is asked for by another address.
     page.0.value("Date.now = () => 0; document.dispatchEvent(new Event('visibilitychange'))");
-    page.until(&format!("{image}.src != {source}"), true);
-    page.until(&format!("{image}.complete && {image}.naturalWidth"), 32);
+    page.until(&format!("{IMAGE}.src != {source}"), true);
+    page.until(&format!("{IMAGE}.complete && {IMAGE}.naturalWidth"), 32);
     assert_eq!(page.0.value("window.forbidden.join()"), "");
+}
+
+/// A browser has six connections to a server: streams for all of these icons would take them up, and nothing else got through (HTTP/1.1).
+#[test]
+fn many_icons_leave_room_for_other_requests() {
+    let (host, mut alice) = with_alice();
+    let others: String = (0..299).map(|number| icon(&format!("user{number}"))).collect();
+    let Some(mut page) = Page::open(&host, &(others + &icon("alice"))) else { return };
+    let count = |state: &str| format!("document.querySelectorAll('presence-icon[state={state}]').length");
+    page.until(&count("forbidden"), 299);
+    page.until(&count("away"), 1);
+    assert_eq!(page.0.value(STREAMS), 1);
+    let base = format!("http://{}/plugins/presence", host.process().ready().http);
+    let fetched = format!("fetch('{base}/v1/users/alice@localhost.json').then((answer) => answer.status)");
+    assert_eq!(page.0.value(&fetched), 200);
+
+    // She is not among those whom the stream tells of.
+    show(&mut alice, "dnd", "");
+    page.until(&count("dnd"), 1);
+    // What comes to a page later is asked about then, and the stream stays.
+    page.0.value("document.querySelector('presence-icon:last-of-type').setAttribute('jid', 'nobody@localhost')");
+    page.until(&count("forbidden"), 300);
+    assert_eq!(page.0.value("streams.length"), 1);
+}
+
+/// A browser tries for ever to open a stream that nobody lets through.
+#[test]
+fn where_streams_do_not_get_through_it_asks_at_once() {
+    let (host, _alice) = with_alice();
+    let server = without_streams(host.process().ready().http);
+    let Some(mut page) = Page::of(server, "", &icon("alice")) else { return };
+    page.until_states("away");
+    let told = page.0.value("performance.now()");
+    assert!(told.as_f64().is_some_and(|told| told < 10_000.0), "after {told} ms");
+    assert_ne!(page.0.value("streams.length"), 0);
+}
+
+/// The plugin is taken away and copied back: what was told is marked meanwhile, and then the stream comes back soon.
+#[test]
+fn what_is_not_known_any_more_is_marked_until_there_is_a_stream_again() {
+    let (host, mut alice) = with_alice();
+    let Some(mut page) = Page::open(&host, &icon("alice")) else { return };
+    page.until_states("away");
+    let (file, aside) = (host.plugins().join("presence.so"), host.folder().join("aside.so"));
+    fs::rename(&file, &aside).unwrap();
+    page.until(&format!("{IMAGE}.title"), "alice@localhost: not known now, last away, Lunch");
+    assert_eq!(page.0.value("document.querySelector('presence-icon').hasAttribute('state')"), false);
+    assert_eq!(page.0.value(&format!("{IMAGE}.style.opacity")), "0.5");
+    show(&mut alice, "dnd", "");
+    fs::rename(&aside, &file).unwrap();
+    page.until("streams.filter((stream) => stream.readyState === 1).length", 1);
+    page.until_states("dnd");
+    page.until(&format!("{IMAGE}.title + {IMAGE}.style.opacity"), "alice@localhost: do not disturb");
+    assert_eq!(page.0.value("window.forbidden.join()"), "");
+}
+
+/// What an author of a page may get wrong.
+#[test]
+fn an_unknown_theme_an_invalid_address_and_none() {
+    let (host, _alice) = with_alice();
+    let body = "<presence-icon jid=\"alice@localhost\" theme=\"zzz\" size=\"32\"></presence-icon>\
+                <presence-icon jid=\"@@\"></presence-icon><presence-icon jid=\" \"></presence-icon><presence-icon></presence-icon>";
+    let Some(mut page) = Page::open(&host, body) else { return };
+    page.until_states("away,forbidden,,");
+    page.until(&format!("{IMAGE}.complete && {IMAGE}.naturalWidth"), 32);
+    let told = page.0.accessible();
+    let links: Vec<_> = told.iter().filter(|(role, _)| role == "link").map(|(_, name)| name.as_str()).collect();
+    assert_eq!(links, ["alice@localhost: away, Lunch", "@@: not shown"]);
+}
+
+#[test]
+fn a_long_status_is_cut_in_the_name_of_an_icon() {
+    let (host, mut alice) = with_alice();
+    show(&mut alice, "away", &"é".repeat(250));
+    let Some(mut page) = Page::open(&host, &icon("alice")) else { return };
+    page.until(&format!("{IMAGE}.alt"), format!("alice@localhost: away, {}…", "é".repeat(100)));
 }
 
 #[test]
