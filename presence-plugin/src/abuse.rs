@@ -117,7 +117,7 @@ impl Dice {
             1 => Shown::Offline { status, since: None },
             _ => {
                 let show = [Show::Available, Show::Chat, Show::Away, Show::Xa, Show::Dnd][self.below(5)];
-                Shown::Online { show, status, priority: self.below(256) as u8 as i8, since: Moment(0) }
+                Shown::Online { show, status, priority: self.below(256) as u8 as i8, since: Some(Moment(0)) }
             }
         }
     }

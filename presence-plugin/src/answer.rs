@@ -168,7 +168,7 @@ pub mod tests {
 
     use super::*;
 
-    const AWAY: Shown<'_> = Shown::Online { show: Show::Away, status: "Lunch", priority: 5, since: Moment(0) };
+    const AWAY: Shown<'_> = Shown::Online { show: Show::Away, status: "Lunch", priority: 5, since: Some(Moment(0)) };
     const EVERYONE: Audience = Audience::Everyone { max_age: 0 };
     const TYPES: [&str; 5] = ["image", "xml", "text", "json", "svg"];
 

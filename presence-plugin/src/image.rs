@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_state_is_shown_by_the_icon_of_its_name() {
-        let online = |show| icon(&Shown::Online { show, status: "", priority: 0, since: Moment(0) }).gif.bytes;
+        let online = |show| icon(&Shown::Online { show, status: "", priority: 0, since: Some(Moment(0)) }).gif.bytes;
         assert_eq!(online(Show::Available), include_bytes!("../icons/available.gif"));
         assert_eq!(online(Show::Chat), include_bytes!("../icons/chat.gif"));
         assert_eq!(online(Show::Away), include_bytes!("../icons/away.gif"));

@@ -46,7 +46,7 @@ impl<'a> Document<'a> {
                 show: (show != Show::Available).then(|| show.as_str()),
                 status: said(status),
                 priority: Some(priority),
-                since: Some(since),
+                since,
                 ..nothing
             },
             Shown::Offline { status, since } => Document { status: said(status), since, ..nothing },
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn an_online_user_has_every_field() {
-        let shown = Shown::Online { show: Show::Away, status: "Lunch", priority: 5, since: Moment(0) };
+        let shown = Shown::Online { show: Show::Away, status: "Lunch", priority: 5, since: Some(Moment(0)) };
         let expected = concat!(
             r#"{"jid":"alice@example.com","state":"away","available":true,"show":"away","status":"Lunch","priority":5,"#,
             r#""since":"1970-01-01T00:00:00.000Z","asOf":"1970-01-01T00:00:01.000Z"}"#,
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn a_field_with_nothing_to_say_is_absent() {
-        let plain = Shown::Online { show: Show::Available, status: " \n", priority: 0, since: Moment(0) };
+        let plain = Shown::Online { show: Show::Available, status: " \n", priority: 0, since: Some(Moment(0)) };
         assert_eq!(
             rendered(&plain, ALICE),
             concat!(
@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn any_status_is_read_back_as_sent() {
         let status = "\"\\</script>\u{0}\u{1F}\u{7F}\u{2028}\u{FFFE}é☕\n";
-        let shown = Shown::Online { show: Show::Dnd, status, priority: -128, since: Moment(0) };
+        let shown = Shown::Online { show: Show::Dnd, status, priority: -128, since: Some(Moment(0)) };
         let read: serde_json::Value = serde_json::from_str(&rendered(&shown, ALICE)).unwrap();
         assert_eq!(read["status"], status);
         assert_eq!(read["priority"], -128);

@@ -8,9 +8,9 @@
 //! [`users`] asks the host how the requester stands to the user and for the user's presence, and has [`visibility`] decide; [`shown`] holds
 //! what is left to see. [`answer`] turns that into a response, with a body by [`image`], [`xml`], [`json`] or [`text`], with a way to
 //! a custom image by [`redirect`], with the fields by [`cache`]. [`v1`] is the interface beside `/status`, with [`icons`] of any size. [`live`] tells those
-//! who wait of changes. [`probe`] asks components, which have no account. [`page`] makes the pages, [`limit`] counts who asks how often, [`pace`] who is
-//! refused how much, of [`clients`] that both remember. Users have their say at an XMPP address of the plugin's, by [`service`]. Everything but this file, [`users`], [`live`] and
-//! [`probe`] is free of the host.
+//! who wait of changes. [`probe`] asks components, which have no account, while what matters of a request is [`kept`]. [`page`] makes the
+//! pages, [`limit`] counts who asks how often, [`pace`] who is refused how much, of [`clients`] that both remember. Users have their say at
+//! an XMPP address of the plugin's, by [`service`]. Everything but this file, [`users`], [`live`] and [`probe`] is free of the host.
 
 #![forbid(unsafe_code)]
 
@@ -22,6 +22,7 @@ mod clients;
 mod icons;
 mod image;
 mod json;
+mod kept;
 mod limit;
 mod live;
 mod moment;
@@ -51,11 +52,12 @@ use crate::{
     answer::{Format, Question},
     cache::Audience,
     icons::Icons,
+    kept::Kept,
     limit::Limiter,
     live::Live,
     pace::{Pace, TooMany},
     page::{Base, Person},
-    probe::{Probes, Waiting},
+    probe::Probes,
     query::Parameters,
     service::{News, Office, Service},
     settings::{InForce, Settings},
@@ -79,7 +81,7 @@ struct Presence {
     probes: Arc<Probes>,
     limiter: Limiter,
     pace: Pace,
-    icons: Icons,
+    icons: Arc<Icons>,
 }
 
 impl Plugin for Presence {
@@ -99,14 +101,14 @@ impl Plugin for Presence {
         let settings = Arc::new(InForce::new(Settings::read(|name| host.setting(name))?));
         let users = Arc::new(Users::new(host));
         users.renew_keys(settings.read().token_key);
-        let live = Live::new(host, users.clone(), settings.clone());
+        let probes = Probes::new(host);
+        let live = Live::new(host, users.clone(), settings.clone(), probes.clone());
         let watching = live.clone();
         let office = Office::new(Users::new(host), move |news| match news {
             News::Of(user) => watching.look_again_at(user),
             News::Proofs => watching.look_again(),
         });
-        let (service, limiter, icons) = (Service::new(office), Limiter::new(), Icons::default());
-        let (probes, pace) = (Probes::new(host, settings.clone()), Pace::default());
+        let (service, limiter, icons, pace) = (Service::new(office), Limiter::new(), Arc::default(), Pace::default());
         Ok(Presence { host, users, service, settings, live, probes, limiter, pace, icons })
     }
 
@@ -225,7 +227,14 @@ impl Presence {
             return;
         }
         let requester = self.users.requester(request, &Parameters::new(request.query(), form(request)), &settings);
-        self.probes.ask(Waiting::new(component, request, format, requester, responder));
+        let kept = Kept::of(request, Some(component.clone()), requester);
+        let wish = self.wish(request, Some(component.clone()), kept.requester.clone(), (format, None));
+        let (live, settings) = (self.live.clone(), self.settings.clone());
+        self.probes.ask(&component, move |presence| {
+            let settings = settings.read();
+            let response = kept.question(format, &settings).answer(&presence.shown(), &settings);
+            live.send_or_poll(response, wish, responder);
+        });
     }
 
     fn home(&self, request: &Request<'_>) -> Result<Response> {

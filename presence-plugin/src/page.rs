@@ -264,7 +264,7 @@ mod tests {
     /// Row H7, H19: whatever is in an address or a status, no markup comes of it.
     #[test]
     fn what_others_wrote_is_escaped() {
-        let shown = Shown::Online { show: Show::Away, status: NASTY, priority: 0, since: Moment(0) };
+        let shown = Shown::Online { show: Show::Away, status: NASTY, priority: 0, since: Some(Moment(0)) };
         let people = [Person::new(NASTY, &shown, &settings("anyone"))];
         let fragment = example(&people, NASTY, Base::parse(NASTY), Visibility::Anyone);
         let asked = format!("jid={}&label={0}", Encoded(NASTY));
@@ -285,7 +285,7 @@ mod tests {
             carol(Shown::Offline { status: "", since: None }),
             Person::new(
                 "bob@localhost",
-                &Shown::Online { show: Show::Dnd, status: " In a\nmeeting ", priority: 0, since: Moment(0) },
+                &Shown::Online { show: Show::Dnd, status: " In a\nmeeting ", priority: 0, since: Some(Moment(0)) },
                 &settings("anyone"),
             ),
         ];

@@ -15,8 +15,8 @@ pub enum Shown<'a> {
         status: &'a str,
         /// Its priority.
         priority: i8,
-        /// When its presence was received.
-        since: Moment,
+        /// When its presence was received, if it is known.
+        since: Option<Moment>,
     },
     /// The user is offline.
     Offline {
@@ -52,7 +52,7 @@ impl<'a> Shown<'a> {
     fn from_parts(resource: Option<Resource<'a>>, (status, since): (Option<&'a str>, Option<u64>)) -> Shown<'a> {
         match resource {
             Some(Resource { show, status, priority, since, .. }) => {
-                Shown::Online { show, status, priority, since: Moment(since) }
+                Shown::Online { show, status, priority, since: Some(Moment(since)) }
             }
             None => Shown::Offline { status: status.unwrap_or_default(), since: since.map(Moment) },
         }
@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn the_seven_states() {
         let online = [Show::Available, Show::Chat, Show::Away, Show::Xa, Show::Dnd];
-        let online = online.map(|show| Shown::Online { show, status: "", priority: 0, since: Moment(0) }.state());
+        let online = online.map(|show| Shown::Online { show, status: "", priority: 0, since: Some(Moment(0)) }.state());
         assert_eq!(online, ["available", "chat", "away", "xa", "dnd"]);
         assert_eq!(Shown::Offline { status: "", since: None }.state(), "offline");
         assert_eq!(Shown::Forbidden.state(), "forbidden");
@@ -84,12 +84,12 @@ mod tests {
 
     #[test]
     fn of_the_state_alone_no_word_is_left() {
-        let away = Shown::Online { show: Show::Away, status: "Lunch", priority: 3, since: Moment(1) };
+        let away = Shown::Online { show: Show::Away, status: "Lunch", priority: 3, since: Some(Moment(1)) };
         let gone = Shown::Offline { status: "gone", since: Some(Moment(9)) };
         for shown in [away, gone, Shown::Forbidden] {
             assert_eq!(shown.limited_to(Details::Status), shown);
         }
-        let limited = Shown::Online { show: Show::Away, status: "", priority: 3, since: Moment(1) };
+        let limited = Shown::Online { show: Show::Away, status: "", priority: 3, since: Some(Moment(1)) };
         assert_eq!(away.limited_to(Details::State), limited);
         assert_eq!(gone.limited_to(Details::State), Shown::Offline { status: "", since: Some(Moment(9)) });
         assert_eq!(Shown::Forbidden.limited_to(Details::State), Shown::Forbidden);
@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn the_last_status_is_that_of_an_offline_user() {
         let resource = Resource { name: "desk", show: Show::Away, priority: -3, status: "Lunch", since: 1 };
-        let away = Shown::Online { show: Show::Away, status: "Lunch", priority: -3, since: Moment(1) };
+        let away = Shown::Online { show: Show::Away, status: "Lunch", priority: -3, since: Some(Moment(1)) };
         assert_eq!(Shown::from_parts(Some(resource), (Some("gone"), Some(9))), away);
         assert_eq!(
             Shown::from_parts(None, (Some("gone"), Some(9))),

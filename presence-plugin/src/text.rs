@@ -39,7 +39,7 @@ mod tests {
     use crate::{answer::tests::settings, moment::Moment};
 
     fn online(status: &str) -> String {
-        render(&Shown::Online { show: Show::Dnd, status, priority: 0, since: Moment(0) }, &settings("subscribed"))
+        render(&Shown::Online { show: Show::Dnd, status, priority: 0, since: Some(Moment(0)) }, &settings("subscribed"))
     }
 
     #[test]

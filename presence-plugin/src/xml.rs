@@ -119,7 +119,7 @@ pub mod tests {
     }
 
     fn online(show: Show, status: &str, priority: i8) -> String {
-        rendered(&Shown::Online { show, status, priority, since: Moment(0) })
+        rendered(&Shown::Online { show, status, priority, since: Some(Moment(0)) })
     }
 
     /// Reads a document to its end and returns the text in it. Panics if it is not well-formed.

@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn each_state_has_the_file_of_its_name_in_every_theme() {
-        let online = |show| Shown::Online { show, status: "", priority: 0, since: Moment(0) };
+        let online = |show| Shown::Online { show, status: "", priority: 0, since: Some(Moment(0)) };
         let shown = [
             online(Show::Available),
             online(Show::Chat),

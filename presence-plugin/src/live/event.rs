@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     fn away(status: &str) -> (Tag, Vec<u8>) {
-        let shown = Shown::Online { show: Show::Away, status, priority: 0, since: Moment(0) };
+        let shown = Shown::Online { show: Show::Away, status, priority: 0, since: Some(Moment(0)) };
         document(&shown, Some("alice@example.com"))
     }
 

@@ -9,23 +9,25 @@
 //!
 //! And any request for a text about a user that brings `wait` and `If-None-Match`: see [`Presence::send_or_wait`].
 
-use std::borrow::Cow;
+use std::{borrow::Cow, net::IpAddr};
 
 use plugin_api::{Jid, Request, Responder, Response, Routes};
 
 use super::{
     MOST_USERS, Visit,
-    poll::{Asked, read_wait},
+    poll::{Asked, Wish, read_wait},
     round::{Unlisted, Whom},
     seats::{MOST_OF_CLIENT, Refused},
 };
 use crate::{
     Presence,
     answer::Format,
-    cache::{self, Audience},
+    cache::Audience,
     clients::network,
+    kept::Kept,
     query::Parameters,
     settings::Settings,
+    users::Requester,
     v1::problem::{self, Problem},
 };
 
@@ -116,13 +118,17 @@ impl Presence {
     }
 
     fn visit(&self, request: &Request<'_>, parameters: &Parameters<'_>, settings: &Settings) -> Visit {
-        // Whose requests are not counted may have any number of seats.
-        let client = self.client(request, settings).filter(|client| !client.is_loopback()).map(network);
-        Visit { client, requester: self.users.requester(request, parameters, settings) }
+        let requester = self.users.requester(request, parameters, settings);
+        Visit { client: self.counted(request, settings), requester }
     }
 
-    /// Sends an answer, unless that is a 304 and the request would rather wait for another one: then it is answered as soon as there
-    /// is one, or by a 304 at the end. `vary` is what the answer also depends on.
+    /// The address of a client whose seats are counted. Whose requests are not may have any number of seats.
+    fn counted(&self, request: &Request<'_>, settings: &Settings) -> Option<IpAddr> {
+        self.client(request, settings).filter(|client| !client.is_loopback()).map(network)
+    }
+
+    /// Sends an answer, or has the request wait for another one ([`Live::send_or_poll`](super::Live::send_or_poll)). `vary` is what the
+    /// answer also depends on.
     pub fn send_or_wait(
         &self,
         request: &Request<'_>,
@@ -130,23 +136,29 @@ impl Presence {
         (user, format, vary): (&str, Format, Option<&'static str>),
         responder: Responder,
     ) {
-        let parameters = Parameters::new(request.query(), &[]);
-        let wait = if response.status() == 304 { read_wait(parameters.first("wait").as_deref()) } else { None };
-        let held = cache::held(request).filter(|held| held.len() + request.query().len() <= LONGEST_ASKED);
-        let (Some(wait), Some(held)) = (wait, held) else {
+        if response.status() != 304 {
             responder.send(response);
             return;
-        };
-        let visit = self.visit(request, &parameters, &self.settings());
-        let asked = Asked {
-            user: self.users.jid(user),
-            format,
-            query: request.query().into(),
-            if_none_match: (&*held).into(),
-            navigation: request.header("Sec-Fetch-Dest") == Some("document"),
-            vary,
-        };
-        self.live.poll(visit, asked, wait, responder);
+        }
+        let parameters = Parameters::new(request.query(), &[]);
+        let requester = self.users.requester(request, &parameters, &self.settings());
+        let wish = self.wish(request, self.users.jid(user), requester, (format, vary));
+        self.live.send_or_poll(response, wish, responder);
+    }
+
+    /// Whether, and for how long, a request would rather wait than hear that there is nothing new.
+    pub fn wish(
+        &self,
+        request: &Request<'_>,
+        user: Option<Jid>,
+        requester: Requester,
+        (format, vary): (Format, Option<&'static str>),
+    ) -> Option<Wish> {
+        let wait = read_wait(Parameters::new(request.query(), &[]).first("wait").as_deref())?;
+        let kept = Kept::of(request, user, requester);
+        let length = kept.if_none_match()?.len() + request.query().len();
+        let client = self.counted(request, &self.settings());
+        (length <= LONGEST_ASKED).then_some(Wish { client, asked: Asked { kept, format, vary }, wait })
     }
 }
 

@@ -6,6 +6,8 @@
 //! however many watch. [`Live`] hears of a change and has each watcher of that user look, in one [`round`], at what it may be shown, as a request would: one who
 //! may see no more is shown that, and not why. Nothing is remembered of what was told but a hash: the event after a missed one is the truth.
 //!
+//! Components can't be subscribed to: one that is watched is asked once a [`BEAT`], for all its watchers ([`probe`](crate::probe)).
+//!
 //! What else decides on who may see, settings, rosters and blocklists, is not told of by the host. So each watcher also looks once a
 //! [`BEAT`], when streams that were told nothing get a comment. No thread waits: all of this runs when the host calls.
 //!
@@ -34,7 +36,7 @@ use plugin_api::prelude::*;
 
 use self::{
     crowd::Crowd,
-    poll::{Asked, Poll},
+    poll::{Poll, Wish},
     round::{Round, Whom},
     seats::{Refused, Seats},
     stream::EventStream,
@@ -42,7 +44,9 @@ use self::{
 };
 pub use self::{http::mount, seats::Bounds};
 use crate::{
-    pace, send,
+    pace,
+    probe::{self, Probes, Watch},
+    send,
     settings::InForce,
     users::{Requester, Users},
 };
@@ -65,12 +69,19 @@ struct Shared {
     host: Host,
     users: Arc<Users>,
     settings: Arc<InForce>,
+    probes: Arc<Probes>,
     seats: Arc<Seats>,
     /// The seats of polls. Whether a poll's client is gone is not known until its end, so they must not be in the way of streams.
     polls: Arc<Seats>,
-    crowd: Mutex<Crowd<Subscription, Arc<dyn Watcher>>>,
+    crowd: Mutex<Crowd<Source, Arc<dyn Watcher>>>,
     again: Mutex<Turns>,
     next: AtomicU64,
+}
+
+/// Where news of somebody come from: held for its end.
+enum Source {
+    User { _changes: Subscription },
+    Component { _answers: Watch },
 }
 
 /// Somebody who waits. Its functions may be called on several threads, and look one after the other.
@@ -104,10 +115,10 @@ struct Visit {
 
 impl Live {
     /// Nobody waits yet.
-    pub fn new(host: Host, users: Arc<Users>, settings: Arc<InForce>) -> Live {
+    pub fn new(host: Host, users: Arc<Users>, settings: Arc<InForce>, probes: Arc<Probes>) -> Live {
         let (seats, polls) = (Arc::default(), Arc::default());
         let (crowd, again, next) = (Mutex::default(), Mutex::default(), AtomicU64::new(0));
-        Live(Arc::new(Shared { host, users, settings, seats, polls, crowd, again, next }))
+        Live(Arc::new(Shared { host, users, settings, probes, seats, polls, crowd, again, next }))
     }
 
     /// Opens a stream of events about these users; `held` is the id of the last event that the client has. The head is `head`, or what
@@ -151,11 +162,19 @@ impl Live {
         pace::watched(look).1
     }
 
-    /// Has a request wait until its answer is another than 304, for so long at most.
-    fn poll(&self, visit: Visit, asked: Asked, wait: Duration, responder: Responder) {
+    /// Sends an answer, unless that is a 304 and the request would rather wait for another one: then it is answered as soon as there
+    /// is one, or by a 304 at the end.
+    pub fn send_or_poll(&self, response: Response, wish: Option<Wish>, responder: Responder) {
+        match wish {
+            Some(wish) if response.status() == 304 => self.poll(wish, response, responder),
+            _ => send(responder, response),
+        }
+    }
+
+    fn poll(&self, Wish { client, asked, wait }: Wish, unchanged: Response, responder: Responder) {
         let number = self.0.number();
-        let seat = self.0.polls.take(visit.client, 1, self.0.settings.read().seats);
-        let poll = Arc::new(Poll::new(seat.ok(), visit, asked, responder));
+        let seat = self.0.polls.take(client, 1, self.0.settings.read().seats);
+        let poll = Arc::new(Poll::new(seat.ok(), asked, unchanged, responder));
         let round = self.0.round();
         // Without a seat or a timer it is answered now, as one that did not ask to wait.
         let joined = poll.has_seat() && self.0.join(number, poll.clone(), poll.users()).is_ok();
@@ -201,7 +220,7 @@ impl Live {
 }
 
 impl Shared {
-    fn crowd(&self) -> MutexGuard<'_, Crowd<Subscription, Arc<dyn Watcher>>> {
+    fn crowd(&self) -> MutexGuard<'_, Crowd<Source, Arc<dyn Watcher>>> {
         self.crowd.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -210,7 +229,7 @@ impl Shared {
     }
 
     fn round(&self) -> Round<'_> {
-        Round::new(&self.users, self.settings.read())
+        Round::new(&self.users, &self.probes, self.settings.read())
     }
 
     fn join<'u>(
@@ -219,17 +238,29 @@ impl Shared {
         watcher: Arc<dyn Watcher>,
         users: impl Iterator<Item = &'u Jid>,
     ) -> Result<(), Refused> {
-        let users: Vec<&Jid> = users.filter(|user| user.is_local()).collect();
-        let subscribe = |name: &str| {
-            let user = users.iter().find(|user| user.bare() == name)?;
-            let live = Arc::downgrade(self);
-            self.host.subscribe(Some(user), move |change| with(&live, |shared| shared.hear(change.user))).ok()
-        };
+        let users: Vec<&Jid> = users.filter(|user| user.is_local() || probe::is_component(user)).collect();
+        let subscribe = |name: &str| self.source(users.iter().find(|user| user.bare() == name)?);
         let joined = self.crowd().join(number, watcher, users.iter().map(|user| user.bare()), subscribe);
         // The lock is free again: what was left behind can be dropped.
         joined.map_err(|(reason, _left)| reason)?;
+        for component in users.into_iter().filter(|user| probe::is_component(user)) {
+            // What it said last may be as old as a beat. The answer is heard by its watch.
+            self.probes.ask(component, |_| ());
+        }
         self.keep_beating();
         Ok(())
+    }
+
+    /// Has the changes of somebody be told. `None`: the plugin has been stopped.
+    fn source(self: &Arc<Self>, user: &Jid) -> Option<Source> {
+        let live = Arc::downgrade(self);
+        if probe::is_component(user) {
+            let component = user.bare().to_owned();
+            let changed = move || with(&live, |shared| shared.hear(&component));
+            return Some(Source::Component { _answers: self.probes.watch(user, changed) });
+        }
+        let changed = self.host.subscribe(Some(user), move |change| with(&live, |shared| shared.hear(change.user)));
+        changed.ok().map(|changes| Source::User { _changes: changes })
     }
 
     /// Begins the beat, if there is somebody and none.
@@ -295,6 +326,7 @@ impl Shared {
     }
 
     fn beat(self: &Arc<Self>, part: u64) {
+        self.probes.ask_watched(part, BEAT);
         let watchers = self.crowd().part(part, BEAT);
         let round = self.round();
         for (number, watcher) in watchers {

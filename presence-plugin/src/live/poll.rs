@@ -2,22 +2,15 @@
 
 use std::{
     iter,
+    net::IpAddr,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use plugin_api::{Jid, Responder, Response, Timer};
 
-use super::{Told, Visit, Watcher, round::Round, seats::Seat};
-use crate::{
-    answer::{Format, Question},
-    cache::Audience,
-    query::Parameters,
-    settings::Settings,
-    shown::Shown,
-    users::Requester,
-    xml::Parties,
-};
+use super::{Told, Watcher, round::Round, seats::Seat};
+use crate::{answer::Format, kept::Kept, settings::Settings, shown::Shown};
 
 /// The longest wait, in seconds, whatever is asked for.
 const LONGEST: u64 = 60;
@@ -32,32 +25,28 @@ pub fn read_wait(wait: Option<&str>) -> Option<Duration> {
 
 /// What a request asks for, kept to be asked again.
 pub struct Asked {
-    /// The user it is about, if that is an address.
-    pub user: Option<Jid>,
+    /// The request.
+    pub kept: Kept,
     /// The type of the answer.
     pub format: Format,
-    /// The query as sent.
-    pub query: Box<str>,
-    /// The tags that the client has.
-    pub if_none_match: Box<str>,
-    /// Whether the answer becomes a page of its own.
-    pub navigation: bool,
     /// The field on which the answer depends as well.
     pub vary: Option<&'static str>,
 }
 
+/// A request that would rather wait than hear that there is nothing new.
+pub struct Wish {
+    /// Its client's address, if its requests are counted.
+    pub client: Option<IpAddr>,
+    /// What it asks.
+    pub asked: Asked,
+    /// For how long it would wait.
+    pub wait: Duration,
+}
+
 impl Asked {
     /// The answer for what may be shown at this moment.
-    fn answer(&self, requester: &Requester, shown: &Shown<'_>, settings: &Settings) -> Response {
-        let question = Question {
-            parameters: Parameters::new(&self.query, &[]),
-            format: self.format,
-            parties: Parties { user: self.user.as_ref().map(Jid::bare), requester: requester.claim() },
-            audience: Audience::of(settings, requester),
-            if_none_match: Some(&self.if_none_match),
-            navigation: self.navigation,
-        };
-        let response = question.answer(shown, settings);
+    fn answer(&self, shown: &Shown<'_>, settings: &Settings) -> Response {
+        let response = self.kept.question(self.format, settings).answer(shown, settings);
         self.vary.into_iter().fold(response, |response, field| response.header("Vary", field))
     }
 }
@@ -65,8 +54,9 @@ impl Asked {
 /// One request.
 pub struct Poll {
     seat: Option<Seat>,
-    requester: Requester,
     asked: Asked,
+    /// That there is nothing new, for when nothing else is known at the end.
+    unchanged: Response,
     held: Mutex<Held>,
 }
 
@@ -77,10 +67,10 @@ struct Held {
 }
 
 impl Poll {
-    /// A request that waits if it has a seat.
-    pub fn new(seat: Option<Seat>, visit: Visit, asked: Asked, responder: Responder) -> Poll {
+    /// A request that waits if it has a seat, and would be answered by `unchanged` if it did not wait.
+    pub fn new(seat: Option<Seat>, asked: Asked, unchanged: Response, responder: Responder) -> Poll {
         let held = Mutex::new(Held { responder: Some(responder), timer: None });
-        Poll { seat, requester: visit.requester, asked, held }
+        Poll { seat, asked, unchanged, held }
     }
 
     /// Whether it may wait.
@@ -90,7 +80,7 @@ impl Poll {
 
     /// The user it is about.
     pub fn users(&self) -> impl Iterator<Item = &Jid> {
-        iter::once(&self.asked.user).flatten()
+        iter::once(&self.asked.kept.user).flatten()
     }
 
     /// Keeps the timer for as long as it waits.
@@ -105,8 +95,9 @@ impl Poll {
     /// Answers, if there is a new answer or if the wait is `over`.
     fn answer(&self, round: &Round<'_>, over: bool) -> Told {
         let mut held = self.held();
-        let answer = |shown: &Shown<'_>| self.asked.answer(&self.requester, shown, &round.settings);
-        let response = round.users.look(&round.settings, self.asked.user.as_ref(), &self.requester, answer);
+        let Kept { user, requester, .. } = &self.asked.kept;
+        let answer = |shown: &Shown<'_>| self.asked.answer(shown, &round.settings);
+        let response = round.look(user.as_ref(), requester, answer).unwrap_or_else(|| self.unchanged.clone());
         if !over && response.status() == 304 {
             return Told::Nothing;
         }

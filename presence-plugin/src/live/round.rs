@@ -6,6 +6,7 @@ use plugin_api::Jid;
 
 use super::event::{self, Tag};
 use crate::{
+    probe::{self, Probes},
     settings::Settings,
     shown::Shown,
     users::{Requester, Users},
@@ -39,8 +40,8 @@ impl Whom {
 
 /// A look, in which those who ask for nobody in particular share what they are shown.
 pub struct Round<'s> {
-    /// The users.
-    pub users: &'s Users,
+    users: &'s Users,
+    probes: &'s Probes,
     /// The settings that hold.
     pub settings: Arc<Settings>,
     for_nobody: RefCell<HashMap<String, Tagged>>,
@@ -51,36 +52,43 @@ pub type Tagged = (Tag, Rc<[u8]>);
 
 impl<'s> Round<'s> {
     /// Begins one.
-    pub fn new(users: &'s Users, settings: Arc<Settings>) -> Round<'s> {
-        Round { users, settings, for_nobody: RefCell::default() }
+    pub fn new(users: &'s Users, probes: &'s Probes, settings: Arc<Settings>) -> Round<'s> {
+        Round { users, probes, settings, for_nobody: RefCell::default() }
     }
 
-    /// What may be shown to `requester`, `None` for nobody in particular, as an object, with its tag.
-    pub fn document(&self, whom: &Whom, requester: Option<&Requester>) -> Tagged {
+    /// Shows `user` to `requester`. `None`: it is a component of which nothing was heard yet.
+    pub fn look<R>(&self, user: Option<&Jid>, requester: &Requester, answer: impl Fn(&Shown<'_>) -> R) -> Option<R> {
+        match user.filter(|user| probe::is_component(user)) {
+            Some(component) => self.probes.last(component).map(|presence| answer(&presence.shown())),
+            None => Some(self.users.look(&self.settings, user, requester, answer)),
+        }
+    }
+
+    /// What may be shown to `requester`, `None` for nobody in particular, as an object, with its tag; or `None`, as above.
+    pub fn document(&self, whom: &Whom, requester: Option<&Requester>) -> Option<Tagged> {
         match (whom, requester) {
             (Whom::Named(user), None) => self.for_nobody(user.as_ref()),
-            (Whom::Named(user), Some(requester)) => self.look(user.as_ref(), requester, user.as_ref().map(Jid::bare)),
+            (Whom::Named(user), Some(requester)) => self.tagged(user.as_ref(), requester, user.as_ref().map(Jid::bare)),
             // Whose it is, and that it is anybody's, is asked each time.
             (Whom::Unlisted(unlisted), _) => match self.users.at_address(&unlisted.id) {
-                Some((user, bearer)) => self.look(Some(&user), &bearer, None),
-                None => self.look(None, &Requester::nobody(), None),
+                Some((user, bearer)) => self.tagged(Some(&user), &bearer, None),
+                None => self.tagged(None, &Requester::nobody(), None),
             },
         }
     }
 
-    fn for_nobody(&self, user: Option<&Jid>) -> Tagged {
+    fn for_nobody(&self, user: Option<&Jid>) -> Option<Tagged> {
         let name = user.map_or("", Jid::bare);
         if let Some(known) = self.for_nobody.borrow().get(name) {
-            return known.clone();
+            return Some(known.clone());
         }
-        let document = self.look(user, &Requester::nobody(), user.map(Jid::bare));
+        let document = self.tagged(user, &Requester::nobody(), user.map(Jid::bare))?;
         self.for_nobody.borrow_mut().insert(name.to_owned(), document.clone());
-        document
+        Some(document)
     }
 
-    fn look(&self, user: Option<&Jid>, requester: &Requester, named: Option<&str>) -> Tagged {
-        let render = |shown: &Shown<'_>| event::document(shown, named);
-        let (tag, document) = self.users.look(&self.settings, user, requester, render);
-        (tag, document.into())
+    fn tagged(&self, user: Option<&Jid>, requester: &Requester, named: Option<&str>) -> Option<Tagged> {
+        let (tag, document) = self.look(user, requester, |shown| event::document(shown, named))?;
+        Some((tag, document.into()))
     }
 }

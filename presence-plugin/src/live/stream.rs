@@ -75,7 +75,7 @@ impl EventStream {
             if user.is_some_and(|user| whom.user().map(Jid::bare) != Some(user)) {
                 continue;
             }
-            let (tag, document) = round.document(whom, self.requester.as_deref());
+            let Some((tag, document)) = round.document(whom, self.requester.as_deref()) else { continue };
             if *told != Some(tag) {
                 *told = Some(tag);
                 documents.push(document);

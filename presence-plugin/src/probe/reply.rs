@@ -2,11 +2,7 @@
 
 use plugin_api::Show;
 
-use crate::{
-    moment::Moment,
-    service::element::{CLIENT, Element},
-    shown::Shown,
-};
+use crate::service::element::{CLIENT, Element};
 
 /// How the ids of our probes begin. Whoever sends the id back says which probe it answers.
 const ID: &str = "probe-";
@@ -29,27 +25,14 @@ pub struct Reply {
 }
 
 /// What a component says of itself.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Presence {
     /// It is there.
-    Online { show: Show, status: String, priority: i8, since: Moment },
+    Online { show: Show, status: String, priority: i8 },
     /// It is not.
-    Offline { status: String, since: Moment },
+    Offline { status: String },
     /// It does not tell, or it is not known.
     Refused,
-}
-
-impl Presence {
-    /// How it is shown.
-    pub fn shown(&self) -> Shown<'_> {
-        match self {
-            Presence::Online { show, status, priority, since } => {
-                Shown::Online { show: *show, status, priority: *priority, since: *since }
-            }
-            Presence::Offline { status, since } => Shown::Offline { status, since: Some(*since) },
-            Presence::Refused => Shown::Forbidden,
-        }
-    }
 }
 
 impl Reply {
@@ -57,13 +40,13 @@ impl Reply {
     pub fn read(stanza: &str) -> Option<Reply> {
         let stanza = Element::read(stanza).filter(|stanza| stanza.is("presence", CLIENT))?;
         let text = |name: &str| stanza.find(name, CLIENT).map(Element::own_text).unwrap_or_default();
-        let (status, since) = (text("status"), Moment::now());
+        let status = text("status");
         let presence = match stanza.attribute("type") {
             None => {
                 let priority = text("priority").trim().parse().unwrap_or(0);
-                Presence::Online { show: read_show(&text("show")), status, priority, since }
+                Presence::Online { show: read_show(&text("show")), status, priority }
             }
-            Some("unavailable") => Presence::Offline { status, since },
+            Some("unavailable") => Presence::Offline { status },
             Some("error") => Presence::Refused,
             // `unsubscribed` too: some libraries send it by themselves, before their component has its say.
             Some(_) => return None,
@@ -98,7 +81,7 @@ mod tests {
 
     fn online(content: &str) -> (Show, String, i8) {
         match read("", content) {
-            Some(Presence::Online { show, status, priority, .. }) => (show, status, priority),
+            Some(Presence::Online { show, status, priority }) => (show, status, priority),
             other => panic!("{other:?}"),
         }
     }
@@ -110,7 +93,7 @@ mod tests {
             "<show> away </show><status>a &lt;b&gt; &amp;&#x1F600; <![CDATA[<c>]]></status><priority>-5</priority>";
         assert_eq!(online(all), (Show::Away, "a <b> &\u{1F600} <c>".into(), -5));
         let offline = read("type='unavailable'", "<status>gone</status>");
-        assert!(matches!(offline, Some(Presence::Offline { status, .. }) if status == "gone"));
+        assert!(matches!(offline, Some(Presence::Offline { status }) if status == "gone"));
     }
 
     #[test]

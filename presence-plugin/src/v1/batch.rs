@@ -1,9 +1,10 @@
 //! Many users in one answer: `GET /v1/presence?jid=a&jid=b` for up to 50, `POST /v1/presence/query` for up to 500.
 //!
 //! The users come in the order in which they were asked for, each as `/status?type=json` shows them, but for the moment, which is the same for
-//! all. One that can't be seen, does not exist or is no address is `forbidden` in its place and spoils nothing.
+//! all. One that can't be seen, does not exist or is no address is `forbidden` in its place and spoils nothing. Components are asked
+//! ([`gathering`](super::gathering)).
 
-use std::{borrow::Cow, cell::RefCell};
+use std::{borrow::Cow, cell::RefCell, collections::HashMap};
 
 use plugin_api::{Jid, Request, Response};
 use serde::Deserialize;
@@ -12,11 +13,13 @@ use serde_json::{error::Category, value::RawValue};
 use super::problem::Problem;
 use crate::{
     answer::{Format, Question},
-    cache::{self, Audience, ETag},
+    cache::{Audience, ETag},
     json::Document,
     moment::Moment,
+    probe::{self, Presence},
     query::Parameters,
     settings::Settings,
+    shown::Shown,
     users::{Requester, Users},
     xml::Parties,
 };
@@ -46,6 +49,19 @@ struct Body<'a> {
 /// A text, borrowed where it is written without escapes.
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// What components answered, by their addresses.
+pub type Heard = HashMap<String, Presence>;
+
+/// Where it is looked who is there.
+pub struct Known<'k> {
+    /// The users of this server.
+    pub users: &'k Users,
+    /// Components.
+    pub heard: &'k Heard,
+    /// The settings that hold.
+    pub settings: &'k Settings,
+}
 
 /// Users to look up, as a request names them.
 pub struct Batch<'a> {
@@ -95,28 +111,47 @@ impl<'a> Batch<'a> {
         self.jids.len()
     }
 
-    /// The answer about all of them.
-    pub fn answer(&self, users: &Users, request: &Request<'_>, settings: &Settings) -> Response {
-        let parameters = Parameters::new(request.query(), &self.form);
-        let requester = users.requester(request, &parameters, settings);
-        let mut body = self.render(users, &requester, settings);
+    /// The parameters about the requester that a body holds, as a form.
+    pub fn form(&self) -> &[u8] {
+        &self.form
+    }
+
+    /// The components among those asked for, each once. `known` reads an address.
+    pub fn components(&self, known: impl Fn(&str) -> Option<Jid>) -> Vec<Jid> {
+        let mut components: Vec<Jid> = Vec::new();
+        for component in self.jids.iter().filter_map(|text| probe::component(Some(text), &known)) {
+            if !components.iter().any(|other| other.bare() == component.bare()) {
+                components.push(component);
+            }
+        }
+        components
+    }
+
+    /// The same, for when its request is gone.
+    pub fn into_owned(self) -> Batch<'static> {
+        let owned = |jid: Cow<'_, str>| Cow::Owned(jid.into_owned());
+        Batch { jids: self.jids.into_iter().map(owned).collect(), form: self.form }
+    }
+
+    /// The answer about all of them, for a requester that holds `held`.
+    pub fn answer(&self, known: &Known<'_>, requester: &Requester, held: Option<&str>) -> Response {
+        let mut body = self.render(known, requester);
         // As with one user, the moment is not part of what the tag is of.
         let etag = ETag::of_long(b'm', &body);
         body.extend_from_slice(format!(",\"asOf\":\"{}\"}}\n", Moment::now()).as_bytes());
-        let held = cache::held(request);
         let question = Question {
-            parameters,
+            parameters: Parameters::new("", &[]),
             format: Format::Json,
             parties: Parties::default(),
-            audience: Audience::of(settings, &requester),
-            if_none_match: held.as_deref(),
+            audience: Audience::of(known.settings, requester),
+            if_none_match: held,
             navigation: false,
         };
         question.represent(question.audience, "application/json", etag.as_str().to_owned(), body)
     }
 
     /// All users, written one behind the other into one buffer; the object is left open.
-    fn render(&self, users: &Users, requester: &Requester, settings: &Settings) -> Vec<u8> {
+    fn render(&self, Known { users, heard, settings }: &Known<'_>, requester: &Requester) -> Vec<u8> {
         let mut buffer = Vec::with_capacity(ROOM * (self.len() + 1));
         buffer.extend_from_slice(b"{\"users\":[");
         let buffer = RefCell::new(buffer);
@@ -126,9 +161,11 @@ impl<'a> Batch<'a> {
             }
             let user = users.jid(text);
             let bare = user.as_ref().map(Jid::bare);
-            users.look(settings, user.as_ref(), requester, |shown| {
-                Document::new(shown, bare).write(&mut buffer.borrow_mut());
-            });
+            let write = |shown: &Shown<'_>| Document::new(shown, bare).write(&mut buffer.borrow_mut());
+            match bare.and_then(|bare| heard.get(bare)) {
+                Some(presence) => write(&presence.shown()),
+                None => users.look(settings, user.as_ref(), requester, write),
+            }
         }
         let mut buffer = buffer.into_inner();
         buffer.push(b']');

@@ -14,10 +14,12 @@
 //! What is wrong with a request is told by a [`problem`] before any user is looked up.
 //!
 //! # Layout
-//! [`negotiation`] finds the form, [`picture`] answers with an icon, [`badge`] with a label and a word; the other forms are those of `/status`. [`batch`] is about many users. [`openapi`] describes all of it.
+//! [`asked`] is who is asked for by whom, and has the answer. [`negotiation`] finds the form, [`picture`] answers with an icon, [`badge`] with a label and a word; the other forms are those of `/status`. [`batch`] is about many users, and [`gathering`] has it wait for components. [`openapi`] describes all of it.
 
+mod asked;
 pub mod badge;
 mod batch;
+mod gathering;
 mod negotiation;
 mod openapi;
 pub mod picture;
@@ -28,8 +30,9 @@ use std::borrow::Cow;
 use plugin_api::{Jid, Request, Responder, Response, Result, Routes};
 
 use self::{
-    badge::{Badge, Kind},
-    batch::Batch,
+    asked::{Asked, Sources, Target},
+    batch::{Batch, Heard, Known},
+    gathering::Gathering,
     negotiation::{Form, NEGOTIATED},
     picture::Style,
     problem::Problem,
@@ -38,12 +41,11 @@ use crate::{
     Presence,
     answer::{Format, Question},
     cache::{self, Audience},
-    icons::{Encoding, themes::State},
-    pace,
+    icons::themes::State,
+    kept::Kept,
+    pace, probe,
     query::Parameters,
     send,
-    settings::Settings,
-    users::{Requester, Users},
     xml::Parties,
 };
 
@@ -51,17 +53,20 @@ use crate::{
 const ICON_MAX_AGE: u32 = 86_400;
 /// The methods of what takes a body.
 const POSTED: &str = "POST, OPTIONS";
+/// What else there might be in place of an icon or a badge.
+const ICONS: &str = "an icon has the forms icon.svg, icon.png and icon.gif";
+const BADGES: &str = "a badge has the forms badge.svg and badge.json";
 
 /// Registers what this interface answers. To be called last: whatever else is below `/v1` answers that there is nothing.
 pub fn mount(routes: &mut Routes<Presence>) {
     routes.get("/v1/users/{jid}", Presence::user).inline();
-    routes.get("/v1/users/{jid}/icon.{format}", paced(Presence::user_icon)).inline();
-    routes.get("/v1/users/{jid}/badge.{format}", paced(Presence::user_badge)).inline();
+    routes.get("/v1/users/{jid}/icon.{format}", Presence::user_icon).inline();
+    routes.get("/v1/users/{jid}/badge.{format}", Presence::user_badge).inline();
     routes.get("/v1/u/{id}", paced(Presence::unlisted)).inline();
     routes.get("/v1/u/{id}/icon.{format}", paced(Presence::unlisted_icon)).inline();
     routes.get("/v1/u/{id}/badge.{format}", paced(Presence::unlisted_badge)).inline();
-    routes.get("/v1/presence", paced(Presence::some_users)).inline();
-    routes.post("/v1/presence/query", paced(Presence::many_users)).inline().body_limit(2 * batch::LONGEST_BODY as u32);
+    routes.get("/v1/presence", Presence::some_users).inline();
+    routes.post("/v1/presence/query", Presence::many_users).inline().body_limit(2 * batch::LONGEST_BODY as u32);
     routes.on("OPTIONS", "/v1/presence/query", Presence::may_post).inline();
     routes.get("/openapi.json", Presence::openapi).inline();
     routes.get("/v1/icons/{state}.{format}", Presence::state_icon).inline();
@@ -102,9 +107,43 @@ impl Presence {
             Some(form) => (Some(form), None),
             None => (negotiation::preferred(request.headers()), Some(NEGOTIATED)),
         };
+        self.send_user(request, user, (form, vary), responder);
+    }
+
+    /// The icon of a user, or of a component.
+    fn user_icon(&self, request: &Request<'_>, responder: Responder) {
+        let form = Form::of_icon(request.path_parameter("format").unwrap_or_default());
+        let user = request.path_parameter("jid").unwrap_or_default();
+        match form {
+            Some(_) => self.send_user(request, user, (form, None), responder),
+            None => send(responder, problem::not_found(ICONS)),
+        }
+    }
+
+    /// The badge of a user, or of a component.
+    fn user_badge(&self, request: &Request<'_>, responder: Responder) {
+        let form = Form::of_badge(request.path_parameter("format").unwrap_or_default());
+        let user = request.path_parameter("jid").unwrap_or_default();
+        match form {
+            Some(_) => self.send_user(request, user, (form, None), responder),
+            None => send(responder, problem::not_found(BADGES)),
+        }
+    }
+
+    /// Answers about a user in a form, or tells that the client takes none that there is. `vary` is what the answer also depends on.
+    fn send_user(
+        &self,
+        request: &Request<'_>,
+        user: &str,
+        (form, vary): (Option<Form>, Option<&'static str>),
+        responder: Responder,
+    ) {
+        let component = probe::component(Some(user), |text| self.users.jid(text));
+        if let (Some(component), Some(form)) = (component, form) {
+            return self.send_component(request, component, (form, vary), responder);
+        }
         let (response, refused) = pace::watched(|| self.form(request, Target::Jid(user), form));
-        let response = vary.into_iter().fold(response, |response, field| response.header("Vary", field));
-        let answer = (response, refused);
+        let answer = (varying(response, vary), refused);
         let Some((response, responder)) = self.in_time(request, answer, problem::too_many, responder, send) else {
             return;
         };
@@ -114,14 +153,33 @@ impl Presence {
         }
     }
 
-    /// The icon of a user.
-    fn user_icon(&self, request: &Request<'_>) -> Result<Response> {
-        self.icon(request, Target::Jid(request.path_parameter("jid")?))
-    }
-
-    /// The badge of a user.
-    fn user_badge(&self, request: &Request<'_>) -> Result<Response> {
-        self.badge(request, Target::Jid(request.path_parameter("jid")?))
+    /// The same about a component, as soon as it has answered.
+    fn send_component(
+        &self,
+        request: &Request<'_>,
+        component: Jid,
+        (form, vary): (Form, Option<&'static str>),
+        responder: Responder,
+    ) {
+        let (settings, parameters) = (self.settings(), Parameters::new(request.query(), &[]));
+        let admitted = self.admit(request, &settings).map_err(problem::too_many);
+        if let Err(problem) = admitted.and_then(|()| form.check(&parameters).map_err(Response::from)) {
+            return send(responder, varying(problem, vary));
+        }
+        let requester = self.users.requester(request, &parameters, &settings);
+        let wish = match form {
+            Form::Written(format) => self.wish(request, Some(component.clone()), requester.clone(), (format, vary)),
+            Form::Drawn(_) | Form::Badge(_) => None,
+        };
+        let kept = Kept::of(request, Some(component.clone()), requester);
+        let (live, icons, users, settings) =
+            (self.live.clone(), self.icons.clone(), self.users.clone(), self.settings.clone());
+        self.probes.ask(&component, move |presence| {
+            let settings = settings.read();
+            let asked = Asked::about_component(&kept, presence, &settings);
+            let response = asked.answer(form, &Sources { users: &users, icons: &icons, settings: &settings });
+            live.send_or_poll(varying(response.unwrap_or_else(Response::from), vary), wish, responder);
+        });
     }
 
     /// Whoever has an unlisted address, in the form that the suffix names or else the client prefers.
@@ -147,28 +205,28 @@ impl Presence {
     fn icon(&self, request: &Request<'_>, target: Target<'_>) -> Result<Response> {
         Ok(match Form::of_icon(request.path_parameter("format")?) {
             Some(form) => self.form(request, target, Some(form)),
-            None => problem::not_found("an icon has the forms icon.svg, icon.png and icon.gif"),
+            None => problem::not_found(ICONS),
         })
     }
 
     fn badge(&self, request: &Request<'_>, target: Target<'_>) -> Result<Response> {
         Ok(match Form::of_badge(request.path_parameter("format")?) {
             Some(form) => self.form(request, target, Some(form)),
-            None => problem::not_found("a badge has the forms badge.svg and badge.json"),
+            None => problem::not_found(BADGES),
         })
     }
 
     /// The users in the query.
-    fn some_users(&self, request: &Request<'_>) -> Result<Response> {
-        Ok(self.several(request, Batch::of_query(request.query())))
+    fn some_users(&self, request: &Request<'_>, responder: Responder) {
+        self.several(request, Batch::of_query(request.query()), responder);
     }
 
     /// The users in the body.
-    fn many_users(&self, request: &Request<'_>) -> Result<Response> {
-        Ok(match batch::text(request) {
-            Ok(text) => self.several(request, Batch::of_text(&text)),
-            Err(problem) => self.several(request, Err(problem)),
-        })
+    fn many_users(&self, request: &Request<'_>, responder: Responder) {
+        match batch::text(request) {
+            Ok(text) => self.several(request, Batch::of_text(&text), responder),
+            Err(problem) => self.several(request, Err(problem), responder),
+        }
     }
 
     /// A page of another origin asks whether it may send JSON (Fetch Standard, CORS-preflight request).
@@ -195,14 +253,33 @@ impl Presence {
         })
     }
 
-    fn several(&self, request: &Request<'_>, batch: Result<Batch<'_>, Problem>) -> Response {
+    fn several(&self, request: &Request<'_>, batch: Result<Batch<'_>, Problem>, responder: Responder) {
         let settings = self.settings();
         // One that can not be answered counts too.
         let count = batch.as_ref().map_or(1, Batch::len);
-        if let Err(wait) = self.admit_many(request, &settings, count) {
-            return problem::too_many(wait);
+        let admitted = self.admit_many(request, &settings, count).map_err(problem::too_many);
+        let batch = match admitted.and_then(|()| batch.map_err(Response::from)) {
+            Ok(batch) => batch,
+            Err(problem) => return send(responder, problem),
+        };
+        let parameters = Parameters::new(request.query(), batch.form());
+        let (requester, held) = (self.users.requester(request, &parameters, &settings), cache::held(request));
+        let known = Known { users: &self.users, heard: &Heard::default(), settings: &settings };
+        let (response, refused) = pace::watched(|| batch.answer(&known, &requester, held.as_deref()));
+        let components = batch.components(|text| self.users.jid(text));
+        let answer: Box<dyn FnOnce(Responder) + Send> = if components.is_empty() {
+            Box::new(move |responder| send(responder, response))
+        } else {
+            let (users, settings, probes) = (self.users.clone(), self.settings.clone(), self.probes.clone());
+            let held = held.map(Cow::into_owned);
+            let gathering = Gathering { batch: batch.into_owned(), requester, held, users, settings };
+            Box::new(move |responder| gathering.ask(&probes, components, responder))
+        };
+        let give = |responder, answer: Box<dyn FnOnce(Responder) + Send>| answer(responder);
+        if let Some((answer, responder)) = self.in_time(request, (answer, refused), problem::too_many, responder, give)
+        {
+            answer(responder);
         }
-        batch.map_or_else(Response::from, |batch| batch.answer(&self.users, request, &settings))
     }
 
     /// The icon of a state, whoever is in it. It stays what it is, so that a page which is told of a change need not ask for a new icon.
@@ -239,89 +316,12 @@ impl Presence {
             Target::Jid(jid) => Asked::read(&self.users, request, jid, &settings),
             Target::Unlisted(id) => Asked::unlisted(&self.users, request, id),
         };
-        self.answer(&asked, form, &settings).unwrap_or_else(Response::from)
-    }
-
-    /// The bounds of an icon hold where words are sent too: which of them is sent may be the client's choice.
-    fn answer(&self, asked: &Asked<'_>, form: Form, settings: &Settings) -> Result<Response, Problem> {
-        Ok(match form {
-            Form::Written(format) => {
-                Style::read(&asked.parameters, Encoding::Svg)?;
-                self.written(asked, format, settings)
-            }
-            Form::Drawn(encoding) => self.drawn(asked, Style::read(&asked.parameters, encoding)?, settings),
-            Form::Badge(kind) => self.labelled(asked, &Badge::read(&asked.parameters)?, kind, settings),
-        })
-    }
-
-    fn written(&self, asked: &Asked<'_>, format: Format, settings: &Settings) -> Response {
-        let question = asked.question(format);
-        self.users.look(settings, asked.user.as_ref(), &asked.requester, |shown| question.answer(shown, settings))
-    }
-
-    /// Only the state leaves the look: a drawing in the making would hold the user's presence.
-    fn drawn(&self, asked: &Asked<'_>, style: Style, settings: &Settings) -> Response {
-        let state = self.users.look(settings, asked.user.as_ref(), &asked.requester, State::of);
-        picture::answer(&asked.question(Format::Image), &self.icons, style.of(state))
-    }
-
-    fn labelled(&self, asked: &Asked<'_>, badge: &Badge, kind: Kind, settings: &Settings) -> Response {
-        let state = self.users.look(settings, asked.user.as_ref(), &asked.requester, State::of);
-        badge.answer(&asked.question(Format::Image), kind, state)
+        let sources = Sources { users: &self.users, icons: &self.icons, settings: &settings };
+        asked.answer(form, &sources).unwrap_or_else(Response::from)
     }
 }
 
-/// How a path says who is asked for.
-#[derive(Clone, Copy)]
-enum Target<'a> {
-    Jid(&'a str),
-    Unlisted(&'a str),
-}
-
-/// Who is asked for by whom, read from a request.
-struct Asked<'r> {
-    parameters: Parameters<'r>,
-    user: Option<Jid>,
-    requester: Requester,
-    audience: Audience,
-    if_none_match: Option<Cow<'r, str>>,
-    /// Whether the answer may name the user: it does where the request does.
-    is_named: bool,
-}
-
-impl<'r> Asked<'r> {
-    fn read(users: &Users, request: &Request<'r>, user: &str, settings: &Settings) -> Asked<'r> {
-        let parameters = Parameters::new(request.query(), &[]);
-        let requester = users.requester(request, &parameters, settings);
-        let audience = Audience::of(settings, &requester);
-        let (user, if_none_match) = (users.jid(user), cache::held(request));
-        Asked { parameters, user, requester, audience, if_none_match, is_named: true }
-    }
-
-    /// The answer is the same for everybody who has the address, and kept in no cache, so that one that was revoked is gone at once.
-    fn unlisted(users: &Users, request: &Request<'r>, id: &str) -> Asked<'r> {
-        let (user, requester) = users.at_address(id).unzip();
-        Asked {
-            parameters: Parameters::new(request.query(), &[]),
-            user,
-            requester: requester.unwrap_or_else(Requester::nobody),
-            audience: Audience::Nobody,
-            if_none_match: cache::held(request),
-            is_named: false,
-        }
-    }
-
-    fn question(&self, format: Format) -> Question<'_> {
-        Question {
-            parameters: self.parameters,
-            format,
-            parties: Parties {
-                user: self.user.as_ref().filter(|_| self.is_named).map(Jid::bare),
-                requester: self.requester.claim(),
-            },
-            audience: self.audience,
-            if_none_match: self.if_none_match.as_deref(),
-            navigation: false,
-        }
-    }
+/// An answer that also depends on this field.
+fn varying(response: Response, vary: Option<&'static str>) -> Response {
+    vary.into_iter().fold(response, |response, field| response.header("Vary", field))
 }

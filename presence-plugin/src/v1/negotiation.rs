@@ -1,7 +1,11 @@
 //! Which form of a user an answer has: by the suffix of its address, or else by what the client accepts (RFC 9110 section 12.5.1).
 
-use super::badge::Kind;
-use crate::{answer::Format, icons::Encoding};
+use super::{
+    badge::{Badge, Kind},
+    picture::Style,
+    problem::Problem,
+};
+use crate::{answer::Format, icons::Encoding, query::Parameters};
 
 /// The field on which an answer without a suffix depends.
 pub const NEGOTIATED: &str = "Accept";
@@ -28,6 +32,17 @@ const FORMS: [(&str, &str, &str, Form); 6] = [
 ];
 
 impl Form {
+    /// Whether the parameters are within the bounds of this form.
+    ///
+    /// # Errors
+    /// One of them is not, as the problem says.
+    pub fn check(self, parameters: &Parameters<'_>) -> Result<(), Problem> {
+        match self {
+            Form::Written(_) | Form::Drawn(_) => Style::read(parameters, Encoding::Svg).map(drop),
+            Form::Badge(_) => Badge::read(parameters).map(drop),
+        }
+    }
+
     fn of_suffix(suffix: &str) -> Option<Form> {
         FORMS.iter().find(|(known, ..)| *known == suffix).map(|(.., form)| *form)
     }

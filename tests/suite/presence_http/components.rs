@@ -6,14 +6,24 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tests::{artefacts::artefacts, host::Host, http::Answer, plugin_file::PluginFile, wait, xmpp::Component};
+use serde_json::{Value, json};
+use tests::{
+    artefacts::artefacts,
+    host::{self, Host},
+    http::{Answer, events::EventSource},
+    plugin_file::PluginFile,
+    wait,
+    xmpp::Component,
+};
 
-use super::{STATUS, ask};
+use super::{STATUS, ask, show};
 
 const ECHO: &str = "echo.localhost";
 const SECRET: &str = "sesame";
 /// A component that has five seconds is heard out, and hardly longer.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// One that is watched is asked so often.
+const BEAT: Duration = Duration::from_secs(20);
 
 fn start() -> (Host, Component) {
     let mut host = Host::prepare();
@@ -26,17 +36,30 @@ fn start() -> (Host, Component) {
 
 /// What is answered to this query when the component answers its probe with this content, in a `<presence/>` of this type.
 #[track_caller]
-fn answered(host: &Host, echo: &mut Component, query: &str, (kind, content): (&str, &str)) -> String {
+fn answered(host: &Host, echo: &mut Component, query: &str, said: (&str, &str)) -> String {
+    let answer = when_it_says(echo, said, || ask(host, query));
+    assert_eq!(answer.status, 200, "{answer:?}");
+    String::from_utf8_lossy(&answer.body).into_owned()
+}
+
+/// What somebody is answered when the component answers its probe so.
+#[track_caller]
+fn when_it_says(echo: &mut Component, said: (&str, &str), asking: impl FnOnce() -> Answer + Send) -> Answer {
     thread::scope(|scope| {
-        let asked = scope.spawn(|| ask(host, query));
-        let probe = echo.expect_presence("probe").unwrap();
-        assert_eq!((probe.attr("from"), probe.attr("to")), (Some("presence.localhost"), Some(ECHO)));
-        let kind = if kind.is_empty() { String::new() } else { format!("type='{kind}'") };
-        echo.send(&format!("<presence from='{ECHO}' to='presence.localhost' {kind}>{content}</presence>")).unwrap();
-        let answer = asked.join().unwrap();
-        assert_eq!(answer.status, 200, "{answer:?}");
-        String::from_utf8_lossy(&answer.body).into_owned()
+        let asked = scope.spawn(asking);
+        say(echo, said);
+        asked.join().unwrap()
     })
+}
+
+/// Has the component answer its next probe with this content, in a `<presence/>` of this type.
+#[track_caller]
+fn say(echo: &mut Component, (kind, content): (&str, &str)) {
+    let probe = echo.next_within(BEAT + host::PATIENCE).unwrap().expect("it is asked");
+    let attributes = ["type", "from", "to"].map(|name| probe.attr(name));
+    assert_eq!(attributes, [Some("probe"), Some("presence.localhost"), Some(ECHO)]);
+    let kind = if kind.is_empty() { String::new() } else { format!("type='{kind}'") };
+    echo.send(&format!("<presence from='{ECHO}' to='presence.localhost' {kind}>{content}</presence>")).unwrap();
 }
 
 const AWAY: (&str, &str) =
@@ -217,4 +240,116 @@ fn who_has_asked_is_answered_though_the_plugin_is_replaced_or_removed() {
 fn a_plugin_is_asked_too() {
     let (host, _echo) = start();
     assert_eq!(ask(&host, "type=text&jid=presence.localhost").text(), "Write \"help\" to me.\n");
+}
+
+#[test]
+fn a_component_is_shown_in_every_form_of_v1() {
+    let (host, mut echo) = start();
+    let mut get = |rest: &str| {
+        let target = format!("/plugins/presence/v1/users/{rest}");
+        let answer = when_it_says(&mut echo, AWAY, || host.http().get(&target));
+        assert_eq!(answer.status, 200, "{rest}: {answer:?}");
+        answer
+    };
+    for (rest, kind, word) in [
+        ("echo.localhost", "application/json", "\"state\":\"away\""),
+        ("ECHO.localhost%2Fdesk.json", "application/json", "\"jid\":\"echo.localhost\""),
+        ("echo.localhost.xml", "text/xml; charset=utf-8", "<show>away</show>"),
+        ("echo.localhost.txt", "text/plain; charset=utf-8", "Lunch & <tea>"),
+        ("echo.localhost.svg", "image/svg+xml", "aria-label=\"away"),
+        ("echo.localhost/icon.svg?size=48&theme=dark", "image/svg+xml", "width=\"48\""),
+        ("echo.localhost/icon.png", "image/png", "PNG"),
+        ("echo.localhost/icon.gif", "image/gif", "GIF8"),
+        ("echo.localhost/badge.svg?label=Echo", "image/svg+xml", "Echo"),
+        ("echo.localhost/badge.json", "application/json", "\"message\":\"away\""),
+    ] {
+        let answer = get(rest);
+        assert_eq!(answer.header("content-type"), Some(kind), "{rest}");
+        assert!(String::from_utf8_lossy(&answer.body).contains(word), "{rest}: {answer:?}");
+        assert_eq!(answer.header("vary").is_some(), rest == "echo.localhost", "{rest}: {answer:?}");
+    }
+    let (etag, target) = (get("echo.localhost.json"), "/plugins/presence/v1/users/echo.localhost.json");
+    let held = [("If-None-Match", etag.header("etag").expect("a tag"))];
+    let again = when_it_says(&mut echo, AWAY, || host.http().request("GET", target, &held));
+    assert_eq!(again.status, 304, "nothing has changed: {again:?}");
+    for (rest, status) in [("echo.localhost/icon.png?size=7", 400), ("echo.localhost/icon.bmp", 404)] {
+        assert_eq!(host.http().get(&format!("/plugins/presence/v1/users/{rest}")).status, status, "it is not asked");
+    }
+}
+
+#[test]
+fn a_batch_waits_for_its_components_and_asks_each_once() {
+    let (host, mut echo) = start();
+    let mut alice = host.new_user("alice");
+    show(&mut alice, "dnd", "");
+    host.set("presence.visibility", "anyone");
+    let jids = ["alice@localhost", "echo.localhost", "nobody.localhost", "ECHO.localhost/desk", "localhost"];
+    let states = |answer: Answer| -> Vec<Value> {
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let object: Value = serde_json::from_str(answer.text()).expect("JSON");
+        object["users"].as_array().expect("a list").iter().map(|user| user["state"].clone()).collect()
+    };
+    let by_get = format!("/plugins/presence/v1/presence?jid={}", jids.join("&jid="));
+    let got = when_it_says(&mut echo, AWAY, || host.http().get(&by_get));
+    assert_eq!(states(got), ["dnd", "away", "forbidden", "away", "forbidden"]);
+    let (by_post, fields) = ("/plugins/presence/v1/presence/query", [("Content-Type", "application/json")]);
+    let body = json!({ "jids": jids }).to_string();
+    let posted = when_it_says(&mut echo, ("unavailable", ""), || host.http().send("POST", by_post, &fields, &body));
+    assert_eq!(states(posted), ["dnd", "offline", "forbidden", "offline", "forbidden"]);
+    echo.settle("localhost").unwrap();
+    assert_eq!(echo.next_within(Duration::from_millis(200)).unwrap(), None, "it was asked twice");
+
+    let started = Instant::now();
+    assert_eq!(states(host.http().get(&by_get)), ["dnd", "forbidden", "forbidden", "forbidden", "forbidden"]);
+    assert!((PATIENCE..2 * PATIENCE).contains(&started.elapsed()), "a mute one costs {:?}", started.elapsed());
+}
+
+/// There is no subscription to a component: it is asked, once for all who watch, when somebody comes and at each beat.
+#[test]
+fn a_stream_tells_what_a_component_answers() {
+    let (host, mut echo) = start();
+    let mut alice = host.new_user("alice");
+    show(&mut alice, "dnd", "");
+    host.set("presence.visibility", "anyone");
+    let open = |query: &str| {
+        let target = format!("/plugins/presence/v1/{query}");
+        EventSource::open(host.process().ready().http, &target, "", BEAT + host::PATIENCE)
+    };
+    let mut stream = open("events?jid=echo.localhost&jid=alice@localhost");
+    assert_eq!(stream.event().object()["jid"], "alice@localhost", "it waits for nobody");
+    say(&mut echo, AWAY);
+    let event = stream.event().object();
+    assert_eq!((&event["jid"], &event["state"]), (&json!(ECHO), &json!("away")), "{event}");
+
+    let mut another = open("users/echo.localhost/events");
+    assert_eq!(another.state(), "away", "it was heard before");
+    say(&mut echo, ("", "<show>chat</show>"));
+    assert_eq!([stream.state(), another.state()], ["chat", "chat"]);
+
+    let begun = Instant::now();
+    say(&mut echo, ("unavailable", ""));
+    assert_eq!([stream.state(), another.state()], ["offline", "offline"]);
+    assert!(begun.elapsed() < BEAT + PATIENCE, "{:?}", begun.elapsed());
+    drop((stream, another));
+    assert_eq!(echo.next_within(BEAT + PATIENCE).unwrap(), None, "nobody watches any more");
+}
+
+#[test]
+fn a_long_poll_hears_of_a_component() {
+    let (host, mut echo) = start();
+    let target = "/plugins/presence/v1/users/echo.localhost.json";
+    let first = when_it_says(&mut echo, AWAY, || host.http().get(target));
+    let held = [("If-None-Match", first.header("etag").expect("a tag"))];
+    let poll = |seconds: u32| host.patient_http().request("GET", &format!("{target}?wait={seconds}"), &held);
+    let changed = thread::scope(|scope| {
+        let asked = scope.spawn(|| poll(60));
+        (0..2).for_each(|_| say(&mut echo, AWAY));
+        assert!(!asked.is_finished(), "nothing has changed");
+        say(&mut echo, ("", "<show>chat</show>"));
+        asked.join().unwrap()
+    });
+    assert!(changed.status == 200 && changed.text().contains("chat"), "{changed:?}");
+    // Once it says the same, then nothing: that it is mute is not known before its time is over.
+    let unchanged = when_it_says(&mut echo, AWAY, || poll(1));
+    assert_eq!(unchanged.status, 304, "{unchanged:?}");
 }

@@ -1,0 +1,136 @@
+//! Who is asked for by whom, and the answer in any form.
+
+use std::borrow::Cow;
+
+use plugin_api::{Jid, Request, Response};
+
+use super::{
+    badge::Badge,
+    negotiation::Form,
+    picture::{self, Style},
+    problem::Problem,
+};
+use crate::{
+    answer::{Format, Question},
+    cache::{self, Audience},
+    icons::{Encoding, Icons, themes::State},
+    kept::Kept,
+    probe::Presence,
+    query::Parameters,
+    settings::Settings,
+    shown::Shown,
+    users::{Requester, Users},
+    xml::Parties,
+};
+
+/// How a path says who is asked for.
+#[derive(Clone, Copy)]
+pub enum Target<'a> {
+    /// By an address.
+    Jid(&'a str),
+    /// By an unlisted address.
+    Unlisted(&'a str),
+}
+
+/// Who is asked for by whom, read from a request.
+pub struct Asked<'r> {
+    parameters: Parameters<'r>,
+    user: Option<Jid>,
+    requester: Requester,
+    audience: Audience,
+    if_none_match: Option<Cow<'r, str>>,
+    /// Whether the answer may name the user: it does where the request does.
+    is_named: bool,
+    /// What a component answered, if it is one.
+    heard: Option<&'r Presence>,
+}
+
+/// What answers are made of.
+pub struct Sources<'s> {
+    /// The users of this server.
+    pub users: &'s Users,
+    /// The icons.
+    pub icons: &'s Icons,
+    /// The settings that hold.
+    pub settings: &'s Settings,
+}
+
+impl<'r> Asked<'r> {
+    /// A user, or nobody, by an address.
+    pub fn read(users: &Users, request: &Request<'r>, user: &str, settings: &Settings) -> Asked<'r> {
+        let parameters = Parameters::new(request.query(), &[]);
+        let requester = users.requester(request, &parameters, settings);
+        let audience = Audience::of(settings, &requester);
+        let (user, if_none_match) = (users.jid(user), cache::held(request));
+        Asked { parameters, user, requester, audience, if_none_match, is_named: true, heard: None }
+    }
+
+    /// The answer is the same for everybody who has the address, and kept in no cache, so that one that was revoked is gone at once.
+    pub fn unlisted(users: &Users, request: &Request<'r>, id: &str) -> Asked<'r> {
+        let (user, requester) = users.at_address(id).unzip();
+        Asked {
+            parameters: Parameters::new(request.query(), &[]),
+            user,
+            requester: requester.unwrap_or_else(Requester::nobody),
+            audience: Audience::Nobody,
+            if_none_match: cache::held(request),
+            is_named: false,
+            heard: None,
+        }
+    }
+
+    /// A component, by a request that waited for it.
+    pub fn about_component(kept: &'r Kept, heard: &'r Presence, settings: &Settings) -> Asked<'r> {
+        Asked {
+            parameters: kept.parameters(),
+            user: kept.user.clone(),
+            requester: kept.requester.clone(),
+            audience: Audience::of(settings, &kept.requester),
+            if_none_match: kept.if_none_match().map(Cow::Borrowed),
+            is_named: true,
+            heard: Some(heard),
+        }
+    }
+
+    /// The answer in this form. The bounds of an icon hold where words are sent too: which of them is sent may be the client's choice.
+    pub fn answer(&self, form: Form, sources: &Sources<'_>) -> Result<Response, Problem> {
+        Ok(match form {
+            Form::Written(format) => {
+                Style::read(&self.parameters, Encoding::Svg)?;
+                let question = self.question(format);
+                self.look(sources, |shown| question.answer(shown, sources.settings))
+            }
+            // Only the state leaves the look: a drawing in the making would hold the user's presence.
+            Form::Drawn(encoding) => {
+                let style = Style::read(&self.parameters, encoding)?;
+                let look = style.of(self.look(sources, State::of));
+                picture::answer(&self.question(Format::Image), sources.icons, look)
+            }
+            Form::Badge(kind) => {
+                let badge = Badge::read(&self.parameters)?;
+                badge.answer(&self.question(Format::Image), kind, self.look(sources, State::of))
+            }
+        })
+    }
+
+    fn look<R>(&self, sources: &Sources<'_>, answer: impl Fn(&Shown<'_>) -> R) -> R {
+        match self.heard {
+            Some(presence) => answer(&presence.shown()),
+            None => sources.users.look(sources.settings, self.user.as_ref(), &self.requester, answer),
+        }
+    }
+
+    fn question(&self, format: Format) -> Question<'_> {
+        Question {
+            parameters: self.parameters,
+            format,
+            parties: Parties {
+                user: self.user.as_ref().filter(|_| self.is_named).map(Jid::bare),
+                requester: self.requester.claim(),
+            },
+            audience: self.audience,
+            if_none_match: self.if_none_match.as_deref(),
+            navigation: false,
+        }
+    }
+}
