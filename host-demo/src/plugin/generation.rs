@@ -108,9 +108,13 @@ impl Generation {
         }
     }
 
-    /// Hands it a stanza, though it takes no more calls: what it still has to finish may wait for this answer.
+    /// Hands it a stanza, though it takes no more calls: what it still has to finish may wait for this answer. `Gone`: it has nothing to finish, and
+    /// is not to have a thread made for it at its end.
     pub fn hand_while_draining(&self, stanza: String) -> Handed {
-        self.stanzas.as_ref().map_or(Handed::Gone, |stanzas| stanzas.hand(stanza, None))
+        match &self.stanzas {
+            Some(stanzas) if self.in_flight() > 0 => stanzas.hand(stanza, None),
+            _ => Handed::Gone,
+        }
     }
 
     /// How many requests and streams are not finished.
