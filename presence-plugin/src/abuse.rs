@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use plugin_api::{Response, Show};
 
 use crate::{
-    answer::{self, Format, Question, tests::settings},
+    answer::{self, Format, Interface, Question, tests::settings},
     cache::Audience,
     icons::{Encoding, Icons, themes::State},
     moment::Moment,
@@ -143,6 +143,7 @@ fn every_request_gets_an_answer_of_the_contract() {
                     audience: [Audience::Everyone { max_age: 0 }, Audience::Nobody, Audience::Requester][dice.below(3)],
                     if_none_match: (dice.below(4) == 0).then_some(&held),
                     navigation: dice.below(8) == 0,
+                    interface: Interface::Status,
                 };
                 let settings = &every_setting[dice.below(2)];
                 let shown = dice.shown(&status);
@@ -166,8 +167,15 @@ fn every_badge_and_icon_is_one_or_a_problem() {
         let query = format!("label={}&{}&style={}", dice.text(), dice.query(), ["flat", "pill", "x"][dice.below(3)]);
         let parameters = Parameters::new(&query, b"");
         let (parties, audience) = (Parties::default(), Audience::Nobody);
-        let question =
-            Question { parameters, format: Format::Image, parties, audience, if_none_match: None, navigation: false };
+        let question = Question {
+            parameters,
+            format: Format::Image,
+            parties,
+            audience,
+            if_none_match: None,
+            navigation: false,
+            interface: Interface::Status,
+        };
         let status = dice.text();
         let state = State::of(&dice.shown(&status));
         let kind = [Kind::Svg, Kind::Json][dice.below(2)];

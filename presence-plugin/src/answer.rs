@@ -52,6 +52,18 @@ impl Format {
     }
 }
 
+/// By which interface a user is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interface {
+    /// `/status`, whose answers have the fields that they need.
+    Status,
+    /// `/v1`, of whose public answers pages of other origins may read all fields that are of use.
+    V1,
+}
+
+/// The fields of a public answer of `/v1` that pages of other origins may read beside those that they always may (Fetch Standard, CORS protocol).
+pub const EXPOSED: (&str, &str) = ("Access-Control-Expose-Headers", "ETag, Retry-After");
+
 /// What a request asks, and what of its header matters for the answer.
 #[derive(Clone, Copy)]
 pub struct Question<'a> {
@@ -68,6 +80,8 @@ pub struct Question<'a> {
     /// Whether the answer becomes a page of its own (`Sec-Fetch-Dest: document`). Such a request is not sent on, or this
     /// address would lend its name to any other.
     pub navigation: bool,
+    /// By which interface it comes.
+    pub interface: Interface,
 }
 
 impl Question<'_> {
@@ -126,10 +140,11 @@ impl Question<'_> {
         body: impl Into<Cow<'static, [u8]>>,
     ) -> Response {
         let etag = etag.into();
-        if self.if_none_match.is_some_and(|held| cache::is_held(&etag, held)) {
-            return head(304, audience).header("ETag", etag);
-        }
-        head(200, audience).header("Content-Type", content_type).header("ETag", etag).body(body)
+        let is_held = self.if_none_match.is_some_and(|held| cache::is_held(&etag, held));
+        let head = head(if is_held { 304 } else { 200 }, audience).header("ETag", etag);
+        let is_exposed = self.interface == Interface::V1 && audience.is_public();
+        let head = if is_exposed { head.header(EXPOSED.0, EXPOSED.1) } else { head };
+        if is_held { head } else { head.header("Content-Type", content_type).body(body) }
     }
 }
 
@@ -190,7 +205,15 @@ pub mod tests {
         let parameters = Parameters::new(query, b"");
         let format = Format::parse(parameters.first("type").as_deref()).expect("a valid type");
         let parties = Parties { user: Some("alice@example.com"), requester: None };
-        Question { parameters, format, parties, audience: EVERYONE, if_none_match: None, navigation: false }
+        Question {
+            parameters,
+            format,
+            parties,
+            audience: EVERYONE,
+            if_none_match: None,
+            navigation: false,
+            interface: Interface::Status,
+        }
     }
 
     fn field<'r>(response: &'r Response, name: &str) -> Option<&'r str> {

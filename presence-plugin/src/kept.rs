@@ -3,7 +3,7 @@
 use plugin_api::{Jid, Request};
 
 use crate::{
-    answer::{Format, Question},
+    answer::{Format, Interface, Question},
     cache::{self, Audience},
     form,
     query::Parameters,
@@ -13,6 +13,7 @@ use crate::{
 };
 
 /// What of a request matters for its answer.
+#[derive(Clone)]
 pub struct Kept {
     /// Whom it is about, if that is an address.
     pub user: Option<Jid>,
@@ -22,11 +23,13 @@ pub struct Kept {
     form: Box<[u8]>,
     if_none_match: Option<Box<str>>,
     navigation: bool,
+    /// By which interface it came.
+    pub interface: Interface,
 }
 
 impl Kept {
     /// What is kept of a request about this user.
-    pub fn of(request: &Request<'_>, user: Option<Jid>, requester: Requester) -> Kept {
+    pub fn of(request: &Request<'_>, user: Option<Jid>, requester: Requester, interface: Interface) -> Kept {
         Kept {
             user,
             requester,
@@ -34,6 +37,7 @@ impl Kept {
             form: form(request).into(),
             if_none_match: cache::held(request).map(|held| (&*held).into()),
             navigation: request.header("Sec-Fetch-Dest") == Some("document"),
+            interface,
         }
     }
 
@@ -56,6 +60,7 @@ impl Kept {
             audience: Audience::of(settings, &self.requester),
             if_none_match: self.if_none_match(),
             navigation: self.navigation,
+            interface: self.interface,
         }
     }
 }

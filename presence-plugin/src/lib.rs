@@ -49,12 +49,12 @@ use std::{
 use plugin_api::prelude::*;
 
 use crate::{
-    answer::{Format, Question},
+    answer::{Format, Interface, Question},
     cache::Audience,
     icons::Icons,
     kept::Kept,
     limit::Limiter,
-    live::Live,
+    live::{Awaited, Live},
     pace::{Pace, TooMany},
     page::{Base, Person},
     probe::Probes,
@@ -63,6 +63,7 @@ use crate::{
     settings::{InForce, Settings},
     shown::Shown,
     users::{Requester, Users},
+    v1::Target,
     xml::Parties,
 };
 
@@ -155,7 +156,8 @@ impl Presence {
         let answer = pace::watched(|| self.status_now(request, parameters, format));
         let user = parameters.first("jid").unwrap_or_default();
         if let Some((response, responder)) = self.in_time(request, answer, answer::too_many, responder, send) {
-            self.send_or_wait(request, response, (&user, format, None), responder);
+            let awaited = Awaited { target: Target::Jid(&user), format, vary: None, interface: Interface::Status };
+            self.send_or_wait(request, response, awaited, responder);
         }
     }
 
@@ -216,6 +218,7 @@ impl Presence {
             audience: Audience::of(&settings, &requester),
             if_none_match: held.as_deref(),
             navigation: request.header("Sec-Fetch-Dest") == Some("document"),
+            interface: Interface::Status,
         };
         self.users.look(&settings, user.as_ref(), &requester, |shown| question.answer(shown, &settings))
     }
@@ -227,8 +230,8 @@ impl Presence {
             return;
         }
         let requester = self.users.requester(request, &Parameters::new(request.query(), form(request)), &settings);
-        let kept = Kept::of(request, Some(component.clone()), requester);
-        let wish = self.wish(request, Some(component.clone()), kept.requester.clone(), (format, None));
+        let kept = Kept::of(request, Some(component.clone()), requester, Interface::Status);
+        let wish = self.wish(request, kept.clone(), None, (format, None));
         let (live, settings) = (self.live.clone(), self.settings.clone());
         self.probes.ask(&component, move |presence| {
             let settings = settings.read();

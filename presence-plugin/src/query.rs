@@ -29,6 +29,12 @@ impl<'r> Parameters<'r> {
     }
 }
 
+/// Reads a whole number, written in digits and nothing else: no sign, and no zero before others.
+pub fn whole(text: &str) -> Option<u64> {
+    let is_written_so = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    text.parse().ok().filter(|_| is_written_so)
+}
+
 /// Whether a body with this `Content-Type` holds parameters.
 pub fn is_form(content_type: Option<&str>) -> bool {
     let essence = content_type.unwrap_or_default().split(';').next().unwrap_or_default();

@@ -21,14 +21,17 @@ use super::{
 };
 use crate::{
     Presence,
-    answer::Format,
+    answer::{Format, Interface},
     cache::Audience,
     clients::network,
     kept::Kept,
     query::Parameters,
     settings::Settings,
     users::Requester,
-    v1::problem::{self, Problem},
+    v1::{
+        Target,
+        problem::{self, Problem},
+    },
 };
 
 /// The longest addresses of all users of a stream together, and the longest query of a long poll with its tags, in bytes: what is kept for
@@ -43,6 +46,18 @@ pub fn mount(routes: &mut Routes<Presence>) {
     routes.get("/v1/events", Presence::events).inline();
     routes.get("/v1/u/{id}/events", Presence::events_of_unlisted).inline();
     routes.get("/widget.js", Presence::widget).inline();
+}
+
+/// A text about a user, for which a request may wait.
+pub struct Awaited<'a> {
+    /// Whom it is about.
+    pub target: Target<'a>,
+    /// Its type.
+    pub format: Format,
+    /// The field on which it depends as well.
+    pub vary: Option<&'static str>,
+    /// By which interface it is asked for.
+    pub interface: Interface,
 }
 
 impl Presence {
@@ -94,7 +109,7 @@ impl Presence {
         let live = self.live.clone();
         let refused = live.refused(&visit, &watched);
         let open: Box<dyn FnOnce(Responder) + Send> =
-            Box::new(move |responder| live.stream(visit, watched, held.as_deref(), responder, head, refuse));
+            Box::new(move |responder| live.stream(visit, watched, held.as_deref(), responder, head, refuse_stream));
         let give = |responder, open: Box<dyn FnOnce(Responder) + Send>| open(responder);
         if let Some((open, responder)) = self.in_time(request, (open, refused), problem::too_many, responder, give) {
             open(responder);
@@ -127,22 +142,22 @@ impl Presence {
         self.client(request, settings).filter(|client| !client.is_loopback()).map(network)
     }
 
-    /// Sends an answer, or has the request wait for another one ([`Live::send_or_poll`](super::Live::send_or_poll)). `vary` is what the
-    /// answer also depends on.
-    pub fn send_or_wait(
-        &self,
-        request: &Request<'_>,
-        response: Response,
-        (user, format, vary): (&str, Format, Option<&'static str>),
-        responder: Responder,
-    ) {
+    /// Sends an answer, or has the request wait for another one ([`Live::send_or_poll`](super::Live::send_or_poll)).
+    pub fn send_or_wait(&self, request: &Request<'_>, response: Response, awaited: Awaited<'_>, responder: Responder) {
         if response.status() != 304 {
             responder.send(response);
             return;
         }
-        let parameters = Parameters::new(request.query(), &[]);
-        let requester = self.users.requester(request, &parameters, &self.settings());
-        let wish = self.wish(request, self.users.jid(user), requester, (format, vary));
+        let Awaited { target, format, vary, interface } = awaited;
+        let (user, requester, unlisted) = match target {
+            Target::Jid(user) => {
+                let parameters = Parameters::new(request.query(), &[]);
+                (self.users.jid(user), self.users.requester(request, &parameters, &self.settings()), None)
+            }
+            Target::Unlisted(id) => (self.users.at_address(id).map(|(user, _)| user), Requester::nobody(), Some(id)),
+        };
+        let kept = Kept::of(request, user, requester, interface);
+        let wish = self.wish(request, kept, unlisted, (format, vary));
         self.live.send_or_poll(response, wish, responder);
     }
 
@@ -150,15 +165,15 @@ impl Presence {
     pub fn wish(
         &self,
         request: &Request<'_>,
-        user: Option<Jid>,
-        requester: Requester,
+        kept: Kept,
+        unlisted: Option<&str>,
         (format, vary): (Format, Option<&'static str>),
     ) -> Option<Wish> {
-        let wait = read_wait(Parameters::new(request.query(), &[]).first("wait").as_deref())?;
-        let kept = Kept::of(request, user, requester);
+        let wait = read_wait(kept.parameters().first("wait").as_deref())?;
         let length = kept.if_none_match()?.len() + request.query().len();
         let client = self.counted(request, &self.settings());
-        (length <= LONGEST_ASKED).then_some(Wish { client, asked: Asked { kept, format, vary }, wait })
+        let asked = Asked { kept, unlisted: unlisted.map(Into::into), format, vary };
+        (length <= LONGEST_ASKED).then_some(Wish { client, asked, wait })
     }
 }
 
@@ -172,16 +187,35 @@ fn head(audience: Audience) -> Response {
     if audience.is_public() { head.header("Access-Control-Allow-Origin", "*") } else { head }
 }
 
-fn refuse(reason: Refused) -> Response {
-    let problem = match reason {
-        Refused::TooMany => Problem::new(429, "Too Many Requests", "this client has too many streams open"),
+fn refuse_stream(reason: Refused) -> Response {
+    back_later(refused(reason, "streams are open", "poll instead").into())
+}
+
+/// Says that a request may not wait.
+pub fn refuse_poll(reason: Refused, interface: Interface) -> Response {
+    let problem = refused(reason, "requests wait", "do not wait");
+    back_later(match interface {
+        Interface::Status => problem.in_words(),
+        Interface::V1 => problem.into(),
+    })
+}
+
+fn back_later(response: Response) -> Response {
+    response.header("Retry-After", STAY_AWAY.to_string())
+}
+
+/// Says that too much of `what` goes on already, and what to do instead.
+fn refused(reason: Refused, what: &str, instead: &str) -> Problem {
+    match reason {
+        Refused::TooMany => {
+            Problem::new(429, "Too Many Requests", format!("too many {what} for this client: {instead}"))
+        }
         Refused::TooManyUsers => {
-            let detail = format!("the streams of one client tell of {MOST_OF_CLIENT} users at most");
+            let detail = format!("one client is told of {MOST_OF_CLIENT} users at most: {instead}");
             Problem::new(429, "Too Many Requests", detail).with_limit(MOST_OF_CLIENT as usize)
         }
         Refused::Full | Refused::Over => {
-            Problem::new(503, "Service Unavailable", "there are too many streams open: poll instead")
+            Problem::new(503, "Service Unavailable", format!("too many {what}: {instead}"))
         }
-    };
-    Response::from(problem).header("Retry-After", STAY_AWAY.to_string())
+    }
 }

@@ -36,13 +36,18 @@ use plugin_api::prelude::*;
 
 use self::{
     crowd::Crowd,
+    http::refuse_poll,
     poll::{Poll, Wish},
     round::{Round, Whom},
     seats::{Refused, Seats},
     stream::EventStream,
     turns::{Turn, Turns},
 };
-pub use self::{http::mount, seats::Bounds};
+pub use self::{
+    http::{Awaited, mount},
+    poll::check_wait,
+    seats::Bounds,
+};
 use crate::{
     pace,
     probe::{self, Probes, Watch},
@@ -163,7 +168,7 @@ impl Live {
     }
 
     /// Sends an answer, unless that is a 304 and the request would rather wait for another one: then it is answered as soon as there
-    /// is one, or by a 304 at the end.
+    /// is one, or by a 304 at the end. One that finds no place is told so: after a 304 at once it would ask again at once.
     pub fn send_or_poll(&self, response: Response, wish: Option<Wish>, responder: Responder) {
         match wish {
             Some(wish) if response.status() == 304 => self.poll(wish, response, responder),
@@ -172,21 +177,25 @@ impl Live {
     }
 
     fn poll(&self, Wish { client, asked, wait }: Wish, unchanged: Response, responder: Responder) {
-        let number = self.0.number();
-        let seat = self.0.polls.take(client, 1, self.0.settings.read().seats);
-        let poll = Arc::new(Poll::new(seat.ok(), asked, unchanged, responder));
-        let round = self.0.round();
-        // Without a seat or a timer it is answered now, as one that did not ask to wait.
-        let joined = poll.has_seat() && self.0.join(number, poll.clone(), poll.users()).is_ok();
-        let timer = joined.then(|| self.0.after(wait, move |shared| shared.end(number))).and_then(Result::ok);
-        match timer {
-            Some(timer) if poll.look(None, &round) == Told::Nothing => poll.keep(timer),
-            Some(_) => self.0.leave(number),
-            None => {
-                poll.end(&round);
-                self.0.leave(number);
-            }
+        let interface = asked.kept.interface;
+        let seat = match self.0.polls.take(client, 1, self.0.settings.read().seats) {
+            Ok(seat) => seat,
+            Err(reason) => return send(responder, refuse_poll(reason, interface)),
+        };
+        let (number, round) = (self.0.number(), self.0.round());
+        let poll = Arc::new(Poll::new(seat, asked, unchanged, responder));
+        match self.0.join(number, poll.clone(), poll.users()) {
+            Ok(()) => {}
+            // Who comes back at once waits at the next version.
+            Err(Refused::Over) => return poll.end(&round),
+            Err(reason) => return poll.send(refuse_poll(reason, interface)),
         }
+        match self.0.after(wait, move |shared| shared.end(number)) {
+            Ok(timer) if poll.look(None, &round) == Told::Nothing => return poll.keep(timer),
+            Ok(_) => {}
+            Err(_) => poll.send(refuse_poll(Refused::Full, interface)),
+        }
+        self.0.leave(number);
     }
 
     /// Has all watchers look: what decides on who may see has changed.

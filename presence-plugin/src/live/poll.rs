@@ -10,23 +10,46 @@ use std::{
 use plugin_api::{Jid, Responder, Response, Timer};
 
 use super::{Told, Watcher, round::Round, seats::Seat};
-use crate::{answer::Format, kept::Kept, settings::Settings, shown::Shown};
+use crate::{
+    answer::{Format, Question},
+    cache::Audience,
+    kept::Kept,
+    query::{Parameters, whole},
+    settings::Settings,
+    shown::Shown,
+    v1::problem::Problem,
+    xml::Parties,
+};
 
 /// The longest wait, in seconds, whatever is asked for.
-const LONGEST: u64 = 60;
+const LONGEST: u16 = 60;
 /// The host takes no answer after a minute: the longest wait ends before.
 const END: Duration = Duration::from_secs(57);
 
 /// Reads the parameter `wait`, a number of seconds. `None`: there is no wait.
 pub fn read_wait(wait: Option<&str>) -> Option<Duration> {
-    let seconds = wait?.parse().ok().filter(|seconds| *seconds > 0)?;
-    Some(Duration::from_secs(LONGEST.min(seconds)).min(END))
+    let seconds = whole(wait?).filter(|seconds| *seconds > 0)?;
+    Some(Duration::from_secs(seconds.min(LONGEST.into())).min(END))
+}
+
+/// Looks at the parameter `wait` where its bounds are kept: everywhere but at `/status`, whose requests may bring anything.
+///
+/// # Errors
+/// It is out of its bounds, which the problem names.
+pub fn check_wait(parameters: &Parameters<'_>) -> Result<(), Problem> {
+    let is_within = |wait: &str| whole(wait).is_some_and(|seconds| (1..=LONGEST.into()).contains(&seconds));
+    match parameters.first("wait") {
+        Some(wait) if !is_within(&wait) => Err(Problem::whole_number("wait", 1, LONGEST)),
+        _ => Ok(()),
+    }
 }
 
 /// What a request asks for, kept to be asked again.
 pub struct Asked {
     /// The request.
     pub kept: Kept,
+    /// The unlisted address by which it asks, if it does: no answer names the user.
+    pub unlisted: Option<Box<str>>,
     /// The type of the answer.
     pub format: Format,
     /// The field on which the answer depends as well.
@@ -46,14 +69,19 @@ pub struct Wish {
 impl Asked {
     /// The answer for what may be shown at this moment.
     fn answer(&self, shown: &Shown<'_>, settings: &Settings) -> Response {
-        let response = self.kept.question(self.format, settings).answer(shown, settings);
+        let question = self.kept.question(self.format, settings);
+        let question = match self.unlisted {
+            None => question,
+            Some(_) => Question { parties: Parties::default(), audience: Audience::Nobody, ..question },
+        };
+        let response = question.answer(shown, settings);
         self.vary.into_iter().fold(response, |response, field| response.header("Vary", field))
     }
 }
 
 /// One request.
 pub struct Poll {
-    seat: Option<Seat>,
+    _seat: Seat,
     asked: Asked,
     /// That there is nothing new, for when nothing else is known at the end.
     unchanged: Response,
@@ -67,15 +95,17 @@ struct Held {
 }
 
 impl Poll {
-    /// A request that waits if it has a seat, and would be answered by `unchanged` if it did not wait.
-    pub fn new(seat: Option<Seat>, asked: Asked, unchanged: Response, responder: Responder) -> Poll {
+    /// A request that waits in this seat, and would be answered by `unchanged` if it did not wait.
+    pub fn new(seat: Seat, asked: Asked, unchanged: Response, responder: Responder) -> Poll {
         let held = Mutex::new(Held { responder: Some(responder), timer: None });
-        Poll { seat, asked, unchanged, held }
+        Poll { _seat: seat, asked, unchanged, held }
     }
 
-    /// Whether it may wait.
-    pub fn has_seat(&self) -> bool {
-        self.seat.is_some()
+    /// Answers by this response, unless it is answered.
+    pub fn send(&self, response: Response) {
+        if let Some(responder) = self.held().responder.take() {
+            responder.send(response);
+        }
     }
 
     /// The user it is about.
@@ -97,7 +127,11 @@ impl Poll {
         let mut held = self.held();
         let Kept { user, requester, .. } = &self.asked.kept;
         let answer = |shown: &Shown<'_>| self.asked.answer(shown, &round.settings);
-        let response = round.look(user.as_ref(), requester, answer).unwrap_or_else(|| self.unchanged.clone());
+        let response = match &self.asked.unlisted {
+            None => round.look(user.as_ref(), requester, answer),
+            Some(id) => round.look_at(id, answer),
+        };
+        let response = response.unwrap_or_else(|| self.unchanged.clone());
         if !over && response.status() == 304 {
             return Told::Nothing;
         }
@@ -132,8 +166,22 @@ mod tests {
         assert_eq!(read_wait(Some("1")), Some(Duration::from_secs(1)));
         assert_eq!(read_wait(Some("60")), Some(END), "answered in time");
         assert_eq!(read_wait(Some("3600")), Some(END));
-        for wait in [None, Some(""), Some("0"), Some("-1"), Some("1.5"), Some("30s"), Some(" 3")] {
+        for wait in
+            [None, Some(""), Some("0"), Some("-1"), Some("1.5"), Some("30s"), Some(" 3"), Some("+2"), Some("02")]
+        {
             assert_eq!(read_wait(wait), None, "{wait:?}");
+        }
+    }
+
+    #[test]
+    fn the_bounds_of_a_wait_are_named() {
+        let check = |query: &str| check_wait(&Parameters::new(query, b""));
+        for query in ["", "x=61", "wait=1", "wait=60"] {
+            assert_eq!(check(query), Ok(()), "{query}");
+        }
+        let bound = Problem::parameter("wait", "wait is a whole number from 1 to 60, in digits only");
+        for wait in ["", "0", "61", "99999999999", "99999999999999999999999", "-1", "%2B2", "02", "1.5", "30s", "%FF"] {
+            assert_eq!(check(&format!("wait={wait}")).as_ref(), Err(&bound), "{wait}");
         }
     }
 }

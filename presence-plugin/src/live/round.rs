@@ -64,16 +64,21 @@ impl<'s> Round<'s> {
         }
     }
 
+    /// Shows whoever has an unlisted address. Whose it is, and that it is anybody's, is asked each time.
+    pub fn look_at<R>(&self, id: &str, answer: impl Fn(&Shown<'_>) -> R) -> Option<R> {
+        let (user, bearer) = self.users.at_address(id).unzip();
+        self.look(user.as_ref(), &bearer.unwrap_or_else(Requester::nobody), answer)
+    }
+
     /// What may be shown to `requester`, `None` for nobody in particular, as an object, with its tag; or `None`, as above.
     pub fn document(&self, whom: &Whom, requester: Option<&Requester>) -> Option<Tagged> {
         match (whom, requester) {
             (Whom::Named(user), None) => self.for_nobody(user.as_ref()),
             (Whom::Named(user), Some(requester)) => self.tagged(user.as_ref(), requester, user.as_ref().map(Jid::bare)),
-            // Whose it is, and that it is anybody's, is asked each time.
-            (Whom::Unlisted(unlisted), _) => match self.users.at_address(&unlisted.id) {
-                Some((user, bearer)) => self.tagged(Some(&user), &bearer, None),
-                None => self.tagged(None, &Requester::nobody(), None),
-            },
+            (Whom::Unlisted(unlisted), _) => {
+                let (tag, document) = self.look_at(&unlisted.id, |shown| event::document(shown, None))?;
+                Some((tag, document.into()))
+            }
         }
     }
 

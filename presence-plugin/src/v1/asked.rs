@@ -11,9 +11,9 @@ use super::{
     problem::Problem,
 };
 use crate::{
-    answer::{Format, Question},
+    answer::{Format, Interface, Question},
     cache::{self, Audience},
-    icons::{Encoding, Icons, themes::State},
+    icons::{Icons, themes::State},
     kept::Kept,
     probe::Presence,
     query::Parameters,
@@ -23,10 +23,10 @@ use crate::{
     xml::Parties,
 };
 
-/// How a path says who is asked for.
+/// How a request says who is asked for.
 #[derive(Clone, Copy)]
 pub enum Target<'a> {
-    /// By an address.
+    /// By an address, or by what is none.
     Jid(&'a str),
     /// By an unlisted address.
     Unlisted(&'a str),
@@ -92,11 +92,11 @@ impl<'r> Asked<'r> {
         }
     }
 
-    /// The answer in this form. The bounds of an icon hold where words are sent too: which of them is sent may be the client's choice.
+    /// The answer in this form.
     pub fn answer(&self, form: Form, sources: &Sources<'_>) -> Result<Response, Problem> {
+        form.check(&self.parameters)?;
         Ok(match form {
             Form::Written(format) => {
-                Style::read(&self.parameters, Encoding::Svg)?;
                 let question = self.question(format);
                 self.look(sources, |shown| question.answer(shown, sources.settings))
             }
@@ -131,6 +131,7 @@ impl<'r> Asked<'r> {
             audience: self.audience,
             if_none_match: self.if_none_match.as_deref(),
             navigation: false,
+            interface: Interface::V1,
         }
     }
 }

@@ -12,7 +12,7 @@ use serde_json::{error::Category, value::RawValue};
 
 use super::problem::Problem;
 use crate::{
-    answer::{Format, Question},
+    answer::{Format, Interface, Question},
     cache::{Audience, ETag},
     json::Document,
     moment::Moment,
@@ -146,6 +146,7 @@ impl<'a> Batch<'a> {
             audience: Audience::of(known.settings, requester),
             if_none_match: held,
             navigation: false,
+            interface: Interface::V1,
         };
         question.represent(question.audience, "application/json", etag.as_str().to_owned(), body)
     }

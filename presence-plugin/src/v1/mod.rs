@@ -11,7 +11,7 @@
 //! ```
 //!
 //! Whoever may not be seen is shown as `forbidden`, with status 200 as at `/status`: an answer never tells whether there is such a user.
-//! What is wrong with a request is told by a [`problem`] before any user is looked up.
+//! What is wrong with a request is told by a [`problem`] before any user is looked up. Every address answers OPTIONS.
 //!
 //! # Layout
 //! [`asked`] is who is asked for by whom, and has the answer. [`negotiation`] finds the form, [`picture`] answers with an icon, [`badge`] with a label and a word; the other forms are those of `/status`. [`batch`] is about many users, and [`gathering`] has it wait for components. [`openapi`] describes all of it.
@@ -29,8 +29,9 @@ use std::borrow::Cow;
 
 use plugin_api::{Jid, Request, Responder, Response, Result, Routes};
 
+pub use self::asked::Target;
 use self::{
-    asked::{Asked, Sources, Target},
+    asked::{Asked, Sources},
     batch::{Batch, Heard, Known},
     gathering::Gathering,
     negotiation::{Form, NEGOTIATED},
@@ -39,10 +40,11 @@ use self::{
 };
 use crate::{
     Presence,
-    answer::{Format, Question},
+    answer::{Format, Interface, Question},
     cache::{self, Audience},
     icons::themes::State,
     kept::Kept,
+    live::Awaited,
     pace, probe,
     query::Parameters,
     send,
@@ -51,6 +53,8 @@ use crate::{
 
 /// For how many seconds the icon of a state may be used again without asking.
 const ICON_MAX_AGE: u32 = 86_400;
+/// The methods of what is shown.
+const SHOWN: &str = "GET, HEAD, OPTIONS";
 /// The methods of what takes a body.
 const POSTED: &str = "POST, OPTIONS";
 /// What else there might be in place of an icon or a badge.
@@ -62,12 +66,11 @@ pub fn mount(routes: &mut Routes<Presence>) {
     routes.get("/v1/users/{jid}", Presence::user).inline();
     routes.get("/v1/users/{jid}/icon.{format}", Presence::user_icon).inline();
     routes.get("/v1/users/{jid}/badge.{format}", Presence::user_badge).inline();
-    routes.get("/v1/u/{id}", paced(Presence::unlisted)).inline();
+    routes.get("/v1/u/{id}", Presence::unlisted).inline();
     routes.get("/v1/u/{id}/icon.{format}", paced(Presence::unlisted_icon)).inline();
     routes.get("/v1/u/{id}/badge.{format}", paced(Presence::unlisted_badge)).inline();
     routes.get("/v1/presence", Presence::some_users).inline();
     routes.post("/v1/presence/query", Presence::many_users).inline().body_limit(2 * batch::LONGEST_BODY as u32);
-    routes.on("OPTIONS", "/v1/presence/query", Presence::may_post).inline();
     routes.get("/openapi.json", Presence::openapi).inline();
     routes.get("/v1/icons/{state}.{format}", Presence::state_icon).inline();
     routes.on("*", "/v1{tail:.*}", Presence::nothing).inline().body_limit(2 * batch::LONGEST_BODY as u32);
@@ -77,14 +80,26 @@ pub fn mount(routes: &mut Routes<Presence>) {
 fn methods_at(path: &str) -> Option<&'static str> {
     let parts: Vec<&str> = path.strip_prefix("/plugins/presence/v1/")?.split('/').collect();
     match parts[..] {
-        ["presence" | "events"] => Some("GET, HEAD"),
+        ["presence" | "events"] => Some(SHOWN),
         ["presence", "query"] => Some(POSTED),
-        ["users" | "u", whom] if !whom.is_empty() => Some("GET, HEAD"),
-        ["users" | "u", _, "events"] => Some("GET, HEAD"),
-        ["users" | "u", _, form] if form.starts_with("icon.") || form.starts_with("badge.") => Some("GET, HEAD"),
-        ["icons", icon] if icon.contains('.') => Some("GET, HEAD"),
+        ["users" | "u", whom] if !whom.is_empty() => Some(SHOWN),
+        ["users" | "u", _, "events"] => Some(SHOWN),
+        ["users" | "u", _, form] if form.starts_with("icon.") || form.starts_with("badge.") => Some(SHOWN),
+        ["icons", icon] if icon.contains('.') => Some(SHOWN),
         _ => None,
     }
+}
+
+/// What may be done at an address, also by pages of other origins, which ask before they send more than a browser does by itself (Fetch Standard,
+/// CORS-preflight request). To send proof of who asks is not among it.
+fn options(methods: &'static str) -> Response {
+    Response::new(204)
+        .header("Allow", methods)
+        .header("Access-Control-Allow-Origin", "*")
+        .header("Access-Control-Allow-Methods", methods)
+        .header("Access-Control-Allow-Headers", "If-None-Match, Content-Type")
+        .header("Access-Control-Max-Age", "86400")
+        .header("X-Content-Type-Options", "nosniff")
 }
 
 /// A handler whose answer may have to wait ([`pace`]).
@@ -102,12 +117,8 @@ pub fn paced(
 impl Presence {
     /// A user in the form that the suffix names or else the client prefers.
     fn user(&self, request: &Request<'_>, responder: Responder) {
-        let (user, suffix) = negotiation::split_suffix(request.path_parameter("jid").unwrap_or_default());
-        let (form, vary) = match suffix {
-            Some(form) => (Some(form), None),
-            None => (negotiation::preferred(request.headers()), Some(NEGOTIATED)),
-        };
-        self.send_user(request, user, (form, vary), responder);
+        let (user, form) = form_of(request, request.path_parameter("jid").unwrap_or_default());
+        self.send_user(request, user, form, responder);
     }
 
     /// The icon of a user, or of a component.
@@ -130,7 +141,7 @@ impl Presence {
         }
     }
 
-    /// Answers about a user in a form, or tells that the client takes none that there is. `vary` is what the answer also depends on.
+    /// Answers about a user, or a component, in a form, or tells that the client takes none that there is. `vary` is what the answer also depends on.
     fn send_user(
         &self,
         request: &Request<'_>,
@@ -139,16 +150,29 @@ impl Presence {
         responder: Responder,
     ) {
         let component = probe::component(Some(user), |text| self.users.jid(text));
-        if let (Some(component), Some(form)) = (component, form) {
-            return self.send_component(request, component, (form, vary), responder);
+        match (component, form) {
+            (Some(component), Some(form)) => self.send_component(request, component, (form, vary), responder),
+            _ => self.send_target(request, Target::Jid(user), (form, vary), responder),
         }
-        let (response, refused) = pace::watched(|| self.form(request, Target::Jid(user), form));
+    }
+
+    fn send_target(
+        &self,
+        request: &Request<'_>,
+        target: Target<'_>,
+        (form, vary): (Option<Form>, Option<&'static str>),
+        responder: Responder,
+    ) {
+        let (response, refused) = pace::watched(|| self.form(request, target, form));
         let answer = (varying(response, vary), refused);
         let Some((response, responder)) = self.in_time(request, answer, problem::too_many, responder, send) else {
             return;
         };
         match form {
-            Some(Form::Written(format)) => self.send_or_wait(request, response, (user, format, vary), responder),
+            Some(Form::Written(format)) => {
+                let awaited = Awaited { target, format, vary, interface: Interface::V1 };
+                self.send_or_wait(request, response, awaited, responder);
+            }
             _ => drop(responder.send(response)),
         }
     }
@@ -167,11 +191,11 @@ impl Presence {
             return send(responder, varying(problem, vary));
         }
         let requester = self.users.requester(request, &parameters, &settings);
+        let kept = Kept::of(request, Some(component.clone()), requester, Interface::V1);
         let wish = match form {
-            Form::Written(format) => self.wish(request, Some(component.clone()), requester.clone(), (format, vary)),
+            Form::Written(format) => self.wish(request, kept.clone(), None, (format, vary)),
             Form::Drawn(_) | Form::Badge(_) => None,
         };
-        let kept = Kept::of(request, Some(component.clone()), requester);
         let (live, icons, users, settings) =
             (self.live.clone(), self.icons.clone(), self.users.clone(), self.settings.clone());
         self.probes.ask(&component, move |presence| {
@@ -183,13 +207,9 @@ impl Presence {
     }
 
     /// Whoever has an unlisted address, in the form that the suffix names or else the client prefers.
-    fn unlisted(&self, request: &Request<'_>) -> Result<Response> {
-        let (id, suffix) = negotiation::split_suffix(request.path_parameter("id")?);
-        if suffix.is_some() {
-            return Ok(self.form(request, Target::Unlisted(id), suffix));
-        }
-        let form = negotiation::preferred(request.headers());
-        Ok(self.form(request, Target::Unlisted(id), form).header("Vary", NEGOTIATED))
+    fn unlisted(&self, request: &Request<'_>, responder: Responder) {
+        let (id, form) = form_of(request, request.path_parameter("id").unwrap_or_default());
+        self.send_target(request, Target::Unlisted(id), form, responder);
     }
 
     /// The icon of whoever has an unlisted address.
@@ -229,27 +249,18 @@ impl Presence {
         }
     }
 
-    /// A page of another origin asks whether it may send JSON (Fetch Standard, CORS-preflight request).
-    fn may_post(&self, _: &Request<'_>) -> Result<Response> {
-        Ok(Response::new(204)
-            .header("Allow", POSTED)
-            .header("Access-Control-Allow-Origin", "*")
-            .header("Access-Control-Allow-Methods", "POST")
-            .header("Access-Control-Allow-Headers", "Content-Type")
-            .header("Access-Control-Max-Age", "86400")
-            .header("X-Content-Type-Options", "nosniff"))
-    }
-
     fn openapi(&self, request: &Request<'_>) -> Result<Response> {
         Ok(openapi::answer(request))
     }
 
     /// What no other route has: another path, or another method.
     fn nothing(&self, request: &Request<'_>) -> Result<Response> {
-        let is_another = |methods: &&str| methods.split(", ").all(|method| method != request.method());
-        Ok(match methods_at(request.path()).filter(is_another) {
-            Some(methods) => problem::other_methods(methods),
-            None => problem::not_found("what there is, is described at /plugins/presence/openapi.json"),
+        Ok(match methods_at(request.path()) {
+            Some(methods) if request.method() == "OPTIONS" => options(methods),
+            Some(methods) if methods.split(", ").all(|method| method != request.method()) => {
+                problem::other_methods(methods)
+            }
+            _ => problem::not_found("what there is, is described at /plugins/presence/openapi.json"),
         })
     }
 
@@ -300,6 +311,7 @@ impl Presence {
             audience: Audience::Everyone { max_age: ICON_MAX_AGE },
             if_none_match: held.as_deref(),
             navigation: false,
+            interface: Interface::V1,
         };
         let style = Style::read(&parameters, encoding);
         Ok(style.map_or_else(Response::from, |style| picture::answer(&question, &self.icons, style.of(state))))
@@ -318,6 +330,14 @@ impl Presence {
         };
         let sources = Sources { users: &self.users, icons: &self.icons, settings: &settings };
         asked.answer(form, &sources).unwrap_or_else(Response::from)
+    }
+}
+
+/// Who is at an address, the form that its suffix names or else the client prefers, and the field on which the answer depends then.
+fn form_of<'a>(request: &Request<'_>, address: &'a str) -> (&'a str, (Option<Form>, Option<&'static str>)) {
+    match negotiation::split_suffix(address) {
+        (address, None) => (address, (negotiation::preferred(request.headers()), Some(NEGOTIATED))),
+        (address, form) => (address, (form, None)),
     }
 }
 

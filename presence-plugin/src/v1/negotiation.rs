@@ -5,7 +5,7 @@ use super::{
     picture::Style,
     problem::Problem,
 };
-use crate::{answer::Format, icons::Encoding, query::Parameters};
+use crate::{answer::Format, icons::Encoding, live, query::Parameters};
 
 /// The field on which an answer without a suffix depends.
 pub const NEGOTIATED: &str = "Accept";
@@ -21,7 +21,8 @@ pub enum Form {
     Badge(Kind),
 }
 
-/// The forms: the suffix and the media type of each. Of those that a client likes equally the first is sent.
+/// The forms: the suffix and the media type of each. Of those that a client likes equally the first is sent, and to a client that names images
+/// and no such text as the first is, the first image.
 const FORMS: [(&str, &str, &str, Form); 6] = [
     ("json", "application", "json", Form::Written(Format::Json)),
     ("svg", "image", "svg+xml", Form::Drawn(Encoding::Svg)),
@@ -32,13 +33,17 @@ const FORMS: [(&str, &str, &str, Form); 6] = [
 ];
 
 impl Form {
-    /// Whether the parameters are within the bounds of this form.
+    /// Whether the parameters are within the bounds of this form. Those of an icon hold where words are sent, and those of a wait where an icon
+    /// is: which of them is sent may be the client's choice.
     ///
     /// # Errors
     /// One of them is not, as the problem says.
     pub fn check(self, parameters: &Parameters<'_>) -> Result<(), Problem> {
         match self {
-            Form::Written(_) | Form::Drawn(_) => Style::read(parameters, Encoding::Svg).map(drop),
+            Form::Written(_) | Form::Drawn(_) => {
+                live::check_wait(parameters)?;
+                Style::read(parameters, Encoding::Svg).map(drop)
+            }
             Form::Badge(_) => Badge::read(parameters).map(drop),
         }
     }
@@ -79,13 +84,23 @@ pub fn preferred<'a>(fields: impl Iterator<Item = (&'a str, &'a [u8])>) -> Optio
         return Some(FORMS[0].3);
     }
     let (mut best, mut liked) = (None, 0);
-    for (_, class, kind, form) in FORMS {
+    let (objects, others) = FORMS.split_at(usize::from(wants_a_picture(&lines)));
+    for (_, class, kind, form) in others.iter().chain(objects).copied() {
         let weight = weight(&lines, class, kind);
         if weight > liked {
             (best, liked) = (Some(form), weight);
         }
     }
     best
+}
+
+/// Whether these are the words of a browser about an `<img>`. Some name formats that are not had here, and then anything.
+fn wants_a_picture(lines: &[&str]) -> bool {
+    let names = |class: &str| {
+        let mut ranges = lines.iter().flat_map(|line| line.split(','));
+        ranges.any(|range| range.trim_start().get(..class.len()).is_some_and(|start| start.eq_ignore_ascii_case(class)))
+    };
+    names("image/") && !names("application/")
 }
 
 /// How much a media type is liked, from 0 to 1,000. The most specific range that it falls into counts.
@@ -162,6 +177,9 @@ mod tests {
             ("IMAGE/PNG, image/*;q=0.5", PNG),
             ("image/gif;level=1;Q=1, */*;q=0.1", GIF),
             ("image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8", SVG),
+            ("image/avif,image/webp,*/*", SVG),
+            ("*/*, Image/webp;q=0.1", SVG),
+            ("image/webp, application/json, */*", JSON),
             ("text/*", XML),
             ("text/*, text/xml;q=0", TEXT),
             ("*/*, application/json;q=0, image/svg+xml;q=0", PNG),

@@ -9,7 +9,7 @@ use crate::{
         Encoding, Icons, Look, NATURAL_SIZE, SIZES,
         themes::{State, Theme},
     },
-    query::Parameters,
+    query::{Parameters, whole},
 };
 
 /// How an icon is to look, whatever it shows.
@@ -28,9 +28,10 @@ impl Style {
     pub fn read(parameters: &Parameters<'_>, encoding: Encoding) -> Result<Style, Problem> {
         let size = match parameters.first("size") {
             None => NATURAL_SIZE,
-            Some(text) => text.parse().ok().filter(|size| SIZES.contains(size)).ok_or_else(|| {
-                Problem::parameter("size", format!("size is a whole number from {} to {}", SIZES.start(), SIZES.end()))
-            })?,
+            Some(text) => whole(&text)
+                .and_then(|size| u16::try_from(size).ok())
+                .filter(|size| SIZES.contains(size))
+                .ok_or_else(|| Problem::whole_number("size", *SIZES.start(), *SIZES.end()))?,
         };
         let theme = match parameters.first("theme") {
             None => Theme::default(),
@@ -79,8 +80,8 @@ mod tests {
             assert_eq!(read(query), Ok(natural), "{query}");
         }
         assert_eq!(read("theme=dark&size=256"), Ok(Style { theme: Theme::Dark, size: 256, ..natural }));
-        let bound = Problem::parameter("size", "size is a whole number from 16 to 256");
-        for size in ["", "15", "257", "0", "-16", "16.0", "x", " 16", "99999999999", "%FF"] {
+        let bound = Problem::parameter("size", "size is a whole number from 16 to 256, in digits only");
+        for size in ["", "15", "257", "0", "-16", "16.0", "x", " 16", "99999999999", "%FF", "%2B32", "032", "016"] {
             assert_eq!(read(&format!("size={size}")).as_ref(), Err(&bound), "{size}");
         }
         let names = Problem::parameter("theme", "theme is one of default, dark, contrast");

@@ -5,6 +5,8 @@ use std::time::Duration;
 use plugin_api::Response;
 use serde::Serialize;
 
+use crate::answer::EXPOSED;
+
 /// A problem. Its type is `about:blank`: the status code says what kind it is (RFC 9457 section 4.2.1).
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Problem {
@@ -27,6 +29,11 @@ impl Problem {
         Problem { title, status: 400, detail, parameter: Some(parameter), limit: None }
     }
 
+    /// A parameter is no number from `least` to `most`, or not written in digits only.
+    pub fn whole_number(parameter: &'static str, least: u16, most: u16) -> Problem {
+        Problem::parameter(parameter, format!("{parameter} is a whole number from {least} to {most}, in digits only"))
+    }
+
     /// A request names more, or is longer, than is taken.
     pub fn too_large(parameter: &'static str, detail: impl Into<String>) -> Problem {
         Problem { parameter: Some(parameter), ..Problem::new(413, "Content Too Large", detail) }
@@ -42,23 +49,33 @@ impl Problem {
         Problem { limit: Some(limit), ..self }
     }
 
+    /// The answer as a line of text, for who expects no object.
+    pub fn in_words(self) -> Response {
+        let line = format!("{}\n", self.detail).into_bytes();
+        self.told("text/plain; charset=utf-8", line)
+    }
+
+    /// The same for everybody, and in no cache: it is about this request.
+    fn told(self, content_type: &'static str, body: Vec<u8>) -> Response {
+        Response::new(self.status)
+            .header("Content-Type", content_type)
+            .header("X-Content-Type-Options", "nosniff")
+            .header("Access-Control-Allow-Origin", "*")
+            .header("Cache-Control", "no-store")
+            .body(body)
+    }
+
     /// Any other problem.
     pub fn new(status: u16, title: &'static str, detail: impl Into<String>) -> Problem {
         Problem { title, status, detail: detail.into(), ..Problem::default() }
     }
 }
 
-/// The same for everybody, and in no cache: it is about this request.
 impl From<Problem> for Response {
     fn from(problem: Problem) -> Response {
         let mut body = serde_json::to_vec(&problem).expect("texts and numbers under fixed names can always be written");
         body.push(b'\n');
-        Response::new(problem.status)
-            .header("Content-Type", "application/problem+json")
-            .header("X-Content-Type-Options", "nosniff")
-            .header("Access-Control-Allow-Origin", "*")
-            .header("Cache-Control", "no-store")
-            .body(body)
+        problem.told("application/problem+json", body).header(EXPOSED.0, EXPOSED.1)
     }
 }
 

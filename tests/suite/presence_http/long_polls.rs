@@ -1,16 +1,20 @@
 //! Long polls: requests that wait for another answer than the one that the client has.
 
 use std::{
+    io::Write,
+    net::TcpStream,
     thread,
     time::{Duration, Instant},
 };
 
+use serde_json::{Value, json};
 use tests::{
     artefacts::artefacts,
     drop_style::DropStyle,
     host::{Host, PATIENCE},
     http::{Answer, events::EventSource},
     plugin_file::PluginFile,
+    wait,
     xmpp::Session,
 };
 
@@ -90,13 +94,11 @@ fn a_poll_ends_by_304_and_does_not_wait_without_need() {
     assert_eq!(get(&host, &format!("{target}&wait=60"), &[]).status, 200, "it has nothing");
     assert_eq!(get(&host, &format!("{target}&wait=60"), &[("If-None-Match", "\"other\"")]).status, 200);
     let tag = held.header("etag").unwrap();
-    for wait in ["0", "-1", "x", ""] {
+    for wait in ["0", "-1", "x", "", "%2B2"] {
         assert_eq!(get(&host, &format!("{target}&wait={wait}"), &[("If-None-Match", tag)]).status, 304, "{wait}");
     }
     let long = format!("{target}&wait=60&x={}", "x".repeat(9_000));
     assert_eq!(get(&host, &long, &[("If-None-Match", tag)]).status, 304, "nobody keeps that for so long");
-    host.set("presence.streams", "0");
-    assert_eq!(poll(&host, target, &held, 60).status, 304, "there is no room to wait");
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
 }
 
@@ -105,7 +107,7 @@ fn a_poll_ends_by_304_and_does_not_wait_without_need() {
 fn the_longest_wait_is_answered() {
     let (host, _alice) = with_alice();
     let held = get(&host, TARGETS[4], &[]);
-    let answer = poll(&host, TARGETS[4], &held, 3_600);
+    let answer = poll(&host, TARGETS[4], &held, 60);
     assert_eq!((answer.status, answer.header("etag")), (304, held.header("etag")));
 }
 
@@ -121,6 +123,63 @@ fn polls_are_answered_when_nobody_may_see_and_at_an_upgrade() {
     let newer = PluginFile::read(&artefacts().presence).with_version("0.1.7").write(host.folder(), "newer.so");
     let answers = meanwhile(&host, &answers, || DropStyle::Copy.drop(&newer, &host.plugins().join("presence.so")));
     assert!(answers.iter().all(|answer| answer.status == 304), "{answers:?}");
+}
+
+/// At `/status`, whose requests may bring anything, what is no wait is none.
+#[test]
+fn a_wait_out_of_bounds_is_told_so() {
+    let (host, _alice) = with_alice();
+    for target in &TARGETS[3..] {
+        let held = get(&host, target, &[]);
+        let tag = held.header("etag").unwrap();
+        for wait in ["0", "61", "99999999999", "-1", "%2B2", "02", "1.5", "x", ""] {
+            let answer = get(&host, &format!("{target}&wait={wait}"), &[("If-None-Match", tag)]);
+            assert_eq!(
+                (answer.status, answer.header("content-type")),
+                (400, Some("application/problem+json")),
+                "{wait}"
+            );
+            let problem: Value = serde_json::from_str(answer.text()).unwrap();
+            let bound = "wait is a whole number from 1 to 60, in digits only";
+            assert_eq!((&problem["parameter"], &problem["detail"]), (&json!("wait"), &json!(bound)), "{wait}");
+        }
+    }
+}
+
+/// A 304 at once would be asked again at once. Behind a proxy, so that there is more than one client.
+#[test]
+fn a_poll_without_a_place_is_refused_and_told_when_to_come_back() {
+    let (host, _alice) = with_alice();
+    host.set("presence.proxies", "127.0.0.1");
+    host.set("presence.streams_of_client", "1");
+    let held: Vec<_> = TARGETS.iter().map(|target| get(&host, target, &[])).collect();
+    let refused = |target: &str, held: &Answer, client: &str| {
+        let fields = [("If-None-Match", held.header("etag").unwrap()), ("X-Forwarded-For", client)];
+        let answer = get(&host, &format!("{target}&wait=60"), &fields);
+        let kind = if target.starts_with("v1") { "application/problem+json" } else { "text/plain; charset=utf-8" };
+        assert_eq!(
+            (answer.header("content-type"), answer.header("retry-after")),
+            (Some(kind), Some("30")),
+            "{answer:?}"
+        );
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+        answer.status
+    };
+    let mut waiting = TcpStream::connect(host.process().ready().http).unwrap();
+    let tag = held[4].header("etag").unwrap();
+    let fields = format!("Host: x\r\nIf-None-Match: {tag}\r\nX-Forwarded-For: 192.0.2.1");
+    write!(waiting, "GET /plugins/presence/{}wait=60 HTTP/1.1\r\n{fields}\r\n\r\n", TARGETS[4]).unwrap();
+    wait::until(PATIENCE, "it waits", || {
+        let fields = [("If-None-Match", tag), ("X-Forwarded-For", "192.0.2.1")];
+        (get(&host, &format!("{}&wait=1", TARGETS[4]), &fields).status == 429).then_some(())
+    });
+    for (target, held) in TARGETS.iter().zip(&held) {
+        assert_eq!(refused(target, held, "192.0.2.1"), 429, "{target}");
+    }
+    host.set("presence.streams", "1");
+    for (target, held) in TARGETS.iter().zip(&held) {
+        assert_eq!(refused(target, held, "192.0.2.2"), 503, "{target}");
+    }
 }
 
 /// Nobody knows that the client of a poll is gone before its end: they have places of their own.

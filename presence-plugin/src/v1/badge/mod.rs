@@ -8,7 +8,7 @@ use plugin_api::Response;
 use quick_xml::escape::escape;
 use serde::Serialize;
 
-use self::width::{is_right_to_left, width};
+use self::width::{is_right_to_left, is_seen, width};
 use super::problem::Problem;
 use crate::{
     answer::{DOCUMENT_POLICY, Question},
@@ -63,7 +63,7 @@ impl Badge {
             let detail = format!("label is a text of at most {LONGEST_LABEL} characters");
             return Err(Problem::parameter("label", detail).with_limit(LONGEST_LABEL));
         }
-        let label = Some(plain(&label)).filter(|label| !label.is_empty()).unwrap_or_else(|| LABEL.to_owned());
+        let label = Some(plain(&label)).filter(|label| is_seen(label)).unwrap_or_else(|| LABEL.to_owned());
         match parameters.first("style").as_deref() {
             None | Some("flat") => Ok(Badge { label, outline: Outline::Flat }),
             Some("pill") => Ok(Badge { label, outline: Outline::Pill }),
@@ -193,7 +193,19 @@ mod tests {
 
     #[test]
     fn label_and_style_have_defaults_and_bounds() {
-        for query in ["", "label=", "style=flat", "label=+%0A", "label=%E2%80%AE"] {
+        let unseen = [
+            "\u{200B}",
+            "\u{301}\u{300}",
+            "\u{300} \u{FE0F}",
+            "\u{AD}",
+            "\u{2060}",
+            "\u{3164}",
+            "\u{2800}",
+            "\u{E0041}",
+        ];
+        let unseen = unseen.map(|label| format!("label={label}"));
+        let others = ["", "label=", "style=flat", "label=+%0A", "label=%E2%80%AE"];
+        for query in others.into_iter().chain(unseen.iter().map(String::as_str)) {
             assert_eq!(read(query), Ok(labelled("presence")), "{query}");
         }
         assert_eq!(read("style=pill").map(|badge| badge.outline), Ok(Outline::Pill));

@@ -15,6 +15,8 @@ const LETTERS: usize = (ARABIC.end - ARABIC.start) as usize;
 const OTHER: f32 = 0.64;
 const SQUARE: f32 = 1.0;
 const JOINER: char = '\u{200D}';
+/// Of the patterns of Braille, the one without a dot.
+const BLANK: char = '\u{2800}';
 
 /// Forms of a letter that is joined to its neighbours (Unicode section 9.2).
 #[derive(Clone, Copy)]
@@ -49,6 +51,11 @@ pub fn width(text: &str, size: f32) -> f32 {
 pub fn is_right_to_left(text: &str) -> bool {
     let is_rtl = |character: char| matches!(u32::from(character), 0x590..=0x8FF | 0xFB1D..=0xFDFF | 0xFE70..=0xFEFF | 0x1_0800..=0x1_0FFF | 0x1_E800..=0x1_EFFF);
     text.chars().find(|character| character.is_alphabetic()).is_some_and(is_rtl)
+}
+
+/// Whether there is anything to see of a text. Marks and joiners are nothing without a character to stand at.
+pub fn is_seen(text: &str) -> bool {
+    text.chars().any(|character| !character.is_whitespace() && !is_mark(character) && character != BLANK)
 }
 
 /// Takes no room: a combining mark, a joiner, the colour of a skin.

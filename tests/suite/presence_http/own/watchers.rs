@@ -1,8 +1,11 @@
 //! Who watches is told at once of what a user chooses and revokes.
 
-use std::time::Duration;
+use std::{thread, time::Duration};
 
-use tests::{host::Host, http::events::EventSource};
+use tests::{
+    host::Host,
+    http::{Answer, events::EventSource},
+};
 
 use super::{super::show, alice_away, say, token};
 
@@ -50,6 +53,55 @@ fn an_unlisted_address_has_a_stream_that_names_nobody_and_ends_with_it() {
     assert_eq!(watch(&host, "").state(), "dnd");
     let nobody = EventSource::open(host.process().ready().http, &target, "", AT_ONCE).event().data;
     assert_eq!(nobody.as_deref(), Some(r#"{"state":"forbidden","available":false}"#));
+}
+
+/// In every form that is words; the last one by what the client accepts.
+#[test]
+fn an_unlisted_address_takes_long_polls_that_name_nobody_and_end_with_it() {
+    let (host, mut alice) = alice_away("anyone");
+    let said = say(&mut alice, "address My blog");
+    let address = said.lines().next().unwrap();
+    let targets = [".json", ".xml", ".txt", ""].map(|suffix| format!("{address}{suffix}"));
+    let http = host.patient_http();
+    let ask = |target: &str, more: &str, tag: &str| {
+        let answer = http.request("GET", &format!("{target}{more}"), &[("If-None-Match", tag)]);
+        let whole = format!("{:?} {}", answer.headers, answer.text());
+        assert!(!whole.contains("alice") && !whole.contains("localhost"), "{target}: {whole}");
+        assert_eq!(answer.header("cache-control"), Some("private, no-store"), "{target}");
+        answer
+    };
+    let mut tags = targets.each_ref().map(|target| tag(&ask(target, "", "")));
+    let mut meanwhile = |act: &mut dyn FnMut()| {
+        let answers = thread::scope(|scope| {
+            let poll = |index: usize| {
+                scope.spawn({
+                    let (target, tag, ask) = (&targets[index], &tags[index], &ask);
+                    move || ask(target, "?wait=60", tag)
+                })
+            };
+            let polls = [0, 1, 2, 3].map(poll);
+            // One that has not come by then is answered at once.
+            thread::sleep(Duration::from_millis(300));
+            assert!(polls.iter().all(|poll| !poll.is_finished()), "one did not wait");
+            act();
+            polls.map(|poll| poll.join().expect("it is answered"))
+        });
+        tags = answers.each_ref().map(tag);
+        assert!(answers.iter().all(|answer| answer.status == 200), "{answers:?}");
+        answers
+    };
+    let told = meanwhile(&mut || show(&mut alice, "dnd", "Busy"));
+    assert!(told.iter().all(|answer| answer.text().contains("Busy")), "{told:?}");
+    let id = address.rsplit('/').next().unwrap();
+    let told = meanwhile(&mut || drop(say(&mut alice, &format!("revoke {id}"))));
+    assert!(told.iter().all(|answer| !answer.text().contains("Busy")), "{told:?}");
+    let never = http.get(&format!("{}/AAAAAAAAAAAAAAAAAAAAAA.json", address.rsplit_once('/').unwrap().0));
+    assert_eq!(tag(&never), tags[0], "it is like one that never was");
+}
+
+#[track_caller]
+fn tag(answer: &Answer) -> String {
+    answer.header("etag").expect("a tag").to_owned()
 }
 
 #[test]

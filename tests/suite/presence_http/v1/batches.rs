@@ -158,6 +158,14 @@ fn a_body_beyond_any_measure_is_refused_unread() {
     assert!(answer.text().contains("1048576 bytes"), "{answer:?}");
 }
 
+/// What the page in the browser gets of the service: the status and the object, or 0 and the kind of the error.
+fn fetch(browser: &mut Browser, service: &str, target: &str, options: &Value) -> Value {
+    let fetch = format!("fetch({}, {options})", json!(format!("{service}{target}")));
+    browser.value(&format!(
+        "{fetch}.then(async (reply) => [reply.status, await reply.json()], (error) => [0, error.name])"
+    ))
+}
+
 /// The same in a real browser, which asks first.
 #[test]
 fn a_page_of_another_origin_sends_json() {
@@ -168,12 +176,7 @@ fn a_page_of_another_origin_sends_json() {
     let service = format!("http://{}", host.process().ready().http);
     let page = serve_page("", &format!("default-src 'none'; connect-src {service}"));
     browser.open(&format!("http://{page}/"));
-    let mut fetched = |target: &str, options: &Value| {
-        let fetch = format!("fetch({}, {options})", json!(format!("{service}{target}")));
-        let told =
-            format!("{fetch}.then(async (reply) => [reply.status, await reply.json()], (error) => [0, error.name])");
-        browser.value(&told)
-    };
+    let mut fetched = |target: &str, options: &Value| fetch(&mut browser, &service, target, options);
     let post = |body: Value| json!({"method": "POST", "headers": {"Content-Type": "application/json"}, "body": body.to_string()});
     let answered = fetched(MANY, &post(json!({"jids": ["alice@localhost", "nobody@localhost"]})));
     assert_eq!((&answered[0], &answered[1]["users"][0]["status"]), (&json!(200), &json!("Lunch")), "{answered}");
@@ -181,6 +184,14 @@ fn a_page_of_another_origin_sends_json() {
     assert_eq!((&refused[0], &refused[1]["limit"]), (&json!(413), &json!(500)), "{refused}");
     let unknown = fetched("/plugins/presence/v1/nothing", &json!({"method": "POST", "body": "x"}));
     assert_eq!((&unknown[0], &unknown[1]["title"]), (&json!(404), &json!("Not Found")), "{unknown}");
+    let user = format!("{service}/plugins/presence/v1/users/alice@localhost");
+    let ask_again = format!(
+        "fetch('{user}').then((reply) => reply.headers.get('etag')).then((tag) => fetch('{user}', \
+         {{cache: 'no-store', headers: {{'If-None-Match': tag}}}})).then((reply) => [reply.status, reply.headers.get('etag')])"
+    );
+    let again = browser.value(&format!("{ask_again}.catch((error) => [0, error.name])"));
+    assert!(again[0] == 304 && again[1].as_str().is_some_and(|tag| tag.starts_with("\"j")), "{again}");
+    let mut fetched = |target: &str, options: &Value| fetch(&mut browser, &service, target, options);
     let private = [
         fetched(MANY, &post(json!({"jids": ["alice@localhost"], "req_jid": "bob@localhost"}))),
         fetched("/plugins/presence/v1/users/alice@localhost", &json!({"headers": {"Authorization": "Bearer x"}})),
@@ -200,7 +211,8 @@ fn other_origins_may_send_json() {
     ];
     let preflight = host.http().request("OPTIONS", MANY, &fields);
     assert_eq!((preflight.status, preflight.header("access-control-allow-origin")), (204, Some("*")), "{preflight:?}");
-    assert_eq!(preflight.header("access-control-allow-headers"), Some("Content-Type"));
+    assert_eq!(preflight.header("access-control-allow-methods"), Some("POST, OPTIONS"));
+    assert_eq!(preflight.header("access-control-allow-headers"), Some("If-None-Match, Content-Type"));
     let answer = post(&host, &json!({"jids": ["alice@localhost"]}));
     assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
     let private = post(&host, &json!({"jids": ["alice@localhost"], "req_jid": "bob@localhost"}));
