@@ -8,6 +8,8 @@ PYTHON ?= python3
 AXE = $(or $(CARGO_TARGET_DIR),target)/axe/node_modules/axe-core/axe.min.js
 VENV = $(or $(CARGO_TARGET_DIR),target)/venv
 PROXY = $(or $(CARGO_TARGET_DIR),target)/nginx
+# Tests wait more than they compute, for time-outs and pauses that are promised: three at a time for each processor.
+RUST_TEST_THREADS ?= $(shell expr 3 '*' $$(getconf _NPROCESSORS_ONLN))
 
 .PHONY: run test format lint arrows suite venv axe nginx soak bench
 
@@ -35,7 +37,8 @@ arrows:
 # A test that hangs is named after a minute ("has been running for over 60 seconds"), and ends the run after fifteen.
 suite: venv axe nginx
 	$(CARGO) test --workspace --no-run
-	VENV_PYTHON=$$(ls $(abspath $(VENV))/bin/python 2>/dev/null) AXE=$$(ls $(abspath $(AXE)) 2>/dev/null) NGINX=$$(ls $(abspath $(PROXY))/usr/sbin/nginx 2>/dev/null) \
+	RUST_TEST_THREADS=$(RUST_TEST_THREADS) \
+		VENV_PYTHON=$$(ls $(abspath $(VENV))/bin/python 2>/dev/null) AXE=$$(ls $(abspath $(AXE)) 2>/dev/null) NGINX=$$(ls $(abspath $(PROXY))/usr/sbin/nginx 2>/dev/null) \
 		timeout --verbose --kill-after=10 900 $(CARGO) test --workspace
 
 # The faults of deployment at length, in a release build: one line a row, and an exit code that tells whether all hold.

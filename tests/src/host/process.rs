@@ -21,6 +21,9 @@ use super::{
 };
 use crate::{artefacts::artefacts, wait};
 
+/// How long the host may take until it is ready. Generous: the machine may be full of tests that start theirs.
+const START_LIMIT: Duration = Duration::from_secs(60);
+
 /// What the host says on standard output once it serves.
 #[derive(Clone, Copy, Debug)]
 pub struct Ready {
@@ -242,7 +245,7 @@ fn first_line(output: impl Read + Send + 'static) -> Result<String, RecvTimeoutE
             let _ = send.send(line);
         }
     });
-    receive.recv_timeout(PATIENCE)
+    receive.recv_timeout(START_LIMIT)
 }
 
 #[cfg(test)]
