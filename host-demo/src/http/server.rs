@@ -18,6 +18,7 @@ use actix_web::{
 use rustix::net::sockopt;
 
 use super::connection::{Connection, Heads};
+use crate::plugin::exchange::ON_THE_WAY;
 
 /// How long a client may take to send the head of a request; then it gets 408.
 pub const HEAD_PATIENCE: Duration = Duration::from_secs(5);
@@ -56,6 +57,7 @@ where
             .client_request_timeout(HEAD_PATIENCE)
             .client_disconnect_timeout(CLOSE_PATIENCE)
             .keep_alive(KEEP_ALIVE)
+            .h1_write_buffer_size(ON_THE_WAY)
             // A client that is gone is noticed at once, not when a stream has its next chunk.
             .h1_allow_half_closed(false)
             .graceful_shutdown_signal(move || {

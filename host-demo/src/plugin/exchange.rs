@@ -22,8 +22,12 @@ use tokio::sync::oneshot;
 
 use super::calls::{LINES, line_of_this_thread};
 
-/// The most bytes of a stream that may wait for its client.
-pub const STREAM_BUFFER: usize = 64 * 1024;
+/// The most bytes of a stream that may wait for its client, together with [`ON_THE_WAY`].
+const STREAM_LIMIT: usize = 64 * 1024;
+/// The most bytes of a stream that whoever sends it may have taken from here and not sent yet.
+pub const ON_THE_WAY: usize = 8 * 1024;
+/// The most bytes of a stream that may wait here.
+const STREAM_BUFFER: usize = STREAM_LIMIT - ON_THE_WAY;
 
 /// A plugin's answer to a request.
 #[derive(Debug)]

@@ -37,7 +37,7 @@ pub struct HostHttp {
     ///
     /// - Called: within `handle` or later. Threads: any; never blocks. Owned: the host copies.
     pub open: extern "C" fn(HostContext, token: u64, head: &ResponseHead<'_>) -> Status,
-    /// Queues a chunk of an open stream. `FULL`: more than 64 KiB wait for the client; nothing was queued, and
+    /// Queues a chunk of an open stream. `FULL`: more than 64 KiB would wait for the client, in all that the host holds; nothing was queued, and
     /// `plugin.http/1 writable` will tell when there is room. With `wait` > 0 the call blocks for up to so many milliseconds
     /// instead.
     ///
