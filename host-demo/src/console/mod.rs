@@ -12,9 +12,10 @@ mod process;
 
 use std::{io, net::TcpListener, sync::Arc};
 
+use actix_http::Request;
 use actix_web::{
     HttpResponse,
-    dev::{Server, ServiceRequest, ServiceResponse},
+    dev::Server,
     http::{
         Method, StatusCode,
         header::{
@@ -100,20 +101,20 @@ pub fn listen(
     let console = Arc::new(Console { facts, routes, http, authorities, started: Timestamp::now() });
     server::build(listener, Some(1), move |request| {
         let console = console.clone();
-        async move { console.serve(request) }
+        async move { console.serve(&request) }
     })
 }
 
 impl Console {
-    fn serve(&self, request: ServiceRequest) -> ServiceResponse {
-        let mut response = self.answer(&request);
+    fn serve(&self, request: &Request) -> HttpResponse {
+        let mut response = self.answer(request);
         for (name, value) in FIELDS {
             response.headers_mut().insert(name, HeaderValue::from_static(value));
         }
-        request.into_response(response)
+        response
     }
 
-    fn answer(&self, request: &ServiceRequest) -> HttpResponse {
+    fn answer(&self, request: &Request) -> HttpResponse {
         if !self.authorities.accept(request.head()) {
             let line = "This address is not known by that name. Ask by its IP address, or as localhost.\n";
             return reply::refusal(StatusCode::MISDIRECTED_REQUEST, line);

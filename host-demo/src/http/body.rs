@@ -65,7 +65,7 @@ async fn collect(payload: &mut Payload, limit: usize) -> Result<Bytes, BodyError
 
 #[cfg(test)]
 mod tests {
-    use actix_web::{HttpResponse, dev::ServiceResponse, http::StatusCode};
+    use actix_web::{HttpResponse, http::StatusCode};
 
     use super::*;
     use crate::http::{
@@ -79,16 +79,15 @@ mod tests {
     /// Answers with the body, or 400 and the reason.
     fn echo() -> Running {
         run(|listener| {
-            build(listener, Some(1), |request| async move {
-                let (request, mut payload) = request.into_parts();
-                let response = match read(request.headers(), &mut payload, 8).await {
+            build(listener, Some(1), |mut request| async move {
+                let mut payload = request.take_payload();
+                match read(&request.head().headers, &mut payload, 8).await {
                     Ok(body) => HttpResponse::Ok().body(body),
                     Err(error) => {
                         let response = HttpResponse::build(StatusCode::BAD_REQUEST).body(format!("{error:?}"));
                         reply::without_reading(payload, response)
                     }
-                };
-                ServiceResponse::new(request, response)
+                }
             })
         })
     }

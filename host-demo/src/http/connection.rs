@@ -20,8 +20,8 @@ use std::{
 };
 
 use actix_web::{
+    HttpResponse,
     body::{BodySize, BoxBody, MessageBody},
-    dev::ServiceResponse,
     rt::net::TcpStream,
     web::Bytes,
 };
@@ -63,8 +63,8 @@ impl Heads {
     }
 
     /// It has its answer; a stream, when that has ended.
-    pub fn answered(self: Rc<Self>, response: ServiceResponse) -> ServiceResponse {
-        if response.response().body().size() == BodySize::Stream {
+    pub fn answered(self: Rc<Self>, response: HttpResponse) -> HttpResponse {
+        if response.body().size() == BodySize::Stream {
             response.map_body(|_, body| BoxBody::new(Streamed { body, _end: End(self) }))
         } else {
             drop(End(self));
@@ -198,7 +198,7 @@ mod tests {
         thread,
     };
 
-    use actix_web::{HttpResponse, dev::Server};
+    use actix_web::dev::Server;
 
     use super::*;
     use crate::http::server::{
@@ -214,9 +214,7 @@ mod tests {
     const SECONDS: u64 = 7;
 
     fn hello() -> Running {
-        run(|listener| {
-            build(listener, Some(1), |request| async { request.into_response(HttpResponse::Ok().body("hello")) })
-        })
+        run(|listener| build(listener, Some(1), |_| async { HttpResponse::Ok().body("hello") }))
     }
 
     /// A body that says something every second.
@@ -241,9 +239,9 @@ mod tests {
     }
 
     fn ticking(listener: TcpListener) -> io::Result<Server> {
-        build(listener, Some(1), |request| async {
+        build(listener, Some(1), |_| async {
             let ticks = Ticks(SECONDS, Box::pin(sleep_until(Instant::now())));
-            request.into_response(HttpResponse::Ok().body(ticks))
+            HttpResponse::Ok().body(ticks)
         })
     }
 

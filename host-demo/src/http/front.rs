@@ -109,7 +109,7 @@ impl Front {
     async fn example(&self, table: &RouteTable, generation: &Arc<Generation>, users: &[String]) -> Option<Example> {
         let manifest = generation.manifest();
         let path = format!("{MOUNT}{}/example", manifest.id);
-        let Found::Route { index, parameters, .. } = table.find("GET", &path) else { return None };
+        let Found::Route { index, values, .. } = table.find("GET", &path) else { return None };
         let call = generation.enter()?;
         let query = example_query(&self.origin, users);
         let headers = HeaderMap::new();
@@ -118,7 +118,8 @@ impl Front {
             path: &path,
             query: &query,
             headers: &headers,
-            parameters: &parameters,
+            names: generation.routes()[index].names(),
+            values: &values,
             body: &[],
             peer: "",
         };

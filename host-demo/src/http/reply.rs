@@ -8,8 +8,9 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use actix_http::Request;
 use actix_web::{
-    HttpRequest, HttpResponse,
+    HttpResponse,
     body::{self, BodySize, BoxBody, MessageBody},
     dev::Payload,
     http::{
@@ -25,7 +26,7 @@ use crate::plugin::{
 };
 
 /// A plugin's answer. The call goes on for as long as a stream does.
-pub fn answer(answer: Answer, call: Call, request: &HttpRequest) -> HttpResponse {
+pub fn answer(answer: Answer, call: Call, request: &Request) -> HttpResponse {
     let mut response = HttpResponse::with_body(answer.status, BoxBody::new(body::None::new()));
     let headers = response.headers_mut();
     for (name, value) in answer.fields {
@@ -41,7 +42,7 @@ pub fn answer(answer: Answer, call: Call, request: &HttpRequest) -> HttpResponse
         // It might never end, and the client wants none of it.
         Body::Stream(_) if request.method() == Method::HEAD => response,
         Body::Stream(stream) => {
-            if request.version() < Version::HTTP_11 {
+            if request.head().version < Version::HTTP_11 {
                 // RFC 9112 section 6.1: no chunks for such a client, but the end of the connection.
                 response.head_mut().no_chunking(true);
                 response.head_mut().set_connection_type(ConnectionType::Close);

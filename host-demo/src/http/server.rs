@@ -1,20 +1,19 @@
 //! What both listeners have in common: an actix server around one function, with limits on time.
 //!
+//! The function stands directly upon actix-http, which actix-web is made of: plugins' routes are looked up in a table of this host's own, and
+//! what actix-web does for one of its applications at every request, only to find that it has no route, took some 3 % of an answer's processor time.
+//!
 //! A client has [`HEAD_PATIENCE`] to send the head of a request: actix keeps that limit for the first one, so that a client that never sends a
 //! byte is gone soon, and [`Connection`] for those after it. One that does not take what it is sent, or is gone without a word, is the
 //! kernel's to find (tcp(7), `TCP_USER_TIMEOUT` and `TCP_KEEPIDLE`): actix has no limit for that. Limits on the size of a head are
 //! actix's: 128 KiB, 96 header fields.
 
-use std::{io, net::TcpListener, rc::Rc, time::Duration};
+use std::{convert::Infallible, io, net::TcpListener, rc::Rc, time::Duration};
 
-use actix_http::{Extensions, HttpService, Protocol, Request};
+use actix_http::{Extensions, HttpService, Protocol, Request, Response};
 use actix_server::ServerBuilder;
-use actix_service::{IntoServiceFactory, ServiceFactory, ServiceFactoryExt, fn_service, map_config};
-use actix_web::{
-    App, Error, HttpResponse,
-    dev::{AppConfig, Server, ServiceRequest, ServiceResponse},
-    rt::net::TcpStream,
-};
+use actix_service::{ServiceFactoryExt, fn_service};
+use actix_web::{HttpResponse, dev::Server, rt::net::TcpStream};
 use rustix::net::sockopt;
 
 use super::connection::{Connection, Heads};
@@ -42,8 +41,8 @@ pub struct Peer(pub String);
 /// The listener can't be used.
 pub fn build<F, A>(listener: TcpListener, workers: Option<usize>, serve: F) -> io::Result<Server>
 where
-    F: Fn(ServiceRequest) -> A + Clone + Send + 'static,
-    A: Future<Output = ServiceResponse> + 'static,
+    F: Fn(Request) -> A + Clone + Send + 'static,
+    A: Future<Output = HttpResponse> + 'static,
 {
     limit(&listener)?;
     let mut server = ServerBuilder::default().disable_signals().shutdown_timeout(END_PATIENCE.as_secs());
@@ -52,7 +51,13 @@ where
     }
     let ending = server.graceful_shutdown_signal();
     let connections = move || {
-        let ending = ending.clone();
+        let (ending, serve) = (ending.clone(), serve.clone());
+        let answer = fn_service(move |request: Request| {
+            let heads = request.conn_data::<Rc<Heads>>().cloned().unwrap_or_default();
+            heads.complete();
+            let response = serve(request);
+            async move { Ok::<_, Infallible>(Response::from(heads.answered(response.await))) }
+        });
         let http = HttpService::<Connection, _, _>::build()
             .client_request_timeout(HEAD_PATIENCE)
             .client_disconnect_timeout(CLOSE_PATIENCE)
@@ -65,7 +70,7 @@ where
                 async move { ending.notified().await }
             })
             .on_connect_ext(connected)
-            .finish(app(serve.clone()));
+            .finish(answer);
         fn_service(|stream: TcpStream| async {
             let peer = stream.peer_addr().ok();
             Ok((Connection::new(stream, HEAD_PATIENCE), Protocol::Http1, peer))
@@ -73,32 +78,6 @@ where
         .and_then(http)
     };
     Ok(server.listen("http", listener, connections)?.run())
-}
-
-/// What answers the requests of a worker.
-fn app<F, A>(
-    serve: F,
-) -> impl ServiceFactory<
-    Request,
-    Config = (),
-    Response = ServiceResponse,
-    Error = HttpResponse,
-    InitError = (),
-    Service: 'static,
-    Future: 'static,
->
-where
-    F: Fn(ServiceRequest) -> A + Clone + 'static,
-    A: Future<Output = ServiceResponse> + 'static,
-{
-    let service = fn_service(move |request: ServiceRequest| {
-        let heads = request.conn_data::<Rc<Heads>>().cloned().unwrap_or_default();
-        heads.complete();
-        let response = serve(request);
-        async move { Ok::<_, Error>(heads.answered(response.await)) }
-    });
-    let app = App::new().default_service(service).into_factory();
-    map_config(app.map_err(|error: Error| error.error_response()), |()| AppConfig::default())
 }
 
 /// Sets the kernel's limits, which connections inherit from their listener.
@@ -122,7 +101,6 @@ fn connected(connection: &Connection, data: &mut Extensions) {
 #[cfg(test)]
 pub mod tests {
     use std::{
-        convert::Infallible,
         io::{Read, Write},
         net::{SocketAddr, TcpStream},
         pin::Pin,
@@ -190,7 +168,7 @@ pub mod tests {
     fn hello(listener: TcpListener) -> io::Result<Server> {
         build(listener, Some(1), |request| async move {
             let peer = request.conn_data::<Peer>().map(|peer| peer.0.clone()).unwrap_or_default();
-            request.into_response(HttpResponse::Ok().body(peer))
+            HttpResponse::Ok().body(peer)
         })
     }
 
@@ -237,9 +215,9 @@ pub mod tests {
     fn a_client_that_takes_nothing_is_cut() {
         let (dropped, is_dropped) = mpsc::channel();
         let server = run(move |listener| {
-            build(listener, Some(1), move |request| {
+            build(listener, Some(1), move |_| {
                 let body = Endless(dropped.clone());
-                async move { request.into_response(HttpResponse::Ok().body(body)) }
+                async move { HttpResponse::Ok().body(body) }
             })
         });
         let mut client = TcpStream::connect(server.address).unwrap();

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use actix_http::Request;
 use actix_web::{
-    HttpRequest, HttpResponse,
-    dev::{Payload, ServiceRequest, ServiceResponse},
+    HttpResponse,
+    dev::Payload,
     http::{Method, StatusCode},
 };
 
@@ -17,7 +18,8 @@ use super::{
 };
 use crate::plugin::{
     generation::{Call, CallError},
-    request::Request,
+    pattern::Values,
+    request,
     route::{Found, MOUNT, RouteTable, Routes},
 };
 
@@ -32,7 +34,7 @@ pub struct Public {
 struct Entered {
     call: Call,
     index: usize,
-    parameters: Vec<(String, String)>,
+    values: Values,
 }
 
 /// Why a request reaches no route.
@@ -56,21 +58,16 @@ impl Public {
     }
 
     /// Answers one request.
-    pub async fn serve(&self, request: ServiceRequest) -> ServiceResponse {
-        let (request, payload) = request.into_parts();
-        let response = self.answer(&request, payload).await;
-        ServiceResponse::new(request, response)
-    }
-
-    async fn answer(&self, request: &HttpRequest, payload: Payload) -> HttpResponse {
+    pub async fn serve(&self, mut request: Request) -> HttpResponse {
+        let payload = request.take_payload();
         let path = path::normalise(request.uri().path());
         let own = if path.starts_with(MOUNT) {
             match self.enter(request.method(), &path) {
-                Ok(entered) => return self.call(request, payload, entered).await,
+                Ok(entered) => return self.call(&request, payload, entered).await,
                 Err(why) => missed(&why, &path),
             }
         } else {
-            self.front.answer(request.method(), &path, request.query_string(), &self.routes).await
+            self.front.answer(request.method(), &path, query(&request), &self.routes).await
         };
         self.metrics.count_own(own.status());
         reply::without_reading(payload, own)
@@ -81,9 +78,9 @@ impl Public {
         loop {
             let table = self.routes.load();
             match table.find(method.as_str(), path) {
-                Found::Route { generation, index, parameters } => {
+                Found::Route { generation, index, values } => {
                     if let Some(call) = generation.enter() {
-                        return Ok(Entered { call, index, parameters });
+                        return Ok(Entered { call, index, values });
                     }
                 }
                 Found::Disabled => return Err(Missed::Disabled),
@@ -98,25 +95,26 @@ impl Public {
         }
     }
 
-    async fn call(&self, request: &HttpRequest, mut payload: Payload, entered: Entered) -> HttpResponse {
-        let Entered { call, index, parameters } = entered;
+    async fn call(&self, request: &Request, mut payload: Payload, entered: Entered) -> HttpResponse {
+        let Entered { call, index, values } = entered;
         let (manifest, number) = (call.generation().manifest(), call.generation().number());
-        let limit = call.generation().routes()[index].body_limit();
+        let route = &call.generation().routes()[index];
         let count = |status| self.metrics.count(&manifest.id, status);
-        let body = match body::read(request.headers(), &mut payload, limit).await {
+        let body = match body::read(&request.head().headers, &mut payload, route.body_limit()).await {
             Ok(body) => body,
             Err(error) => {
-                let response = refused(error, limit);
+                let response = refused(error, route.body_limit());
                 count(response.status());
                 return reply::without_reading(payload, response);
             }
         };
-        let shown = Request {
+        let shown = request::Request {
             method: request.method().as_str(),
             path: request.uri().path(),
-            query: request.query_string(),
-            headers: request.headers(),
-            parameters: &parameters,
+            query: query(request),
+            headers: &request.head().headers,
+            names: route.names(),
+            values: &values,
             body: &body,
             peer: request.conn_data::<Peer>().map_or("", |peer| &peer.0),
         };
@@ -134,6 +132,11 @@ impl Public {
             }
         }
     }
+}
+
+/// The query as sent, without the `?`; empty when there is none.
+fn query(request: &Request) -> &str {
+    request.uri().query().unwrap_or_default()
 }
 
 /// Whether a plugin has a page of its own at this path with a slash behind it.

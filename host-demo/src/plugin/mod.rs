@@ -21,6 +21,7 @@ pub mod exchange;
 pub mod generation;
 pub mod leaks;
 mod mark;
+pub mod pattern;
 pub mod request;
 pub mod route;
 pub mod services;

@@ -1,5 +1,7 @@
 //! A request on its way into a plugin: borrowed from HTTP for an inline route, owned for one on a thread.
 
+use std::iter::zip;
+
 use abi_stable::std_types::RSlice;
 use actix_web::http::header::HeaderMap;
 use plugin_api::abi::{
@@ -24,8 +26,10 @@ pub struct Request<'a> {
     pub query: &'a str,
     /// The header fields.
     pub headers: &'a HeaderMap,
-    /// The named parts of the path, percent-decoded.
-    pub parameters: &'a [(String, String)],
+    /// The names of the named parts of the path.
+    pub names: &'a [String],
+    /// Their values, percent-decoded.
+    pub values: &'a [String],
     /// The body.
     pub body: &'a [u8],
     /// The client's address; empty when unknown.
@@ -38,7 +42,8 @@ pub struct OwnedRequest {
     path: String,
     query: String,
     headers: HeaderMap,
-    parameters: Vec<(String, String)>,
+    names: Vec<String>,
+    values: Vec<String>,
     body: Vec<u8>,
     peer: String,
 }
@@ -51,7 +56,8 @@ impl Request<'_> {
             path: self.path.into(),
             query: self.query.into(),
             headers: self.headers.clone(),
-            parameters: self.parameters.to_vec(),
+            names: self.names.to_vec(),
+            values: self.values.to_vec(),
             body: self.body.to_vec(),
             peer: self.peer.into(),
         }
@@ -64,9 +70,7 @@ impl Request<'_> {
             .iter()
             .map(|(name, value)| Field { name: name.as_str().into(), value: RSlice::from_slice(value.as_bytes()) })
             .collect();
-        let parameters: SmallVec<[ParameterView<'_>; FEW]> = self
-            .parameters
-            .iter()
+        let parameters: SmallVec<[ParameterView<'_>; FEW]> = zip(self.names, self.values)
             .map(|(name, value)| ParameterView { name: name.as_str().into(), value: value.as_str().into() })
             .collect();
         show(&RequestView {
@@ -89,7 +93,8 @@ impl OwnedRequest {
             path: &self.path,
             query: &self.query,
             headers: &self.headers,
-            parameters: &self.parameters,
+            names: &self.names,
+            values: &self.values,
             body: &self.body,
             peer: &self.peer,
         }

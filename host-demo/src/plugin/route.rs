@@ -7,12 +7,13 @@ use std::{
     time::Duration,
 };
 
-use actix_router::{Path, ResourceDef};
 use arc_swap::ArcSwap;
-use percent_encoding::percent_decode_str;
 use plugin_api::abi::plugin_http::{ExecutionCode, RouteView};
 
-use super::generation::Generation;
+use super::{
+    generation::Generation,
+    pattern::{Pattern, Values},
+};
 
 /// The path below which plugins are mounted.
 pub const MOUNT: &str = "/plugins/";
@@ -32,8 +33,7 @@ pub type Routes = ArcSwap<RouteTable>;
 pub struct Route {
     methods: Vec<String>,
     pattern: String,
-    path: ResourceDef,
-    outline: Outline,
+    below: Pattern,
     body_limit: usize,
     patience: Duration,
     inline: bool,
@@ -103,14 +103,10 @@ impl Route {
         if methods != ANY_METHOD && !words.iter().all(is_method) {
             return Err(RouteError::Methods(methods.chars().take(80).collect()));
         }
-        // The router panics on a pattern that it can't read.
-        let path =
-            std::panic::catch_unwind(|| ResourceDef::new(below)).map_err(|_| RouteError::Pattern(below.into()))?;
         Ok(Route {
             methods: words,
             pattern: format!("{MOUNT}{id}{below}"),
-            path,
-            outline: Outline::of(below),
+            below: Pattern::parse(below).ok_or_else(|| RouteError::Pattern(below.into()))?,
             body_limit: view.body_limit.min(MAX_BODY_LIMIT) as usize,
             patience: match view.patience {
                 0 => DEFAULT_PATIENCE,
@@ -145,56 +141,10 @@ impl Route {
         self.inline
     }
 
-    fn parameters(&self, below: &str) -> Option<Vec<(String, String)>> {
-        if !self.outline.may_match(below) {
-            return None;
-        }
-        let mut path = Path::new(below);
-        if !self.path.capture_match_info(&mut path) {
-            return None;
-        }
-        path.iter()
-            .map(|(name, value)| {
-                let value = percent_decode_str(value).decode_utf8().ok()?;
-                Some((name.to_owned(), value.into_owned()))
-            })
-            .collect()
+    /// The names of the named parts of its paths.
+    pub fn names(&self) -> &[String] {
+        self.below.names()
     }
-}
-
-/// What of a pattern can be compared without a regular expression: most paths are none of a route's, and are told by it.
-struct Outline {
-    /// What stands before the first named part.
-    start: String,
-    /// What stands behind the last one.
-    end: String,
-    /// How many slashes there are; `None`: a part may hold some.
-    slashes: Option<usize>,
-}
-
-impl Outline {
-    /// The outline of a pattern. One with regular expressions in it, or an open end, has only a start.
-    fn of(pattern: &str) -> Outline {
-        let (Some(first), Some(last)) = (pattern.find('{'), pattern.rfind('}')) else {
-            return Outline { start: pattern.into(), end: pattern.into(), slashes: Some(slashes(pattern)) };
-        };
-        let is_plain = !pattern.contains([':', '*', '\\']);
-        Outline {
-            start: pattern[..first].into(),
-            end: if is_plain { pattern[last + 1..].into() } else { String::new() },
-            slashes: is_plain.then(|| slashes(pattern)),
-        }
-    }
-
-    fn may_match(&self, path: &str) -> bool {
-        path.starts_with(&self.start)
-            && path.ends_with(&self.end)
-            && self.slashes.is_none_or(|count| count == slashes(path))
-    }
-}
-
-fn slashes(path: &str) -> usize {
-    path.bytes().filter(|byte| *byte == b'/').count()
 }
 
 /// What stands at a path.
@@ -205,8 +155,8 @@ pub enum Found<'a> {
         generation: &'a Arc<Generation>,
         /// Its index among the generation's routes.
         index: usize,
-        /// The named parts of the path, percent-decoded.
-        parameters: Vec<(String, String)>,
+        /// What the path has for the route's [`names`](Route::names), percent-decoded.
+        values: Values,
     },
     /// A plugin that is out of service until somebody brings it back.
     Disabled,
@@ -268,9 +218,9 @@ impl RouteTable {
         let below = &path[MOUNT.len() + id.len()..];
         let mut others = Vec::new();
         for (index, route) in generation.routes().iter().enumerate() {
-            let Some(parameters) = route.parameters(below) else { continue };
+            let Some(values) = route.below.values(below) else { continue };
             if route.methods.iter().any(|known| known == method || known == ANY_METHOD) {
-                return Found::Route { generation, index, parameters };
+                return Found::Route { generation, index, values };
             }
             others.extend(
                 route.methods.iter().map(String::as_str).filter(|known| !others.contains(known)).collect::<Vec<_>>(),
@@ -316,54 +266,5 @@ mod tests {
         let table = RouteTable::new([], BTreeSet::from(["hello".to_owned()]));
         assert!(matches!(table.find("GET", "/plugins/hello/version"), Found::Disabled));
         assert!(matches!(table.find("GET", "/plugins/other/version"), Found::Nothing));
-    }
-
-    /// Whatever the outline says, the pattern would have said the same.
-    #[test]
-    fn an_outline_turns_away_only_what_does_not_match() {
-        let patterns = [
-            "/",
-            "/a",
-            "/a/{x}",
-            "/a/{x}/icon.{y}",
-            "/a/{x}/events",
-            "/a/{t:.*}",
-            "/{x}",
-            "/a/{x}.json",
-            "/{x:[a-z/]+}/b",
-            "/a{t}*",
-        ];
-        let paths = [
-            "/",
-            "/a",
-            "/a/",
-            "/a/b",
-            "/a/b/",
-            "/a/b/icon.png",
-            "/a/b/icon.",
-            "/a/b/events",
-            "/a/b/c/events",
-            "/a/b.json",
-            "/b",
-            "/a/b/b",
-            "/abc/d",
-            "",
-        ];
-        for pattern in patterns {
-            let (exact, outline) = (ResourceDef::new(pattern), Outline::of(pattern));
-            for path in paths {
-                assert!(outline.may_match(path) || !exact.is_match(path), "{pattern} {path}");
-            }
-        }
-        assert!(!Outline::of("/a/{x}/events").may_match("/a/b/icon.png"));
-    }
-
-    #[test]
-    fn the_parts_of_a_path_are_decoded() {
-        let route = Route::read("hello", &view("GET", "/users/{jid}/{tail:.*}")).unwrap();
-        let parameters = route.parameters("/users/a%40b/x/y%20z").unwrap();
-        assert_eq!(parameters, [("jid".into(), "a@b".into()), ("tail".into(), "x/y z".into())]);
-        assert_eq!(route.parameters("/users/%ff/x"), None);
-        assert_eq!(route.parameters("/user"), None);
     }
 }

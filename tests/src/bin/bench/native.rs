@@ -6,7 +6,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use actix_web::{App, HttpResponse, HttpServer, web};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 
 /// Serves until standard input ends. The address goes to standard output.
 ///
@@ -21,17 +21,18 @@ pub fn serve() -> io::Result<()> {
                     .insert_header(("X-Content-Type-Options", "nosniff"))
                     .body(body)
             };
-            let public = |length: web::Path<usize>| async move {
+            let public = |request: HttpRequest| async move {
+                let length = request.query_string().strip_prefix("length=").and_then(|length| length.parse().ok());
                 HttpResponse::Ok()
                     .insert_header(("X-Content-Type-Options", "nosniff"))
                     .insert_header(("Cache-Control", "no-cache"))
                     .insert_header(("Access-Control-Allow-Origin", "*"))
                     .insert_header(("Content-Type", "text/plain; charset=utf-8"))
                     .insert_header(("ETag", "\"t0123456789abcdef\""))
-                    .body(&[b'x'; 1 << 14][..length.into_inner()])
+                    .body(&[b'x'; 1 << 14][..length.unwrap_or(0)])
             };
             App::new()
-                .route("/public/{length}", web::get().to(public))
+                .route("/public", web::get().to(public))
                 .route("/small", web::get().to(move || async move { body(&[b'x'; 16]) }))
                 .route("/large", web::get().to(move || async move { body(&[b'x'; 4096]) }))
         };

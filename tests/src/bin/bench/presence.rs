@@ -53,7 +53,7 @@ fn name(user: usize) -> String {
 fn icons(host: &Host, native: &Native, icon: &str) -> String {
     let target = |user| format!("/plugins/presence/v1/users/{}@localhost/{icon}", name(user));
     let answer = host.http().get(&target(0));
-    let theirs = [get(&format!("/public/{}", answer.body.len()), "")];
+    let theirs = [get(&format!("/public?length={}", answer.body.len()), "")];
     let ours: Vec<_> = (0..USERS).map(|user| get(&target(user), "")).collect();
     let (address, process) = (host.process().ready().http, host.process().id());
     compare(|| (drive(address, &ours, process, LENGTH), drive(native.address, &theirs, native.id(), LENGTH)))
@@ -83,7 +83,7 @@ fn requests(kind: &str, fields: &str) -> Vec<String> {
 
 fn against_native(host: &Host, native: &Native, kind: &str) -> String {
     let answer = host.http().get(&format!("/plugins/presence/status?jid={}@localhost&type={kind}", name(0)));
-    let theirs = [get(&format!("/public/{}", answer.body.len()), "")];
+    let theirs = [get(&format!("/public?length={}", answer.body.len()), "")];
     let ours = requests(kind, "");
     let (address, process) = (host.process().ready().http, host.process().id());
     compare(|| (drive(address, &ours, process, LENGTH), drive(native.address, &theirs, native.id(), LENGTH)))
