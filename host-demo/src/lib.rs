@@ -9,6 +9,8 @@ mod config;
 mod console;
 mod control;
 mod http;
+mod inline;
+mod lines;
 mod plugin;
 mod presence;
 mod serve;

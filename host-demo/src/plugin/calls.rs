@@ -1,17 +1,12 @@
 //! The calls of one generation: how many are not finished, and how those went that are. Counted on every request, so each thread counts on
-//! a cache line of its own; a counter that all HTTP workers share is passed from core to core for each of them.
+//! a line of its own. Every version that ended keeps its lines.
 
-use std::{
-    cell::Cell,
-    sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
-};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
 
 use super::{exchange::Answer, generation::CallError};
-
-/// Enough for the HTTP workers of most machines; threads beyond that share. Every version that ended keeps its own.
-pub const LINES: usize = 8;
+use crate::lines::{LINES, line_of_this_thread};
 
 /// The calls of one generation.
 #[derive(Default)]
@@ -108,19 +103,6 @@ impl Calls {
         let failures: u64 = sum(|line| &line.failures);
         Tally { requests: failures.max(sum(|line| &line.requests)), failures }
     }
-}
-
-/// The cache line, of [`LINES`], on which this thread counts.
-pub fn line_of_this_thread() -> usize {
-    static THREADS: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static LINE: Cell<Option<usize>> = const { Cell::new(None) };
-    }
-    LINE.get().unwrap_or_else(|| {
-        let line = THREADS.fetch_add(1, Ordering::Relaxed) % LINES;
-        LINE.set(Some(line));
-        line
-    })
 }
 
 #[cfg(test)]

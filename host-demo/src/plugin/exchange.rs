@@ -1,11 +1,13 @@
 //! Requests that wait for a plugin's answer, each known to the plugin by a token.
 //!
-//! A token names a place in a slab and the sequence number of the request that holds it, so that a stale one finds nothing. The answer
-//! travels by a oneshot channel to the future that waits for it; a streamed body by a buffer with a bound.
+//! A token names a place in a slab and the sequence number of the request that holds it, so that a stale one finds nothing. The answer lies in
+//! that place until the future that waits fetches it; a streamed body travels by a buffer with a bound.
 
 use std::{
     cell::Cell,
     collections::VecDeque,
+    future::poll_fn,
+    mem,
     sync::Arc,
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
@@ -18,9 +20,8 @@ use actix_web::http::{
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use slab::Slab;
-use tokio::sync::oneshot;
 
-use super::calls::{LINES, line_of_this_thread};
+use crate::lines::{LINES, line_of_this_thread};
 
 /// The most bytes of a stream that may wait for its client, together with [`ON_THE_WAY`].
 const STREAM_LIMIT: usize = 64 * 1024;
@@ -93,35 +94,37 @@ struct Entry {
 }
 
 enum State {
-    Waiting(oneshot::Sender<Result<Answer, Abandoned>>),
-    Streaming(Arc<Buffer>),
+    /// For its answer. The future that does, once it has looked in vain.
+    Waiting(Option<Waker>),
+    /// For the answer to be fetched.
+    Answered(Result<Answer, Abandoned>),
+    /// For the end of the body. The answer, as long as it has not been fetched.
+    Streaming(Arc<Buffer>, Option<Answer>),
 }
 
 /// Waits for the answer of one request. Dropped, it closes the token.
 pub struct Pending<'a> {
     exchanges: &'a Exchanges,
     token: u64,
-    answer: oneshot::Receiver<Result<Answer, Abandoned>>,
+    is_over: bool,
 }
 
 impl Exchanges {
     /// Opens an exchange.
     pub fn begin(&self) -> Pending<'_> {
-        let (sender, answer) = oneshot::channel();
         let shard = line_of_this_thread();
         let mut entries = self.shards[shard].0.lock();
         entries.sequence = entries.sequence.wrapping_add(1);
         let sequence = entries.sequence;
-        let place = entries.slab.insert(Entry { sequence, state: State::Waiting(sender) }) * LINES + shard;
-        Pending { exchanges: self, token: (place as u64) << 32 | u64::from(sequence), answer }
+        let index = entries.slab.insert(Entry { sequence, state: State::Waiting(None) });
+        Pending { exchanges: self, token: token(shard, index, sequence), is_over: false }
     }
 
     /// Answers whole.
     pub fn respond(&self, token: u64, answer: Answer) -> Result<(), Closed> {
-        let State::Waiting(sender) = self.take(token, |state| matches!(state, State::Waiting(_)))? else {
-            return Err(Closed);
-        };
-        sender.send(Ok(answer)).map_err(|_| Closed)
+        let waiting = self.with(token, |state| state.answer(Ok(answer)))?;
+        wake(waiting);
+        Ok(())
     }
 
     /// Answers with a head, whose body follows. `ready` is called once after each `Full`, when there is room again, and once when
@@ -133,62 +136,89 @@ impl Exchanges {
         fields: Vec<(HeaderName, HeaderValue)>,
         ready: impl Fn() + Send + Sync + 'static,
     ) -> Result<(), Closed> {
-        let buffer = Arc::new(Buffer::new(ready));
-        let sender = self.with(token, |state| match state {
-            State::Waiting(_) => match std::mem::replace(state, State::Streaming(buffer.clone())) {
-                State::Waiting(sender) => Ok(sender),
-                State::Streaming(_) => Err(Closed),
-            },
-            State::Streaming(_) => Err(Closed),
+        let waiting = self.with(token, |state| {
+            let State::Waiting(waiting) = state else { return Err(Closed) };
+            let (waiting, buffer) = (waiting.take(), Arc::new(Buffer::new(ready)));
+            let body = Body::Stream(StreamBody(buffer.clone()));
+            *state = State::Streaming(buffer, Some(Answer { status, fields, body }));
+            Ok(waiting)
         })?;
-        let body = Body::Stream(StreamBody(buffer));
-        sender.send(Ok(Answer { status, fields, body })).map_err(|_| {
-            // Whoever waited left after the exchange became a stream, and could not close it any more.
-            drop(self.take(token, |_| true));
-            Closed
-        })
+        wake(waiting);
+        Ok(())
     }
 
     /// Queues a chunk of an open stream, waiting for room for up to `wait`, but never on a thread that empties streams itself.
     pub fn write(&self, token: u64, chunk: Bytes, wait: Duration) -> Result<Written, Closed> {
         let buffer = self.with(token, |state| match state {
-            State::Streaming(buffer) => Ok(buffer.clone()),
-            State::Waiting(_) => Err(Closed),
+            State::Streaming(buffer, _) => Ok(buffer.clone()),
+            State::Waiting(_) | State::Answered(_) => Err(Closed),
         })?;
         buffer.write(chunk, if ON_WORKER.get() { Duration::ZERO } else { wait })
     }
 
     /// Ends a stream in order.
     pub fn finish(&self, token: u64) -> Result<(), Closed> {
-        match self.take(token, |state| matches!(state, State::Streaming(_)))? {
-            State::Streaming(buffer) => buffer.end(End::Finished),
-            State::Waiting(_) => return Err(Closed),
-        }
-        Ok(())
+        self.end(token, End::Finished)
     }
 
     /// Gives a request up, or cuts its stream.
     pub fn abandon(&self, token: u64, reason: &str) -> Result<(), Closed> {
-        match self.take(token, |_| true)? {
-            State::Streaming(buffer) => buffer.end(End::Cut),
-            State::Waiting(sender) => sender.send(Err(Abandoned(reason.into()))).map_err(|_| Closed)?,
+        match self.with(token, |state| state.answer(Err(Abandoned(reason.into())))) {
+            Ok(waiting) => wake(waiting),
+            Err(Closed) => self.end(token, End::Cut)?,
         }
         Ok(())
     }
 
     /// Gives up all that is left. Answers how many there were.
     pub fn abandon_all(&self, reason: &str) -> usize {
-        let left: Vec<Entry> =
-            self.shards.iter().flat_map(|shard| std::mem::take(&mut shard.0.lock().slab)).map(|(_, e)| e).collect();
-        let count = left.len();
-        for entry in left {
-            match entry.state {
-                State::Streaming(buffer) => buffer.end(End::Cut),
-                // Whoever waited is gone if this fails.
-                State::Waiting(sender) => drop(sender.send(Err(Abandoned(reason.into())))),
-            }
+        let tokens: Vec<u64> = (0..LINES).flat_map(|shard| self.tokens(shard)).collect();
+        let abandoned = tokens.into_iter().filter(|token| self.abandon(*token, reason).is_ok()).count();
+        self.shards.iter().for_each(|shard| shard.0.lock().slab.shrink_to_fit());
+        abandoned
+    }
+
+    fn tokens(&self, shard: usize) -> Vec<u64> {
+        self.shards[shard].0.lock().slab.iter().map(|(index, entry)| token(shard, index, entry.sequence)).collect()
+    }
+
+    /// Ends a stream. Its head may not have been fetched.
+    fn end(&self, token: u64, end: End) -> Result<(), Closed> {
+        let (shard, index, sequence) = place(token);
+        let mut entries = self.shards[shard].0.lock();
+        let entry = entries.slab.get_mut(index).filter(|entry| entry.sequence == sequence).ok_or(Closed)?;
+        let State::Streaming(buffer, head) = &mut entry.state else { return Err(Closed) };
+        let buffer = buffer.clone();
+        match head.take() {
+            Some(head) => entry.state = State::Answered(Ok(head)),
+            None => drop(entries.slab.remove(index)),
         }
-        count
+        drop(entries);
+        buffer.end(end);
+        Ok(())
+    }
+
+    /// Takes the answer out, if it is there, or notes who waits for it.
+    fn fetch(&self, token: u64, waiting: Option<&Waker>) -> Poll<Result<Answer, Abandoned>> {
+        let (shard, index, sequence) = place(token);
+        let mut entries = self.shards[shard].0.lock();
+        let entry = entries.slab.get_mut(index).filter(|entry| entry.sequence == sequence);
+        match entry.map(|entry| &mut entry.state) {
+            Some(State::Waiting(known)) => {
+                let former = mem::replace(known, waiting.cloned());
+                // In this order: a waker is foreign code, and is dropped without the lock.
+                drop(entries);
+                drop(former);
+                Poll::Pending
+            }
+            Some(State::Answered(answer)) => {
+                let answer = mem::replace(answer, Err(Abandoned(String::new())));
+                entries.slab.remove(index);
+                Poll::Ready(answer)
+            }
+            Some(State::Streaming(_, head)) if head.is_some() => Poll::Ready(head.take().ok_or_else(fetched)),
+            Some(State::Streaming(..)) | None => Poll::Ready(Err(fetched())),
+        }
     }
 
     fn with<R>(&self, token: u64, act: impl FnOnce(&mut State) -> Result<R, Closed>) -> Result<R, Closed> {
@@ -198,17 +228,35 @@ impl Exchanges {
         act(&mut entry.state)
     }
 
-    fn take(&self, token: u64, fits: impl FnOnce(&State) -> bool) -> Result<State, Closed> {
+    fn take(&self, token: u64) -> Option<State> {
         let (shard, index, sequence) = place(token);
         let slab = &mut self.shards[shard].0.lock().slab;
-        slab.get(index).filter(|entry| entry.sequence == sequence && fits(&entry.state)).ok_or(Closed)?;
-        Ok(slab.remove(index).state)
+        slab.get(index).filter(|entry| entry.sequence == sequence)?;
+        Some(slab.remove(index).state)
     }
+}
+
+impl State {
+    /// Gives the answer, and says who waits for it.
+    fn answer(&mut self, answer: Result<Answer, Abandoned>) -> Result<Option<Waker>, Closed> {
+        let State::Waiting(waiting) = self else { return Err(Closed) };
+        let waiting = waiting.take();
+        *self = State::Answered(answer);
+        Ok(waiting)
+    }
+}
+
+fn token(shard: usize, index: usize, sequence: u32) -> u64 {
+    ((index * LINES + shard) as u64) << 32 | u64::from(sequence)
 }
 
 fn place(token: u64) -> (usize, usize, u32) {
     let place = (token >> 32) as usize;
     (place % LINES, place / LINES, token as u32)
+}
+
+fn fetched() -> Abandoned {
+    Abandoned("the answer was fetched before".into())
 }
 
 impl Pending<'_> {
@@ -219,19 +267,30 @@ impl Pending<'_> {
 
     /// The answer, if it has been given.
     pub fn answered(&mut self) -> Option<Result<Answer, Abandoned>> {
-        self.answer.try_recv().ok()
+        match self.fetch(None) {
+            Poll::Ready(answer) => Some(answer),
+            Poll::Pending => None,
+        }
     }
 
     /// Waits for the answer. Cancel-safe.
     pub async fn answer(&mut self) -> Result<Answer, Abandoned> {
-        (&mut self.answer).await.unwrap_or_else(|_| Err(Abandoned("the generation has been stopped".into())))
+        poll_fn(|cx| self.fetch(Some(cx.waker()))).await
+    }
+
+    fn fetch(&mut self, waiting: Option<&Waker>) -> Poll<Result<Answer, Abandoned>> {
+        let answer = self.exchanges.fetch(self.token, waiting);
+        self.is_over = answer.is_ready();
+        answer
     }
 }
 
 impl Drop for Pending<'_> {
     fn drop(&mut self) {
-        // An answer given already closed the token, or made it the token of a stream, which goes on.
-        let _ = self.exchanges.take(self.token, |state| matches!(state, State::Waiting(_)));
+        if !self.is_over {
+            // Nobody will fetch what is there by now. It is dropped without the lock: the plugin hears of the end of a stream.
+            drop(self.exchanges.take(self.token));
+        }
     }
 }
 
@@ -294,7 +353,7 @@ impl Buffer {
             chunks.bytes += cost(&chunk);
             chunks.queue.push_back(chunk);
         }
-        wake(chunks);
+        wake_reader(chunks);
         Ok(Written::Queued)
     }
 
@@ -302,7 +361,7 @@ impl Buffer {
         let mut chunks = self.inner.lock();
         chunks.end.get_or_insert(end);
         self.room.notify_all();
-        wake(chunks);
+        wake_reader(chunks);
     }
 }
 
@@ -312,11 +371,15 @@ fn cost(chunk: &Bytes) -> usize {
 }
 
 /// Wakes the reader without the lock: a waker is foreign code, and may come back here.
-fn wake(mut chunks: MutexGuard<'_, Chunks>) {
+fn wake_reader(mut chunks: MutexGuard<'_, Chunks>) {
     let reader = chunks.reader.take();
     drop(chunks);
-    if let Some(reader) = reader {
-        reader.wake();
+    wake(reader);
+}
+
+fn wake(waiting: Option<Waker>) {
+    if let Some(waiting) = waiting {
+        waiting.wake();
     }
 }
 
@@ -465,14 +528,66 @@ mod tests {
         (pending.token(), body)
     }
 
+    fn is_empty(exchanges: &Exchanges) -> bool {
+        exchanges.shards.iter().all(|shard| shard.0.lock().slab.is_empty())
+    }
+
     #[test]
-    fn an_open_that_nobody_waits_for_leaves_nothing_behind() {
-        let exchanges = Exchanges::default();
-        let mut pending = exchanges.begin();
-        // Whoever waited leaves while the plugin opens its stream.
-        pending.answer.close();
-        assert_eq!(exchanges.open(pending.token(), StatusCode::OK, Vec::new(), || ()), Err(Closed));
-        assert!(exchanges.shards.iter().all(|shard| shard.0.lock().slab.is_empty()));
+    fn a_head_that_nobody_fetches_leaves_nothing_behind() {
+        let (exchanges, told) = (Exchanges::default(), Arc::new(AtomicU32::new(0)));
+        let (pending, count) = (exchanges.begin(), told.clone());
+        let token = pending.token();
+        let tell = move || {
+            count.fetch_add(1, Ordering::SeqCst);
+        };
+        assert_eq!(exchanges.open(token, StatusCode::OK, Vec::new(), tell), Ok(()));
+        drop(pending);
+        assert_eq!(told.load(Ordering::SeqCst), 1);
+        assert_eq!(exchanges.write(token, "x".into(), Duration::ZERO), Err(Closed));
+        assert_eq!(exchanges.open(token, StatusCode::OK, Vec::new(), || ()), Err(Closed));
+        assert!(is_empty(&exchanges));
+    }
+
+    /// A handler may be done with its stream before anybody looks.
+    #[test]
+    fn a_stream_that_has_ended_is_fetched_all_the_same() {
+        for (is_finished, end) in [(true, None), (false, Some(Err(Cut)))] {
+            let exchanges = Exchanges::default();
+            let mut pending = exchanges.begin();
+            let token = pending.token();
+            exchanges.open(token, StatusCode::ACCEPTED, Vec::new(), || ()).unwrap();
+            assert_eq!(exchanges.write(token, "x".into(), Duration::ZERO), Ok(Written::Queued));
+            let ended = if is_finished { exchanges.finish(token) } else { exchanges.abandon(token, "no more") };
+            assert_eq!((ended, exchanges.finish(token)), (Ok(()), Err(Closed)));
+            let Some(Ok(Answer { status, body: Body::Stream(body), .. })) = pending.answered() else {
+                panic!("no stream")
+            };
+            assert_eq!((status, next(&body)), (StatusCode::ACCEPTED, Poll::Ready(Some(Ok("x".into())))));
+            assert_eq!(next(&body), Poll::Ready(end));
+            assert!(is_empty(&exchanges));
+        }
+    }
+
+    #[tokio::test]
+    async fn who_waits_is_woken_by_an_answer_and_by_the_end_of_all() {
+        let exchanges = Arc::new(Exchanges::default());
+        let wait = || {
+            let (exchanges, (told, token)) = (exchanges.clone(), std::sync::mpsc::channel());
+            let waiting = tokio::spawn(async move {
+                let mut pending = exchanges.begin();
+                told.send(pending.token()).unwrap();
+                tokio::time::timeout(Duration::from_secs(30), pending.answer()).await.expect("it is woken")
+            });
+            (waiting, token)
+        };
+        let ((answered, one), (given_up, other)) = (wait(), wait());
+        tokio::task::yield_now().await;
+        assert_eq!(exchanges.respond(one.recv().unwrap(), answer("a")), Ok(()));
+        assert_eq!(exchanges.abandon_all("the end"), 1, "what is answered is not given up");
+        assert_eq!(exchanges.respond(other.recv().unwrap(), answer("b")), Err(Closed));
+        assert!(answered.await.unwrap().is_ok());
+        assert_eq!(given_up.await.unwrap().err(), Some(Abandoned("the end".into())));
+        assert!(is_empty(&exchanges));
     }
 
     /// A waker that comes back to the stream, as that of the last task of a runtime may.
