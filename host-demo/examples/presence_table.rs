@@ -1,6 +1,8 @@
 //! The presence table with a million users who are online: how much memory each takes, and how often it can be read. `make bench
 //! WHAT=table` runs this.
 
+#[path = "../src/inline.rs"]
+mod inline;
 #[expect(dead_code, reason = "only what a login and a request on the web do is measured")]
 #[path = "../src/presence/mod.rs"]
 mod presence;

@@ -2,10 +2,9 @@
 //!
 //! Written by the XMPP hub, read by plugins on HTTP threads. Reads take no lock and give a copy: what a reader does with it, and for how
 //! long, keeps nothing of the table from being freed. The copy is cheap: a user's presence is one piece of memory ([`record`]), which
-//! mostly lies in the table's entry ([`inline`]), and a reader may use its own again. Keys are bare JIDs in normalised text form (RFC 7622), so that a reader that
+//! mostly lies in the table's entry ([`Inline`]), and a reader may use its own again. Keys are bare JIDs in normalised text form (RFC 7622), so that a reader that
 //! already holds a normalised JID looks it up without parsing.
 
-mod inline;
 mod record;
 
 use std::{borrow::Borrow, sync::Weak};
@@ -13,8 +12,8 @@ use std::{borrow::Borrow, sync::Weak};
 use foldhash::fast::RandomState;
 use parking_lot::RwLock;
 
-use self::inline::Inline;
 pub use self::record::{Resource, Show, UserPresence};
+use crate::inline::Inline;
 
 /// Is told of every change of presence, after it can be read. Called on the thread that made the change: be brief.
 pub trait Listener: Send + Sync {

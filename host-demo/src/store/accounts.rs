@@ -40,7 +40,7 @@ impl fmt::Debug for Keys {
 impl Store {
     /// Whether there is an account. `user` is a bare JID in normalised text form. Costs no I/O and no lock.
     pub fn account_exists(&self, user: &str) -> bool {
-        self.inner.memory.accounts.pin().contains_key(user)
+        self.inner.memory.accounts.pin().contains_key(user.as_bytes())
     }
 
     /// All accounts, sorted.
@@ -74,7 +74,7 @@ impl Store {
             .writer
             .change(work, move |memory, ()| {
                 memory.rosters.begin(&published);
-                memory.accounts.pin().insert(published.as_str().into(), published.clone());
+                memory.accounts.pin().insert(published.as_str().as_bytes().into(), published.clone());
             })
             .await
     }
@@ -109,7 +109,7 @@ impl Store {
             Ok(owners)
         };
         let removal = self.inner.writer.change(work, move |memory, owners: &Vec<BareJid>| {
-            memory.accounts.pin().remove(published.as_str());
+            memory.accounts.pin().remove(published.as_str().as_bytes());
             memory.blocklists.pin().remove(published.as_str());
             memory.waiting.pin().remove(published.as_str());
             memory.records.forget(published.as_str());

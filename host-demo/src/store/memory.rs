@@ -20,16 +20,20 @@ use super::{
     settings::{self, Settings},
     status::Goodbyes,
 };
+use crate::inline::Inline;
 
 /// Something by a text, mostly about users by their JIDs. The hash is keyed at random; one for cryptography would cost as much as all else of a
 /// look.
 pub(super) type Map<T> = papaya::HashMap<Box<str>, T, RandomState>;
 
+/// A JID that is looked up for every request: it lies in the entry of its table, and not behind it.
+type Address = Inline<30>;
+
 /// The part of the database that is needed faster than a disk can answer.
 #[derive(Default)]
 pub(super) struct Memory {
     /// Every account, by the text of its JID.
-    pub(super) accounts: Map<BareJid>,
+    pub(super) accounts: papaya::HashMap<Address, BareJid, RandomState>,
     /// Every blocklist that is not empty, by the text of its owner's JID.
     pub(super) blocklists: Map<Arc<Blocklist>>,
     /// Every user for whom messages wait, by the text of the JID.
@@ -66,7 +70,7 @@ impl Memory {
                 // It is told to whoever asks for it, too.
                 log::error!("the roster of {user}: {cause}");
             }
-            known.insert(user.as_str().into(), user);
+            known.insert(user.as_str().as_bytes().into(), user);
         }
         // Never cleared first: nobody gets through meanwhile.
         let known = self.blocklists.pin();
@@ -87,7 +91,7 @@ impl Memory {
     /// The accounts whose rosters are not here.
     pub(super) fn without_roster(&self) -> Vec<BareJid> {
         let (accounts, rosters) = (self.accounts.pin(), self.rosters.by_user.pin());
-        accounts.iter().filter(|(user, _)| !rosters.contains_key(*user)).map(|(_, user)| user.clone()).collect()
+        accounts.values().filter(|user| !rosters.contains_key(user.as_str())).cloned().collect()
     }
 }
 

@@ -116,7 +116,7 @@ impl Store {
 impl Inner {
     pub(super) fn roster_of(&self, user: &str) -> Result<Arc<Roster>, StoreError> {
         // The same look-ups for a name without an account, and no disk: how long it takes must not tell.
-        let (has_account, rosters) = (self.memory.accounts.pin().contains_key(user), &self.memory.rosters);
+        let (has_account, rosters) = (self.memory.accounts.pin().contains_key(user.as_bytes()), &self.memory.rosters);
         match rosters.known(user) {
             Some(known) => Ok(known),
             None if !has_account => Ok(rosters.empty()),
