@@ -47,6 +47,16 @@ impl Response {
         self
     }
 
+    /// Adds the name of a request's field on which the answer depends (RFC 9110 section 12.5.5). All of them stand in one line: there are caches
+    /// that read no more.
+    pub fn vary(mut self, field: &'static str) -> Response {
+        match self.fields.iter_mut().find(|(name, _)| name.eq_ignore_ascii_case("Vary")) {
+            Some((_, fields)) => *fields = format!("{fields}, {field}").into(),
+            None => self.fields.push(("Vary".into(), field.into())),
+        }
+        self
+    }
+
     /// Sets the body.
     pub fn body(self, body: impl Into<Cow<'static, [u8]>>) -> Response {
         Response { body: body.into(), ..self }
@@ -248,6 +258,13 @@ mod tests {
     fn stream(bits: u64) -> Arc<Stream> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Arc::new(Stream { token: NEXT.fetch_add(1, Ordering::SeqCst) | bits, host: host() })
+    }
+
+    #[test]
+    fn what_an_answer_depends_on_stands_in_one_line() {
+        let response = Response::new(200).vary("Authorization").header("X", "y").vary("Accept");
+        let fields: Vec<_> = response.headers().collect();
+        assert_eq!(fields, [("Vary", "Authorization, Accept"), ("X", "y")]);
     }
 
     #[test]

@@ -125,8 +125,8 @@ impl Question<'_> {
         let built_in = || self.built_in(audience, "image/gif", &image::icon(shown).gif);
         let response = match redirect::target(&self.parameters, shown.state(), hosts) {
             None => built_in(),
-            Some(_) if self.navigation => built_in().header("Vary", "Sec-Fetch-Dest"),
-            Some(location) => head(302, audience).header("Location", location).header("Vary", "Sec-Fetch-Dest"),
+            Some(_) if self.navigation => built_in().vary("Sec-Fetch-Dest"),
+            Some(location) => head(302, audience).header("Location", location).vary("Sec-Fetch-Dest"),
         };
         response.header("Cross-Origin-Resource-Policy", "cross-origin")
     }
@@ -174,7 +174,7 @@ fn head(status: u16, audience: Audience) -> Response {
     let response = if audience.is_public() { response.header("Access-Control-Allow-Origin", "*") } else { response };
     // Or a cache would give what it keeps to whoever has a token, too (RFC 9111 section 4.1).
     let is_kept = matches!(audience, Audience::Everyone { max_age: 1.. });
-    if is_kept { response.header("Vary", "Authorization") } else { response }
+    if is_kept { response.vary("Authorization") } else { response }
 }
 
 #[cfg(test)]
@@ -342,6 +342,13 @@ pub mod tests {
         assert_eq!((navigated.status(), field(&navigated, "Location")), (200, None));
         assert_eq!(navigated.bytes(), include_bytes!("../icons/away.gif"));
         assert_eq!(field(&navigated, "Vary"), Some("Sec-Fetch-Dest"));
+
+        // Row H8: caches that read one line of this field must find in it who asks.
+        let audience = Audience::Everyone { max_age: 60 };
+        for navigation in [false, true] {
+            let kept = Question { audience, navigation, ..asked }.answer(&AWAY, &settings("anyone"));
+            assert_eq!(field(&kept, "Vary"), Some("Authorization, Sec-Fetch-Dest"));
+        }
 
         let held = Question { if_none_match: Some("*"), ..asked }.answer(&AWAY, &settings("anyone"));
         assert_eq!(held.status(), 302, "a condition is about representations");

@@ -46,6 +46,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use arc_swap::Guard;
 use plugin_api::prelude::*;
 
 use crate::{
@@ -299,7 +300,7 @@ impl Presence {
         Ok(format!("user@{}", self.host.domain()?))
     }
 
-    fn settings(&self) -> Arc<Settings> {
+    fn settings(&self) -> Guard<Arc<Settings>> {
         self.settings.read()
     }
 }

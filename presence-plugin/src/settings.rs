@@ -1,7 +1,8 @@
 //! What the administrator can set.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
+use arc_swap::{ArcSwap, Guard};
 use plugin_api::{Error, Result, Setting, log};
 
 use crate::{
@@ -41,23 +42,23 @@ pub struct Settings {
     pub token_key: u32,
 }
 
-/// The settings that hold at this moment.
-pub struct InForce(RwLock<Arc<Settings>>);
+/// The settings that hold at this moment. Every request reads them: a lock, or a count of who does, would be passed from core to core.
+pub struct InForce(ArcSwap<Settings>);
 
 impl InForce {
     /// These hold at first.
     pub fn new(settings: Settings) -> InForce {
-        InForce(RwLock::new(Arc::new(settings)))
+        InForce(ArcSwap::from_pointee(settings))
     }
 
     /// Those that hold now.
-    pub fn read(&self) -> Arc<Settings> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn read(&self) -> Guard<Arc<Settings>> {
+        self.0.load()
     }
 
     /// Puts others in their place.
     pub fn renew(&self, settings: Settings) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+        self.0.store(Arc::new(settings));
     }
 }
 

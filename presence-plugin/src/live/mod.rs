@@ -32,6 +32,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use arc_swap::Guard;
 use plugin_api::prelude::*;
 
 use self::{
@@ -238,7 +239,7 @@ impl Shared {
     }
 
     fn round(&self) -> Round<'_> {
-        Round::new(&self.users, &self.probes, self.settings.read())
+        Round::new(&self.users, &self.probes, Guard::into_inner(self.settings.read()))
     }
 
     fn join<'u>(

@@ -75,7 +75,7 @@ impl Asked {
             Some(_) => Question { parties: Parties::default(), audience: Audience::Nobody, ..question },
         };
         let response = question.answer(shown, settings);
-        self.vary.into_iter().fold(response, |response, field| response.header("Vary", field))
+        self.vary.into_iter().fold(response, |response, field| response.vary(field))
     }
 }
 

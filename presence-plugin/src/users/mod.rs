@@ -82,7 +82,8 @@ impl Users {
 
     /// Shows `user` to `requester`. May be called again with the same requester at any time, and then answers by what holds then.
     ///
-    /// Whoever is asked for, the same is looked up, so that time tells nothing either; what can't be looked up can't be seen.
+    /// Whoever may not be seen, the same is looked up, so that time tells nothing either: who may see, and nothing of the presence, which takes longer
+    /// the more there is. What can't be looked up can't be seen.
     pub fn look<R>(
         &self,
         settings: &Settings,
@@ -105,12 +106,11 @@ impl Users {
             }
             _ => None,
         };
-        if visible.is_none() {
+        let Some(details) = visible else {
             pace::refused(Some(user.bare()));
-        }
-        let seen = self.host.with_presence(user, |presence| {
-            answer(&visible.map_or(Shown::Forbidden, |details| Shown::of(presence).limited_to(details)))
-        });
+            return answer(&Shown::Forbidden);
+        };
+        let seen = self.host.with_presence(user, |presence| answer(&Shown::of(presence).limited_to(details)));
         seen.unwrap_or_else(|_| answer(&Shown::Forbidden))
     }
 
@@ -166,7 +166,7 @@ pub fn now() -> u64 {
 /// which no JID begins.
 fn place_of(kind: &str, user: &str, id: &str) -> String {
     if user.len() <= LONGEST_IN_KEY {
-        return format!("{kind}/{user}/{id}");
+        return [kind, user, id].join("/");
     }
     let hash: String = Sha256::digest(user).iter().map(|byte| format!("{byte:02x}")).collect();
     format!("{kind}//{hash}/{id}")

@@ -343,5 +343,5 @@ fn form_of<'a>(request: &Request<'_>, address: &'a str) -> (&'a str, (Option<For
 
 /// An answer that also depends on this field.
 fn varying(response: Response, vary: Option<&'static str>) -> Response {
-    vary.into_iter().fold(response, |response, field| response.header("Vary", field))
+    vary.into_iter().fold(response, |response, field| response.vary(field))
 }
