@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use log::LevelFilter;
 use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +38,8 @@ pub fn run_probe(staged: &Path) -> io::Result<()> {
     // The parent gone, nobody wants to know; and what crashes here is no accident worth a core file.
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    // Nobody hears what the plugin logs here, but its logger is to run as it will in the server.
+    log::set_max_level(LevelFilter::Trace);
     let verdict = try_out(staged).map_or_else(Verdict::of_refusal, |routes| Verdict::Good { routes });
     // In one write, so that a thread of the plugin's can't come in between.
     let line = format!("{}\n", serde_json::json!(verdict));
