@@ -33,7 +33,8 @@ use tokio::{
 use super::head::Head;
 
 /// What a client hears that is too slow.
-const TOO_SLOW: &[u8] = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+const TOO_SLOW: &[u8] =
+    b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\nx-content-type-options: nosniff\r\n\r\n";
 
 /// A stream that ends when the head of a request takes too long.
 pub struct Connection {
@@ -287,7 +288,7 @@ mod tests {
         client.send(HEAD).is_answered();
         let begun = Instant::now();
         let heard = client.send(HALF).hears();
-        assert!(heard.starts_with("HTTP/1.1 408 "), "{heard}");
+        assert!(heard.starts_with("HTTP/1.1 408 ") && heard.contains("x-content-type-options: nosniff\r\n"), "{heard}");
         assert!(begun.elapsed() >= HEAD_PATIENCE, "others have time to send a head: {:?}", begun.elapsed());
     }
 

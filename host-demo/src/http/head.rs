@@ -3,12 +3,19 @@
 //! The section lets a reader take a line feed alone for the end of a line, and actix does. Whoever stands in front and does not sees one request
 //! where two are served. So such a line feed is handed on as what no head may hold: actix refuses the request as any other that is none, behind the
 //! answers that it owes, and ends the connection.
+//!
+//! So is a byte behind the first [`LONGEST`] of a head: actix takes heads of 128 KiB, and panics where the name of a field has 64.
 
 use memchr::memchr_iter;
+
+/// How many bytes a head may have, with the empty line that ends it.
+pub const LONGEST: usize = 32 << 10;
 
 /// A head, as far as it has come.
 #[derive(Default)]
 pub struct Head {
+    /// How many bytes of it have come.
+    size: usize,
     /// The bytes of the line that has not ended.
     line: usize,
     /// The last byte of all was a CR.
@@ -25,18 +32,19 @@ impl Head {
         *self = Head { ends_with_cr: self.ends_with_cr, has_begun: self.line > 0, ..Head::default() };
     }
 
-    /// Takes the bytes that come next, and puts NUL in the place of a line feed that stands alone. What stands behind the head is left as it is: a body
+    /// Takes the bytes that come next, and puts NUL in the place of one that no head may hold. What stands behind the head is left as it is: a body
     /// may hold anything.
     pub fn take(&mut self, bytes: &mut [u8]) {
-        if let Some(alone) = self.follow(bytes) {
-            bytes[alone] = 0;
+        if let Some(wrong) = self.follow(bytes) {
+            bytes[wrong] = 0;
         }
     }
 
-    /// Goes on to the end of these bytes. The place of a line feed that stands alone, where the head ends: it is none.
+    /// Goes on to the end of these bytes. The place of a line feed that stands alone, or of a byte too many, where the head ends: it is none.
     fn follow(&mut self, bytes: &[u8]) -> Option<usize> {
+        let room = LONGEST - self.size;
         let mut start = 0;
-        let mut line_feeds = memchr_iter(b'\n', bytes);
+        let mut line_feeds = memchr_iter(b'\n', &bytes[..bytes.len().min(room)]);
         while !self.is_over
             && let Some(end) = line_feeds.next()
         {
@@ -48,6 +56,13 @@ impl Head {
             let is_empty = self.line <= 1;
             self.is_over = is_empty && self.has_begun;
             (self.line, self.ends_with_cr, self.has_begun, start) = (0, false, self.has_begun || !is_empty, end + 1);
+        }
+        if !self.is_over {
+            self.is_over = bytes.len() > room;
+            if self.is_over {
+                return Some(room);
+            }
+            self.size += bytes.len();
         }
         self.go_on(&bytes[start..]);
         None
@@ -91,6 +106,23 @@ mod tests {
             ("GET / HTTP/1.1\r\n\r\r\n", "GET / HTTP/1.1\r\n\r\r\n"),
         ] {
             assert_eq!(taken(sent), handed_on);
+        }
+    }
+
+    #[test]
+    fn a_head_has_so_many_bytes_at_most() {
+        let head = |length: usize| format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "y".repeat(length - 23));
+        let body = "z".repeat(2 * LONGEST);
+        for piece in [1, 1000, LONGEST, 4 * LONGEST] {
+            let mut head_of = Head::default();
+            for (length, is_taken) in [(LONGEST, true), (100, true), (LONGEST + 1, false)] {
+                let sent = (head(length) + &body).into_bytes();
+                let mut bytes = sent.clone();
+                bytes.chunks_mut(piece).for_each(|piece| head_of.take(piece));
+                assert_eq!(bytes == sent, is_taken, "{length} in pieces of {piece}");
+                assert_eq!(bytes.iter().position(|byte| *byte == 0), (!is_taken).then_some(LONGEST));
+                head_of.begin();
+            }
         }
     }
 

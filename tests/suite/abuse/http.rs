@@ -81,6 +81,32 @@ fn line_feeds_that_stand_alone() {
     assert_eq!([(); 3].map(|()| kept.answer()), [Some(200); 3]);
 }
 
+/// A field's name of 65,536 bytes or more is one that actix can't make: whoever sends it is told so, and nothing panics. [H23]
+#[test]
+fn names_of_fields_without_end() {
+    let host = Host::with_presence();
+    let good = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+    let bad = |length| format!("GET / HTTP/1.1\r\nHost: x\r\n{}: y\r\n\r\n", "a".repeat(length));
+    let ready = host.process().ready();
+    for address in [ready.http, ready.console] {
+        for length in [33 << 10, 65_535, 65_536, 100_000, 1 << 20] {
+            assert_eq!(answers(address, &bad(length)), [400], "{length}");
+        }
+        let mut kept = Kept::open(address);
+        let before = kept.send(good, 1).expect("an answer");
+        assert_eq!((kept.send(&bad(65_536), 1), kept.answer()), (Some(400), None), "the second on its connection");
+        let field = format!("GET / HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n", "y".repeat(30 << 10));
+        assert_eq!(Kept::open(address).send(&field, 3), Some(before), "a long one is none without end");
+    }
+    let post = "POST /plugins/presence/status HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 65000\r\n\r\n";
+    assert_eq!(
+        Kept::open(ready.http).send(&format!("{post}{:a<65000}", "type=text&"), 1),
+        Some(200),
+        "a body may be long"
+    );
+    assert!(!host.process().log().contains("panicked"), "{}", host.process().log());
+}
+
 /// A connection that is kept for several requests.
 struct Kept(BufReader<TcpStream>);
 
