@@ -4,7 +4,7 @@
 //! refused here is another user there: stringprep (RFC 3920 appendices A and B) folds case before it normalises, so that a
 //! superscript letter becomes a capital one. RFC 7622 has no such address. `ß` in a domain becomes `ss`, which may be too long.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use jid::{BareJid, Jid, NodePart, ResourcePart};
 
@@ -33,7 +33,7 @@ impl std::error::Error for AddressError {}
 /// # Errors
 /// It is none.
 pub fn jid(text: &str) -> Result<Jid, AddressError> {
-    settled(text, Jid::new, Jid::as_str)
+    settled(&without_root(text), Jid::new, Jid::as_str)
 }
 
 /// Parses an address without a resource.
@@ -41,7 +41,7 @@ pub fn jid(text: &str) -> Result<Jid, AddressError> {
 /// # Errors
 /// It is none.
 pub fn bare_jid(text: &str) -> Result<BareJid, AddressError> {
-    settled(text, BareJid::new, |jid| jid.as_str())
+    settled(&without_root(text), BareJid::new, |jid| jid.as_str())
 }
 
 /// Parses the part of an address that names an account.
@@ -76,6 +76,16 @@ pub fn prepared_user(text: &str) -> Option<usize> {
     let has_name = domain.rsplit('.').next().is_some_and(|last| last.bytes().all(|byte| byte.is_ascii_lowercase()));
     let is_prepared = fits && has_name && local.bytes().all(is_local) && domain.split('.').all(is_label);
     is_prepared.then_some(local.len() + 1)
+}
+
+/// The text without a dot at the end of its domain, which names the root of the DNS and is no part of an address (RFC 7622 section 3.2). The `jid` crate
+/// takes it off only where it changes something else, too, and else finds the resource a byte too early.
+fn without_root(text: &str) -> Cow<'_, str> {
+    let (bare, resource) = text.split_at(text.find('/').unwrap_or(text.len()));
+    match bare.strip_suffix('.').filter(|name| !name.ends_with('.')) {
+        Some(name) => Cow::Owned(format!("{name}{resource}")),
+        None => Cow::Borrowed(text),
+    }
 }
 
 fn settled<T>(
@@ -149,6 +159,26 @@ mod tests {
         assert_eq!(localpart("A\u{AD}nn").map(|part| part.to_string()).as_deref(), Ok("ann"));
         assert_eq!(resourcepart("\u{2168}").map(|part| part.to_string()).as_deref(), Ok("IX"));
         assert_eq!(jid("ann@"), Err(AddressError::Jid(jid::Error::Idna)));
+    }
+
+    #[test]
+    fn a_dot_at_the_end_of_a_domain_is_no_part_of_it() {
+        for (text, address) in [
+            ("ann@here.example.", "ann@here.example"),
+            ("ANN@here.example.", "ann@here.example"),
+            ("ann@here.example./desk.", "ann@here.example/desk."),
+            ("here.example./desk", "here.example/desk"),
+            ("localhost.", "localhost"),
+            ("ann@127.0.0.1.", "ann@127.0.0.1"),
+        ] {
+            assert_eq!(jid(text).map(|jid| jid.to_string()).as_deref(), Ok(address), "{text}");
+            assert_eq!(prepared_user(text), None, "{text}");
+        }
+        assert_eq!(jid("ann@here./desk/x").unwrap().resource().map(|part| part.as_str()), Some("desk/x"));
+        assert_eq!(bare_jid("ann@here.").map(|jid| jid.to_string()).as_deref(), Ok("ann@here"));
+        for text in ["ann@here..", "ann@.", ".", "..", "ann@./desk", "here../desk"] {
+            assert_eq!(jid(text), Err(AddressError::Jid(jid::Error::Idna)), "{text}");
+        }
     }
 
     #[test]

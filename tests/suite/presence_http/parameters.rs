@@ -132,4 +132,10 @@ fn addresses_are_normalised_before_they_are_looked_up() {
         .for_each(from);
     let full_width = ask(&host, &format!("type=xml&jid={}", encode("ｊürgen@localhost")));
     assert!(full_width.text().contains("from=\"jürgen@localhost\""), "{full_width:?}");
+    // The dot of the root is no part of a domain (RFC 7622 section 3.2).
+    host.add_user("alice");
+    for jid in ["alice@localhost.", "alice@LOCALHOST.", "Alice@localhost.", "alice@localhost./desk"] {
+        let answer = ask(&host, &format!("type=xml&jid={jid}"));
+        assert!(answer.text().contains("type=\"unavailable\" from=\"alice@localhost\""), "{jid}: {answer:?}");
+    }
 }
