@@ -45,6 +45,11 @@ impl Setting {
         Setting::new(name, default.into(), KindCode::HOSTS)
     }
 
+    /// IP addresses separated by commas, or nothing.
+    pub fn addresses(name: &'static str, default: &str) -> Setting {
+        Setting::new(name, default.into(), KindCode::ADDRESSES)
+    }
+
     fn new(name: &'static str, default: String, kind: KindCode) -> Setting {
         Setting { name, default, label: name, help: "", choices: Vec::new(), minimum: 0, maximum: 0, kind }
     }

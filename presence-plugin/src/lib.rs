@@ -290,9 +290,8 @@ impl Presence {
     fn client(&self, request: &Request<'_>, settings: &Settings) -> Option<IpAddr> {
         let peer = request.peer().parse().ok()?;
         let fields = request.headers().filter(|(name, _)| name.eq_ignore_ascii_case("X-Forwarded-For"));
-        // A line that is no text is no list of addresses either.
-        let lines: Vec<&str> = fields.map(|(_, line)| std::str::from_utf8(line).unwrap_or_default()).collect();
-        Some(settings.proxies.client(peer, lines.into_iter()))
+        let lines: Vec<_> = fields.map(|(_, line)| String::from_utf8_lossy(line)).collect();
+        Some(settings.proxies.client(peer, lines.iter().map(|line| &**line)))
     }
 
     /// An address for examples, where no user may be named.

@@ -3,7 +3,7 @@
 //! Loopback is never limited. Behind a proxy that the administrator named, the client is the one that the proxy names in `X-Forwarded-For`.
 
 use std::{
-    net::IpAddr,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -19,32 +19,41 @@ pub struct Rate {
     pub burst: u32,
 }
 
+/// All clients that a proxy names in a way that can't be read. No client has the unspecified address (RFC 4291 section 2.5.2).
+const UNREADABLE: IpAddr = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
+
 /// The addresses of proxies that are believed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Proxies(Vec<IpAddr>);
 
 impl Proxies {
-    /// Reads the setting: addresses separated by commas. What is none is left out, and returned.
-    pub fn parse(setting: &str) -> (Proxies, Vec<&str>) {
-        let entries = setting.split(',').map(str::trim).filter(|entry| !entry.is_empty());
-        let (addresses, wrong): (Vec<_>, Vec<_>) = entries.partition(|entry| entry.parse::<IpAddr>().is_ok());
-        let addresses = addresses.iter().filter_map(|entry| entry.parse::<IpAddr>().ok());
-        (Proxies(addresses.map(|address| address.to_canonical()).collect()), wrong)
+    /// Reads the setting: addresses separated by commas, as the host has checked.
+    pub fn parse(setting: &str) -> Proxies {
+        let addresses = setting.split(',').filter_map(|entry| entry.trim().parse::<IpAddr>().ok());
+        Proxies(addresses.map(|address| address.to_canonical()).collect())
     }
 
     /// The client that a request came from: the peer, or whoever the last proxies in a row name. Read from the end, because whatever
-    /// stands before what our own proxies added was written by the client.
+    /// stands before what our own proxies added was written by the client. A proxy that names nobody asks for itself.
     pub fn client<'a>(&self, peer: IpAddr, forwarded_for: impl DoubleEndedIterator<Item = &'a str>) -> IpAddr {
         let mut client = peer;
-        let mut hops = forwarded_for.rev().flat_map(|line| line.rsplit(',')).map(str::trim);
-        while self.0.contains(&client) {
-            match hops.next().map(str::parse::<IpAddr>) {
-                Some(Ok(hop)) => client = hop.to_canonical(),
-                _ => break,
-            }
+        let entries = forwarded_for.rev().flat_map(|line| line.rsplit(',')).map(str::trim);
+        let mut hops = entries.filter(|entry| !entry.is_empty()).map(|entry| read(entry).unwrap_or(UNREADABLE));
+        while self.0.contains(&client)
+            && let Some(hop) = hops.next()
+        {
+            client = hop;
         }
         client
     }
+}
+
+/// An address as proxies write it: alone or with a port, and then one of IPv6 in brackets.
+fn read(entry: &str) -> Option<IpAddr> {
+    let in_brackets = || entry.strip_prefix('[')?.strip_suffix(']')?.parse::<Ipv6Addr>().ok().map(IpAddr::V6);
+    let alone = entry.parse::<IpAddr>().ok().or_else(in_brackets);
+    let address = alone.or_else(|| Some(entry.parse::<SocketAddr>().ok()?.ip()))?;
+    Some(address.to_canonical())
 }
 
 /// Who asked when.
@@ -98,7 +107,7 @@ mod tests {
     }
 
     fn client(peer: &str, fields: &[&str], proxies: &str) -> String {
-        Proxies::parse(proxies).0.client(address(peer), fields.iter().copied()).to_string()
+        Proxies::parse(proxies).client(address(peer), fields.iter().copied()).to_string()
     }
 
     #[test]
@@ -162,15 +171,39 @@ mod tests {
         assert_eq!(client("192.0.2.9", &["203.0.113.1", "198.51.100.1"], "192.0.2.9,198.51.100.1"), "203.0.113.1");
         assert_eq!(client("192.0.2.9", &["203.0.113.1 ,198.51.100.1"], " 192.0.2.9 , 198.51.100.1"), "203.0.113.1");
         assert_eq!(client("192.0.2.9", &["::ffff:203.0.113.1"], "192.0.2.9"), "203.0.113.1");
-        for nonsense in ["", "unknown", "203.0.113.1:80", "_hidden", "1.2.3.4, x"] {
-            assert_eq!(client("192.0.2.9", &[nonsense], "192.0.2.9"), "192.0.2.9", "{nonsense}");
+        for nobody in [&[][..], &[""], &[" , ,"]] {
+            assert_eq!(client("127.0.0.1", nobody, "127.0.0.1"), "127.0.0.1", "{nobody:?}");
         }
     }
 
     #[test]
-    fn what_is_no_address_is_named() {
-        let (proxies, wrong) = Proxies::parse("192.0.2.1, proxy.example,, ::1 , 10.0.0.0/8");
-        assert_eq!(proxies, Proxies(vec![address("192.0.2.1"), address("::1")]));
-        assert_eq!(wrong, ["proxy.example", "10.0.0.0/8"]);
+    fn a_client_may_be_named_with_its_port() {
+        for (entry, expected) in [
+            ("203.0.113.1:1000", "203.0.113.1"),
+            ("[2001:db8::1]:5", "2001:db8::1"),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("[::ffff:203.0.113.1]:5", "203.0.113.1"),
+            ("203.0.113.1:1000, ,", "203.0.113.1"),
+        ] {
+            assert_eq!(client("127.0.0.1", &[entry], "127.0.0.1"), expected, "{entry}");
+        }
+    }
+
+    #[test]
+    fn clients_that_cannot_be_read_are_one_which_is_limited() {
+        let (limiter, once) = (Limiter::new(), Rate { per_second: 1, burst: 1 });
+        let unreadable = ["unknown", "_hidden", "1.2.3.4, x", "203.0.113.1:x", "[203.0.113.1]:1", "::1]", "\u{FFFD}"];
+        for nonsense in unreadable {
+            assert_eq!(client("127.0.0.1", &[nonsense], "127.0.0.1, 1.2.3.4"), "::", "{nonsense}");
+        }
+        assert!(limiter.admit(UNREADABLE, once, 1).is_ok() && limiter.admit(UNREADABLE, once, 1).is_err());
+    }
+
+    #[test]
+    fn a_proxy_is_known_in_any_writing() {
+        assert_eq!(
+            Proxies::parse("192.0.2.1,, ::ffff:192.0.2.2 "),
+            Proxies(vec![address("192.0.2.1"), address("192.0.2.2")])
+        );
     }
 }

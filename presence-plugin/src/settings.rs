@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
-use plugin_api::{Error, Result, Setting, log};
+use plugin_api::{Error, Result, Setting};
 
 use crate::{
     limit::{Proxies, Rate},
@@ -92,7 +92,7 @@ impl Settings {
             Setting::integer("burst", 1..=1_000_000, 1_000)
                 .label("Requests at once")
                 .help("How many requests of one client may come at once before the limit holds."),
-            Setting::text("proxies", "").label("Proxies").help(
+            Setting::addresses("proxies", "").label("Proxies").help(
                 "IP addresses, separated by commas, of proxies in front of this server. The client is the one that they name in \
                  X-Forwarded-For; nobody else is believed.",
             ),
@@ -103,7 +103,7 @@ impl Settings {
             Setting::integer("streams_of_client", 1..=100_000, 100).label("Streams of one client").help(
                 "The same for one client, by its IPv4 address or IPv6 network (/64). This machine's own addresses are not counted.",
             ),
-            Setting::text("trusted", "").label("Trusted services").help(
+            Setting::addresses("trusted", "").label("Trusted services").help(
                 "IP addresses, separated by commas, of services whose req_jid is true, for instance because they know who is logged in. \
                  It is the address that connects which counts: never name a proxy here that passes on what anybody sends.",
             ),
@@ -116,16 +116,6 @@ impl Settings {
 
     /// Reads the settings by their names.
     pub fn read(value: impl Fn(&str) -> Result<String>) -> Result<Settings> {
-        let list = value("proxies")?;
-        let (proxies, wrong) = Proxies::parse(&list);
-        if !wrong.is_empty() {
-            log::warn!("setting proxies: these are no IP addresses, and are left out: {}", wrong.join(", "));
-        }
-        let list = value("trusted")?;
-        let (trusted, wrong) = Trusted::parse(&list);
-        if !wrong.is_empty() {
-            log::warn!("setting trusted: these are no IP addresses, and are left out: {}", wrong.join(", "));
-        }
         Ok(Settings {
             visibility: Visibility::parse(&value("visibility")?),
             available_text: line_or(&value("available_text")?, AVAILABLE),
@@ -133,9 +123,9 @@ impl Settings {
             redirect_hosts: Hosts::parse(&value("redirect_hosts")?),
             max_age: number(&value("max_age")?)?,
             rate: Rate { per_second: number(&value("rate")?)?, burst: number(&value("burst")?)? },
-            proxies,
+            proxies: Proxies::parse(&value("proxies")?),
             seats: Bounds { all: number(&value("streams")?)?, of_client: number(&value("streams_of_client")?)? },
-            trusted,
+            trusted: Trusted::parse(&value("trusted")?),
             token_key: number(&value("token_key")?)?,
         })
     }
@@ -176,7 +166,7 @@ mod tests {
                 "max_age" => "60",
                 "rate" => "5",
                 "burst" => "7",
-                "proxies" => "192.0.2.1, nonsense",
+                "proxies" => "192.0.2.1",
                 "streams" => "9",
                 "streams_of_client" => "3",
                 "trusted" => "192.0.2.7",
@@ -192,9 +182,9 @@ mod tests {
             redirect_hosts: Hosts::parse("a.example"),
             max_age: 60,
             rate: Rate { per_second: 5, burst: 7 },
-            proxies: Proxies::parse("192.0.2.1").0,
+            proxies: Proxies::parse("192.0.2.1"),
             seats: Bounds { all: 9, of_client: 3 },
-            trusted: Trusted::parse("192.0.2.7").0,
+            trusted: Trusted::parse("192.0.2.7"),
             token_key: 4,
         };
         assert_eq!(Settings::read(read).unwrap(), expected);

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Answer, Executor, Refusal, Reply};
-use crate::store::Settings;
+use crate::store::{Settings, quoted};
 
 /// A setting and what holds for it. As JSON it is an object of `setting list --json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,10 +28,9 @@ impl Executor {
             value: settings.effective(&name).unwrap_or_default().into(),
             default: Some(schema.default.clone()),
             label: schema.label.clone(),
-            reason: settings
-                .values
-                .get(&name)
-                .and_then(|set| schema.kind.check(set).err().map(|reason| format!("{set:?} was set: {reason}"))),
+            reason: settings.values.get(&name).and_then(|set| {
+                schema.kind.check(set).err().map(|reason| format!("{} was set: {reason}", quoted(set)))
+            }),
             name,
         });
         let undeclared = settings.values.iter().filter(|(name, _)| settings.schema(name).is_none());
@@ -61,8 +60,8 @@ impl Executor {
         let answer = if value.is_empty() {
             self.clear_setting(&settings, name).await?
         } else {
-            let checked =
-                settings.check(name, value).map_err(|reason| refused(name, &format!("{value:?}: {reason}")))?;
+            let wrong = |reason| refused(name, &format!("{}: {reason}", quoted(value)));
+            let checked = settings.check(name, value).map_err(wrong)?;
             let note = checked.is_none().then(|| format!("setting: {name}: {NOT_SEEN}"));
             let value = checked.as_deref().unwrap_or(value);
             self.store.set_setting(name, value).await?;

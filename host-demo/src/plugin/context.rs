@@ -227,6 +227,7 @@ fn schema(view: &SettingView<'_>) -> Result<SettingSchema, String> {
         KindCode::INTEGER => SettingKind::Integer { min: view.minimum, max: view.maximum },
         KindCode::BOOLEAN => SettingKind::Boolean,
         KindCode::HOSTS => SettingKind::Hosts,
+        KindCode::ADDRESSES => SettingKind::Addresses,
         KindCode(other) => return refuse(&format!("this host does not know its kind, {other}")),
     };
     match kind.check(view.default.as_str()) {

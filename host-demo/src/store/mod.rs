@@ -52,7 +52,7 @@ pub use self::{
     plugins::{PluginRecord, Quarantined},
     records::{Record, RecordChange},
     roster::RosterChange,
-    settings::{PluginSettings, SettingKind, SettingSchema, Settings, SettingsChange},
+    settings::{PluginSettings, SettingKind, SettingSchema, Settings, SettingsChange, quoted},
     status::Goodbye,
 };
 use self::{memory::Memory, readers::Readers, writer::Writer};

@@ -1,7 +1,7 @@
 //! Settings by name (`presence.visibility`) and what plugins declared about them, so that a value can be checked while
 //! the plugin is not running.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
 
 use rusqlite::{Connection, OptionalExtension};
 use serde::{Deserialize, Serialize};
@@ -92,6 +92,8 @@ pub enum SettingKind {
     Boolean,
     /// Host names separated by commas; empty for any.
     Hosts,
+    /// IP addresses separated by commas; empty for none.
+    Addresses,
 }
 
 impl Settings {
@@ -183,14 +185,27 @@ impl SettingKind {
                 plain @ ("true" | "false") => Ok(plain.into()),
                 _ => Err("expected true or false".into()),
             },
-            SettingKind::Hosts => value
-                .split(',')
-                .map(host)
-                .filter(|host| host != &Ok(String::new()))
-                .collect::<Result<Vec<_>, _>>()
-                .map(|hosts| hosts.join(",")),
+            SettingKind::Hosts => list(value, host),
+            SettingKind::Addresses => list(value, ip_address),
         }
     }
+}
+
+/// A value as it is repeated to whoever set it: in quotes, and no longer than a line.
+pub fn quoted(value: &str) -> String {
+    let mut characters = value.chars();
+    let beginning: String = characters.by_ref().take(LONGEST_QUOTE).collect();
+    let rest = if characters.next().is_some() { "..." } else { "" };
+    format!("{beginning:?}{rest}")
+}
+
+/// How many characters of a value are repeated.
+const LONGEST_QUOTE: usize = 80;
+
+/// The entries of a list in their plain form. Empty ones say nothing.
+fn list(value: &str, entry: impl Fn(&str) -> Result<String, String>) -> Result<String, String> {
+    let entries = value.split(',').map(str::trim).filter(|text| !text.is_empty()).map(entry);
+    Ok(entries.collect::<Result<Vec<_>, _>>()?.join(","))
 }
 
 /// What a full name says below the id of its plugin; `None` for a name of another plugin.
@@ -198,19 +213,31 @@ fn below<'a>(name: &'a str, plugin: &str) -> Option<&'a str> {
     name.strip_prefix(plugin)?.strip_prefix('.')
 }
 
-/// One host name of a list (RFC 1123 section 2.1), in lower case. Empty stays empty.
+/// One IP address of a list. An IPv4 address that is written as one of IPv6 is that IPv4 address.
+fn ip_address(text: &str) -> Result<String, String> {
+    let wrong = |_| {
+        format!(
+            "{} is no IP address: expected addresses separated by commas, such as 192.0.2.7,2001:db8::1",
+            quoted(text)
+        )
+    };
+    text.parse::<IpAddr>().map(|address| address.to_canonical().to_string()).map_err(wrong)
+}
+
+/// One host name of a list (RFC 1123 section 2.1), in lower case.
 fn host(text: &str) -> Result<String, String> {
-    let host = text.trim().to_ascii_lowercase();
+    let host = text.to_ascii_lowercase();
     let label = |label: &str| {
         label.len() <= 63
             && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
             && !(label.is_empty() || label.starts_with('-') || label.ends_with('-'))
     };
-    if host.is_empty() || (host.len() <= 253 && host.split('.').all(label)) {
+    if host.len() <= 253 && host.split('.').all(label) {
         Ok(host)
     } else {
         Err(format!(
-            "{host:?} is no host name: expected names separated by commas, such as www.example.com,example.org"
+            "{} is no host name: expected names separated by commas, such as www.example.com,example.org",
+            quoted(&host)
         ))
     }
 }
@@ -406,10 +433,34 @@ mod tests {
             (SettingKind::Hosts, "WWW.example.com, a.org ,", Some("www.example.com,a.org")),
             (SettingKind::Hosts, "http://a.org", None),
             (SettingKind::Hosts, "-a.org", None),
+            (
+                SettingKind::Addresses,
+                " 192.0.2.1,, ::FFFF:192.0.2.2, 2001:DB8:0::1 ",
+                Some("192.0.2.1,192.0.2.2,2001:db8::1"),
+            ),
+            (SettingKind::Addresses, " , ", Some("")),
+            (SettingKind::Addresses, "10.0.0.0/8", None),
+            (SettingKind::Addresses, "192.0.2.1, x", None),
+            (SettingKind::Addresses, "*", None),
+            (SettingKind::Addresses, "127.0.0.1:80", None),
+            (SettingKind::Addresses, "[::1]", None),
         ];
         for (kind, value, expected) in cases {
             assert_eq!(kind.check(value).ok().as_deref(), expected, "{kind:?} {value:?}");
         }
+    }
+
+    #[test]
+    fn a_wrong_value_is_repeated_in_part() {
+        let long = "x".repeat(100_000);
+        for kind in [SettingKind::Addresses, SettingKind::Hosts] {
+            let reason = kind.check(&long).unwrap_err();
+            assert!(
+                reason.starts_with("\"xxx") && reason.contains("x\"... is no ") && reason.len() < 300,
+                "{kind:?}: {reason}"
+            );
+        }
+        assert_eq!((quoted("short"), quoted("\n")), ("\"short\"".into(), "\"\\n\"".into()));
     }
 
     #[test]

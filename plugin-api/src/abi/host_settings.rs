@@ -26,6 +26,8 @@ impl KindCode {
     pub const BOOLEAN: KindCode = KindCode(3);
     /// Host names separated by commas; may be empty.
     pub const HOSTS: KindCode = KindCode(4);
+    /// IP addresses separated by commas; may be empty.
+    pub const ADDRESSES: KindCode = KindCode(5);
 }
 
 /// The declaration of one setting.

@@ -18,7 +18,7 @@ const VALUES: [(&str, &str, &str); 10] = [
     ("max_age", "60", "60"),
     ("rate", "1", "1"),
     ("burst", "2", "2"),
-    ("proxies", "192.0.2.1, ::1", "192.0.2.1, ::1"),
+    ("proxies", "192.0.2.1, ::1", "192.0.2.1,::1"),
     ("rate", "0", "0"),
     ("token_key", "7", "7"),
 ];
@@ -60,10 +60,17 @@ fn a_value_that_is_none_is_refused_and_named() {
         ("max_age", "soon", "3600"),
         ("rate", "-1", "1000000"),
         ("burst", "0", "1000000"),
+        ("proxies", "10.0.0.0/8", "192.0.2.7,2001:db8::1"),
+        ("proxies", "127.0.0.1, x", "\"x\" is no IP address"),
+        ("trusted", "*", "IP address"),
+        ("trusted", "127.0.0.1:80", "IP address"),
+        ("trusted", &"x".repeat(10_000), "IP address"),
+        ("redirect_hosts", &"x".repeat(10_000), "host"),
     ] {
         let said = host.command(&["setting", "set", &format!("presence.{name}"), wrong]).fails(1);
-        assert!(said.contains(name) && said.contains(right), "{name}={wrong}: {said}");
+        assert!(said.contains(name) && said.contains(right) && said.len() < 500, "{name}={wrong}: {said}");
     }
+    assert_eq!((value(&host, "proxies"), value(&host, "trusted")), (String::new(), String::new()));
 }
 
 #[test]
@@ -112,6 +119,11 @@ fn who_asks_too_often_is_told_to_wait() {
     assert!(network[0] >= 3 && network[1] < 10, "one subscriber of IPv6: {network:?}");
     assert_eq!(good(&ask_for("127.0.0.1", 10)), 10, "loopback is not limited");
     assert_eq!(text_of_alice(&host), "here\n", "nor the proxy itself, which names nobody");
+    for client in ["198.51.100.3:1000", "[2001:db8:1::1]:5", "unknown"] {
+        let answered = good(&ask_for(client, 20));
+        assert!((3..15).contains(&answered), "{client}: {answered}");
+    }
+    assert!(good(&ask_for("_hidden", 20)) < 15, "all that can't be read are one client");
     for page in ["", "example", "v1/icons/away.png?size=256", "v1/presence?jid=x"] {
         let target = format!("/plugins/presence/{page}");
         let ask = || host.http().request("GET", &target, &[("X-Forwarded-For", "198.51.100.7")]).status;
