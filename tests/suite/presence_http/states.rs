@@ -127,6 +127,20 @@ fn a_farewell_is_shown_until_the_next_login() {
 }
 
 #[test]
+fn of_several_languages_the_streams_own_is_shown() {
+    let host = open_host();
+    let mut alice = host.new_user("alice");
+    for (content, shown) in [
+        ("<status xml:lang='fr'>un</status><status>one</status>", "one\n"),
+        ("<status xml:lang='fr'>un</status><status xml:lang='de'>eins</status>", "un\n"),
+    ] {
+        alice.send(&format!("<presence>{content}</presence>")).unwrap();
+        alice.settle().unwrap();
+        assert_eq!(text_of_alice(&host), shown);
+    }
+}
+
+#[test]
 fn the_most_reachable_session_speaks_for_the_user() {
     let host = open_host();
     let (mut desk, mut phone) = (host.new_user("alice"), host.login("alice"));

@@ -1,6 +1,7 @@
 //! What an available presence says (RFC 6121 section 4.7), as far as the server acts on it.
 
 use minidom::Element;
+use rxml::XMLNS_XML;
 
 use super::stanza::{Condition, ns};
 use crate::presence::Show;
@@ -10,7 +11,7 @@ use crate::presence::Show;
 pub(super) struct Availability {
     pub show: Show,
     pub priority: i8,
-    /// The text of the first `<status/>`; empty without one.
+    /// The text of the [`status`]; empty without one.
     pub status: String,
 }
 
@@ -28,9 +29,15 @@ impl Availability {
     }
 }
 
-/// The text of the first `<status/>`, if there is one.
+/// The text of the `<status/>` in the language of the stanza, or of the first (RFC 6121 section 4.7.2.2). One that names no language is in the stanza's, which
+/// is the stream's where the stanza names none (RFC 6120 section 8.1.3.4).
 pub(super) fn status(presence: &Element) -> Option<String> {
-    presence.get_child("status", ns::CLIENT).map(Element::text)
+    let all = || presence.children().filter(|child| child.is("status", ns::CLIENT));
+    let language = |element: &Element| element.attr_ns(XMLNS_XML, "lang").map(str::to_ascii_lowercase);
+    let own = language(presence);
+    let unnamed = all().find(|status| language(status).is_none());
+    let same = || all().find(|status| language(status) == own);
+    unnamed.or_else(same).or_else(|| all().next()).map(Element::text)
 }
 
 /// A value that RFC 6121 does not define is taken as plainly available: the client meant to be.
@@ -69,9 +76,23 @@ mod tests {
     }
 
     #[test]
-    fn the_first_status_counts_and_an_unknown_show_is_available() {
-        let seen = parse("<show>sleepy</show><status>one</status><status xml:lang='fr'>un</status>").unwrap();
-        assert_eq!((seen.show, seen.status.as_str()), (Show::Available, "one"));
+    fn a_value_of_show_that_is_not_defined_is_available() {
+        assert_eq!(parse("<show>sleepy</show>").unwrap().show, Show::Available);
+    }
+
+    #[test]
+    fn a_status_in_the_language_of_the_stanza_counts_before_others() {
+        for (attributes, content, expected) in [
+            ("", "<status>one</status><status>two</status>", "one"),
+            ("", "<status xml:lang='fr'>un</status><status>one</status>", "one"),
+            ("xml:lang='fr'", "<status xml:lang='fr'>un</status><status>deux</status>", "deux"),
+            ("xml:lang='EN'", "<status xml:lang='fr'>un</status><status xml:lang='en'>one</status>", "one"),
+            ("xml:lang='de'", "<status xml:lang='fr'>un</status><status xml:lang='en'>one</status>", "un"),
+            ("", "<status xml:lang='fr'>un</status><status xml:lang='en'>one</status>", "un"),
+        ] {
+            let stanza = format!("<presence xmlns='jabber:client' {attributes}>{content}</presence>");
+            assert_eq!(status(&stanza.parse().unwrap()).as_deref(), Some(expected), "{stanza}");
+        }
     }
 
     #[test]
