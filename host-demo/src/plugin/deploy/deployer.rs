@@ -5,7 +5,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -276,6 +276,7 @@ fn workshop(config: &DeployConfig, kept: &[String], services: Arc<dyn Services>)
         limit: config.limit,
         services,
         benches: Semaphore::new(BENCHES as usize),
+        trials: AtomicUsize::new(0),
     })
 }
 

@@ -4,7 +4,14 @@
 //! A journey decides nothing about others. It asks the [`Desk`] twice: for its turn, when it knows which plugin it
 //! carries, and for publication.
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+    time::Duration,
+};
 
 use plugin_api::manifest::Manifest;
 use tokio::sync::Semaphore;
@@ -61,13 +68,19 @@ pub struct Workshop {
     pub services: Arc<dyn Services>,
     /// Where they copy, check and probe: [`BENCHES`] of them.
     pub benches: Semaphore,
+    /// How many trials were ever begun.
+    pub trials: AtomicUsize,
 }
 
 impl Workshop {
-    /// Whether there is more work under way than this machine has processors for.
-    fn is_crowded(&self) -> bool {
+    /// How much is under way.
+    fn at_work(&self) -> usize {
+        BENCHES as usize - self.benches.available_permits()
+    }
+
+    /// Whether that is more than this machine has processors for.
+    fn is_crowd(at_work: usize) -> bool {
         let processors = thread::available_parallelism().map_or(1, usize::from);
-        let at_work = BENCHES as usize - self.benches.available_permits();
         at_work > processors.min(BENCHES as usize / 4)
     }
 }
@@ -206,9 +219,12 @@ impl Journey {
     /// A trial that timed out among many, or of a content that started before, may have had too little of this machine: it is made once more with
     /// nothing beside it, and that one counts. A good content that was slow there before keeps nobody else for it again.
     async fn try_out(&self, candidate: &Candidate, standing: Standing) -> Result<(), Refusal> {
+        // What was beside it counts, and not what is left of that when it ends: trials that began together end together.
+        let (before, trials) = (self.workshop.at_work(), self.workshop.trials.load(Ordering::SeqCst));
         let tried = self.trial(candidate, 1).await;
+        let meanwhile = self.workshop.trials.load(Ordering::SeqCst) - trials;
         let may_be_excused = match standing {
-            Standing::Unknown => self.workshop.is_crowded(),
+            Standing::Unknown => Workshop::is_crowd(before + meanwhile),
             Standing::Good => true,
             Standing::Slow => false,
         };
@@ -221,6 +237,7 @@ impl Journey {
 
     async fn trial(&self, candidate: &Candidate, benches: u32) -> Result<(), Refusal> {
         let staged = candidate.staged.path().to_owned();
+        self.workshop.trials.fetch_add(1, Ordering::SeqCst);
         let trial = self.at_benches(benches, move |workshop| workshop.prober.probe(&staged));
         candidate.telling("in its trial", probe::LIMIT, trial).await
     }
