@@ -21,8 +21,9 @@ use actix_web::{
 use bytes::Bytes;
 
 use crate::plugin::{
-    exchange::{Answer, Body, Cut, StreamBody},
+    exchange::{Answer, Body},
     generation::Call,
+    stream_body::{Cut, StreamBody},
 };
 
 /// A plugin's answer. The call goes on for as long as a stream does.

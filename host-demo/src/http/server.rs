@@ -17,7 +17,7 @@ use actix_web::{HttpResponse, dev::Server, rt::net::TcpStream};
 use rustix::net::sockopt;
 
 use super::connection::{Connection, Heads};
-use crate::plugin::exchange::ON_THE_WAY;
+use crate::plugin::stream_body::ON_THE_WAY;
 
 /// How long a client may take to send the head of a request; then it gets 408.
 pub const HEAD_PATIENCE: Duration = Duration::from_secs(5);

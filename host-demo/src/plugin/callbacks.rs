@@ -39,9 +39,11 @@ use plugin_api::abi::{
 use super::{
     changes::Untimed,
     context::Context,
-    exchange::{Answer, Body, Closed, Written},
+    exchange::{Answer, Body, Closed},
     services::{self, SendError},
-    shown, visit,
+    shown,
+    stream_body::Written,
+    visit,
 };
 
 /// The ids of all interfaces offered here.

@@ -19,11 +19,7 @@ use plugin_api::{
 };
 
 use super::{
-    changes::Changes,
-    exchange::{Exchanges, on_worker},
-    mark::Mark,
-    services::Services,
-    settings::Plan,
+    changes::Changes, exchange::Exchanges, mark::Mark, services::Services, settings::Plan, stream_body::on_worker,
 };
 use crate::store::{SettingKind, SettingSchema, SettingsChange};
 

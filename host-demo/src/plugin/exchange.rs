@@ -1,16 +1,14 @@
 //! Requests that wait for a plugin's answer, each known to the plugin by a token.
 //!
 //! A token names a place in a slab and the sequence number of the request that holds it, so that a stale one finds nothing. The answer lies in
-//! that place until the future that waits fetches it; a streamed body travels by a buffer with a bound.
+//! that place until the future that waits fetches it; a streamed body travels by a buffer ([`stream_body`](super::stream_body)).
 
 use std::{
-    cell::Cell,
-    collections::VecDeque,
     future::poll_fn,
     mem,
     sync::Arc,
-    task::{Context, Poll, Waker},
-    time::{Duration, Instant},
+    task::{Poll, Waker},
+    time::Duration,
 };
 
 use actix_web::http::{
@@ -18,17 +16,11 @@ use actix_web::http::{
     header::{HeaderName, HeaderValue},
 };
 use bytes::Bytes;
-use parking_lot::{Condvar, Mutex, MutexGuard};
+use parking_lot::Mutex;
 use slab::Slab;
 
+use super::stream_body::{Buffer, End, StreamBody, Written, wake};
 use crate::lines::{LINES, line_of_this_thread};
-
-/// The most bytes of a stream that may wait for its client, together with [`ON_THE_WAY`].
-const STREAM_LIMIT: usize = 64 * 1024;
-/// The most bytes of a stream that whoever sends it may have taken from here and not sent yet.
-pub const ON_THE_WAY: usize = 8 * 1024;
-/// The most bytes of a stream that may wait here.
-const STREAM_BUFFER: usize = STREAM_LIMIT - ON_THE_WAY;
 
 /// A plugin's answer to a request.
 #[derive(Debug)]
@@ -54,22 +46,9 @@ pub enum Body {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Abandoned(pub String);
 
-/// The plugin or the host cut a stream before its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cut;
-
 /// A call that comes too late, or with a token that never was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Closed;
-
-/// What became of a chunk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Written {
-    /// It waits for the client.
-    Queued,
-    /// There is no room.
-    Full,
-}
 
 /// The requests of one generation that are not answered in full.
 #[derive(Default)]
@@ -153,7 +132,7 @@ impl Exchanges {
             State::Streaming(buffer, _) => Ok(buffer.clone()),
             State::Waiting(_) | State::Answered(_) => Err(Closed),
         })?;
-        buffer.write(chunk, if ON_WORKER.get() { Duration::ZERO } else { wait })
+        buffer.write(chunk, wait)
     }
 
     /// Ends a stream in order.
@@ -294,153 +273,17 @@ impl Drop for Pending<'_> {
     }
 }
 
-thread_local! {
-    /// Whether this thread is an HTTP worker that is lent to a plugin.
-    static ON_WORKER: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Lends an HTTP worker to a plugin: meanwhile it may not wait for room in a stream, which it might be the one to make.
-pub fn on_worker<R>(call: impl FnOnce() -> R) -> R {
-    let before = ON_WORKER.replace(true);
-    let result = call();
-    ON_WORKER.set(before);
-    result
-}
-
-/// The chunks of a stream that wait for its client.
-struct Buffer {
-    inner: Mutex<Chunks>,
-    room: Condvar,
-    ready: Box<dyn Fn() + Send + Sync>,
-}
-
-#[derive(Default)]
-struct Chunks {
-    queue: VecDeque<Bytes>,
-    bytes: usize,
-    end: Option<End>,
-    reader: Option<Waker>,
-    /// The plugin was told that there is no room, and waits to hear of some.
-    full: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum End {
-    Finished,
-    Cut,
-}
-
-impl Buffer {
-    fn new(ready: impl Fn() + Send + Sync + 'static) -> Buffer {
-        Buffer { inner: Mutex::default(), room: Condvar::new(), ready: Box::new(ready) }
-    }
-
-    fn write(&self, chunk: Bytes, wait: Duration) -> Result<Written, Closed> {
-        let deadline = Instant::now() + wait;
-        let mut chunks = self.inner.lock();
-        // A chunk larger than the buffer passes when nothing else waits.
-        while chunks.end.is_none() && chunks.bytes > 0 && chunks.bytes + cost(&chunk) > STREAM_BUFFER {
-            if wait.is_zero() || self.room.wait_until(&mut chunks, deadline).timed_out() {
-                chunks.full = true;
-                return Ok(Written::Full);
-            }
-        }
-        if chunks.end.is_some() {
-            return Err(Closed);
-        }
-        // An empty chunk would end the body in the chunked coding of HTTP/1.1.
-        if !chunk.is_empty() {
-            chunks.bytes += cost(&chunk);
-            chunks.queue.push_back(chunk);
-        }
-        wake_reader(chunks);
-        Ok(Written::Queued)
-    }
-
-    fn end(&self, end: End) {
-        let mut chunks = self.inner.lock();
-        chunks.end.get_or_insert(end);
-        self.room.notify_all();
-        wake_reader(chunks);
-    }
-}
-
-/// What a chunk takes of the buffer: small ones take more than their bytes.
-fn cost(chunk: &Bytes) -> usize {
-    chunk.len() + 64
-}
-
-/// Wakes the reader without the lock: a waker is foreign code, and may come back here.
-fn wake_reader(mut chunks: MutexGuard<'_, Chunks>) {
-    let reader = chunks.reader.take();
-    drop(chunks);
-    wake(reader);
-}
-
-fn wake(waiting: Option<Waker>) {
-    if let Some(waiting) = waiting {
-        waiting.wake();
-    }
-}
-
-/// The reading end of a stream. Dropped, it closes the stream for the plugin.
-pub struct StreamBody(Arc<Buffer>);
-
-impl StreamBody {
-    /// The next chunk; `None` is the end.
-    pub fn poll_chunk(&self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Cut>>> {
-        let mut chunks = self.0.inner.lock();
-        if let Some(chunk) = chunks.queue.pop_front() {
-            chunks.bytes -= cost(&chunk);
-            if chunks.queue.is_empty() {
-                // Thousands of streams may wait for their next chunk for hours.
-                chunks.queue = VecDeque::new();
-            }
-            self.0.room.notify_all();
-            if std::mem::take(&mut chunks.full) {
-                drop(chunks);
-                (self.0.ready)();
-            }
-            return Poll::Ready(Some(Ok(chunk)));
-        }
-        match chunks.end {
-            Some(End::Finished) => Poll::Ready(None),
-            Some(End::Cut) => Poll::Ready(Some(Err(Cut))),
-            None => {
-                let former = chunks.reader.replace(cx.waker().clone());
-                // In this order: it is dropped without the lock.
-                drop(chunks);
-                drop(former);
-                Poll::Pending
-            }
-        }
-    }
-}
-
-impl Drop for StreamBody {
-    fn drop(&mut self) {
-        let mut chunks = self.0.inner.lock();
-        chunks.queue.clear();
-        let is_news = chunks.end.is_none();
-        drop(chunks);
-        self.0.end(End::Cut);
-        if is_news {
-            (self.0.ready)();
-        }
-    }
-}
-
-impl std::fmt::Debug for StreamBody {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        out.write_str("StreamBody")
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::{
+        sync::atomic::{AtomicU32, Ordering},
+        task::Context,
+    };
 
-    use super::*;
+    use super::{
+        super::stream_body::{Cut, STREAM_BUFFER, on_worker},
+        *,
+    };
 
     fn answer(text: &'static str) -> Answer {
         Answer { status: StatusCode::OK, fields: Vec::new(), body: Body::Whole(Bytes::from_static(text.as_bytes())) }
@@ -572,7 +415,7 @@ mod tests {
     async fn who_waits_is_woken_by_an_answer_and_by_the_end_of_all() {
         let exchanges = Arc::new(Exchanges::default());
         let wait = || {
-            let (exchanges, (told, token)) = (exchanges.clone(), std::sync::mpsc::channel());
+            let (exchanges, (told, token)) = (exchanges.clone(), tokio::sync::oneshot::channel());
             let waiting = tokio::spawn(async move {
                 let mut pending = exchanges.begin();
                 told.send(pending.token()).unwrap();
@@ -581,47 +424,13 @@ mod tests {
             (waiting, token)
         };
         let ((answered, one), (given_up, other)) = (wait(), wait());
-        tokio::task::yield_now().await;
-        assert_eq!(exchanges.respond(one.recv().unwrap(), answer("a")), Ok(()));
+        let (one, other) = (one.await.unwrap(), other.await.unwrap());
+        assert_eq!(exchanges.respond(one, answer("a")), Ok(()));
         assert_eq!(exchanges.abandon_all("the end"), 1, "what is answered is not given up");
-        assert_eq!(exchanges.respond(other.recv().unwrap(), answer("b")), Err(Closed));
+        assert_eq!(exchanges.respond(other, answer("b")), Err(Closed));
         assert!(answered.await.unwrap().is_ok());
         assert_eq!(given_up.await.unwrap().err(), Some(Abandoned("the end".into())));
         assert!(is_empty(&exchanges));
-    }
-
-    /// A waker that comes back to the stream, as that of the last task of a runtime may.
-    struct ComesBack(Arc<Buffer>);
-
-    impl std::task::Wake for ComesBack {
-        fn wake(self: Arc<Self>) {}
-    }
-
-    impl Drop for ComesBack {
-        fn drop(&mut self) {
-            drop(self.0.inner.lock());
-        }
-    }
-
-    #[test]
-    fn a_reader_is_woken_and_replaced_without_the_lock() {
-        let (done, ended) = std::sync::mpsc::channel();
-        std::thread::spawn(move || {
-            let exchanges = Exchanges::default();
-            let (token, body) = open(&exchanges, &Arc::default());
-            let wait = || {
-                let waker = Waker::from(Arc::new(ComesBack(body.0.clone())));
-                assert_eq!(body.poll_chunk(&mut Context::from_waker(&waker)), Poll::Pending);
-            };
-            wait();
-            wait();
-            exchanges.write(token, "x".into(), Duration::ZERO).unwrap();
-            assert!(next(&body).is_ready());
-            wait();
-            exchanges.finish(token).unwrap();
-            done.send(()).unwrap();
-        });
-        ended.recv_timeout(Duration::from_secs(30)).expect("the stream waits for its own lock");
     }
 
     #[test]

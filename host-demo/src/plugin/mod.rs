@@ -28,6 +28,7 @@ pub mod services;
 pub mod settings;
 pub mod shown;
 pub mod stanzas;
+pub mod stream_body;
 mod threads;
 mod timers;
 mod visit;

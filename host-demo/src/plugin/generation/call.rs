@@ -10,9 +10,10 @@ use plugin_api::abi::{plugin_http::PluginHttpRef, wire::Status};
 use super::Generation;
 use crate::plugin::{
     calls::Place,
-    exchange::{Abandoned, Answer, Pending, on_worker},
+    exchange::{Abandoned, Answer, Pending},
     mark::Mark,
     request::{OwnedRequest, Request},
+    stream_body::on_worker,
     threads::Busy,
     watchdog,
 };
