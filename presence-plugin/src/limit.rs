@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::clients::Clients;
+use crate::{clients::Clients, settings};
 
 /// The limit by the settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,8 +29,7 @@ pub struct Proxies(Vec<IpAddr>);
 impl Proxies {
     /// Reads the setting: addresses separated by commas, as the host has checked.
     pub fn parse(setting: &str) -> Proxies {
-        let addresses = setting.split(',').filter_map(|entry| entry.trim().parse::<IpAddr>().ok());
-        Proxies(addresses.map(|address| address.to_canonical()).collect())
+        Proxies(settings::addresses(setting))
     }
 
     /// The client that a request came from: the peer, or whoever the last proxies in a row name. Read from the end, because whatever

@@ -1,6 +1,6 @@
 //! What the administrator can set.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use arc_swap::{ArcSwap, Guard};
 use plugin_api::{Error, Result, Setting};
@@ -141,6 +141,12 @@ fn line_or(value: &str, default: &str) -> String {
 }
 
 /// Row: "The two texts: an empty value restores the default".
+/// The addresses of a list. What is none has been refused by the host.
+pub fn addresses(list: &str) -> Vec<IpAddr> {
+    let addresses = list.split(',').filter_map(|entry| entry.trim().parse::<IpAddr>().ok());
+    addresses.map(|address| address.to_canonical()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

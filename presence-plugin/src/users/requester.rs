@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use plugin_api::Jid;
 
 use super::choice::Details;
+use crate::settings;
 
 /// Who a request comes from. One with nothing in it is a stranger's. It can be kept: whether its proof still counts is looked up each time.
 #[derive(Clone, Debug, Default)]
@@ -109,8 +110,7 @@ pub struct Trusted(Vec<IpAddr>);
 impl Trusted {
     /// Reads the setting: addresses separated by commas, as the host has checked.
     pub fn parse(setting: &str) -> Trusted {
-        let addresses = setting.split(',').filter_map(|entry| entry.trim().parse::<IpAddr>().ok());
-        Trusted(addresses.map(|address| address.to_canonical()).collect())
+        Trusted(settings::addresses(setting))
     }
 
     /// Whether this peer is one of them. What a proxy says of its client does not count.
