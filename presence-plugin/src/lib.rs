@@ -9,14 +9,16 @@
 //! what is left to see. [`answer`] turns that into a response, with a body by [`image`], [`xml`], [`json`] or [`text`], with a way to
 //! a custom image by [`redirect`], with the fields by [`cache`]. [`v1`] is the interface beside `/status`, with [`icons`] of any size. [`live`] tells those
 //! who wait of changes. [`probe`] asks components, which have no account, while what matters of a request is [`kept`]. [`page`] makes the
-//! pages, [`limit`] counts who asks how often, [`pace`] who is refused how much, of [`clients`] that both remember. Users have their say at
-//! an XMPP address of the plugin's, by [`service`]. Everything but this file, [`users`], [`live`] and [`probe`] is free of the host.
+//! pages, [`limit`] counts who asks how often, [`pace`] who is refused how much, of [`clients`] that both remember, and [`brake`] has the answers of
+//! these wait. Users have their say at an XMPP address of the plugin's, by [`service`]. Everything but this file, [`users`], [`live`], [`probe`] and
+//! [`brake`] is free of the host.
 
 #![forbid(unsafe_code)]
 
 #[cfg(test)]
 mod abuse;
 mod answer;
+mod brake;
 mod cache;
 mod clients;
 mod icons;
@@ -40,23 +42,19 @@ mod v1;
 mod visibility;
 mod xml;
 
-use std::{
-    net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use arc_swap::Guard;
 use plugin_api::prelude::*;
 
 use crate::{
     answer::{Format, Interface, Question},
+    brake::Brake,
     cache::Audience,
     icons::Icons,
     kept::Kept,
     limit::Limiter,
     live::{Awaited, Live},
-    pace::{Pace, TooMany},
     page::{Base, Person},
     probe::Probes,
     query::Parameters,
@@ -82,7 +80,7 @@ struct Presence {
     live: Live,
     probes: Arc<Probes>,
     limiter: Limiter,
-    pace: Pace,
+    brake: Brake,
     icons: Arc<Icons>,
 }
 
@@ -110,8 +108,8 @@ impl Plugin for Presence {
             News::Of(user) => watching.look_again_at(user),
             News::Proofs => watching.look_again(),
         });
-        let (service, limiter, icons, pace) = (Service::new(office), Limiter::new(), Arc::default(), Pace::default());
-        Ok(Presence { host, users, service, settings, live, probes, limiter, pace, icons })
+        let (service, limiter, icons, brake) = (Service::new(office), Limiter::new(), Arc::default(), Brake::new(host));
+        Ok(Presence { host, users, service, settings, live, probes, limiter, brake, icons })
     }
 
     fn stanza(&self, stanza: &str) {
@@ -162,46 +160,17 @@ impl Presence {
         }
     }
 
-    /// Keeps what a request is to be given, with the names that it refuses, for a moment if its client was refused too often: then `give` gives it,
-    /// or `too_many` makes an answer, if it can't be kept. `None`: the request is seen to.
+    /// Keeps what a request is to be given for a moment, if its client was refused too often ([`Brake::in_time`]).
     fn in_time<T: Send + 'static>(
         &self,
         request: &Request<'_>,
-        (what, refused): (T, Vec<pace::Name>),
+        what: (T, Vec<pace::Name>),
         too_many: fn(Duration) -> Response,
         responder: Responder,
         give: impl FnOnce(Responder, T) + Send + 'static,
     ) -> Option<(T, Responder)> {
-        let client = if refused.is_empty() { None } else { self.client(request, &self.settings()) };
-        match client.map_or(Ok(None), |client| self.pace.count(client, &refused, Instant::now())) {
-            Ok(None) => return Some((what, responder)),
-            Err(TooMany) => drop(responder.send(too_many(pace::PAUSE))),
-            Ok(Some(waiting)) => self.hold(waiting.pause, move |is_later| {
-                if is_later {
-                    give(responder, what);
-                } else {
-                    responder.send(too_many(waiting.pause));
-                }
-                drop(waiting);
-            }),
-        }
-        None
-    }
-
-    /// Does something later, or now if there is no timer for it. `false`: it is now.
-    fn hold(&self, pause: Duration, act: impl FnOnce(bool) + Send + 'static) {
-        let act = Arc::new(Mutex::new(Some(act)));
-        let take = |act: &Mutex<Option<_>>| act.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let later = act.clone();
-        let timer = self.host.after(pause, move || {
-            if let Some(act) = take(&later) {
-                act(true);
-            }
-        });
-        match timer {
-            Ok(timer) => timer.detach(),
-            Err(_) => drop(take(&act).map(|act| act(false))),
-        }
+        let client = if what.1.is_empty() { None } else { self.client(request, &self.settings()) };
+        self.brake.in_time(client, what, too_many, responder, give)
     }
 
     fn status_now(&self, request: &Request<'_>, parameters: Parameters<'_>, format: Format) -> Response {
@@ -233,11 +202,15 @@ impl Presence {
         let requester = self.users.requester(request, &Parameters::new(request.query(), form(request)), &settings);
         let kept = Kept::of(request, Some(component.clone()), requester, Interface::Status);
         let wish = self.wish(request, kept.clone(), None, (format, None));
+        let (client, brake) = (self.client(request, &settings), self.brake.clone());
         let (live, settings) = (self.live.clone(), self.settings.clone());
         self.probes.ask(&component, move |presence| {
             let settings = settings.read();
-            let response = kept.question(format, &settings).answer(&presence.shown(), &settings);
-            live.send_or_poll(response, wish, responder);
+            let answer = |shown: &Shown<'_>| kept.question(format, &settings).answer(shown, &settings);
+            let answer = pace::watched(|| presence.show(kept.user.as_ref(), answer));
+            if let Some((response, responder)) = brake.in_time(client, answer, answer::too_many, responder, send) {
+                live.send_or_poll(response, wish, responder);
+            }
         });
     }
 

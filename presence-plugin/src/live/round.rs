@@ -6,6 +6,7 @@ use plugin_api::Jid;
 
 use super::event::{self, Tag};
 use crate::{
+    pace,
     probe::{self, Probes},
     settings::Settings,
     shown::Shown,
@@ -56,10 +57,16 @@ impl<'s> Round<'s> {
         Round { users, probes, settings, for_nobody: RefCell::default() }
     }
 
-    /// Shows `user` to `requester`. `None`: it is a component of which nothing was heard yet.
+    /// Shows `user` to `requester`. `None`: it is a component of which nothing was heard yet, which counts as a refusal: nothing may come of it.
     pub fn look<R>(&self, user: Option<&Jid>, requester: &Requester, answer: impl Fn(&Shown<'_>) -> R) -> Option<R> {
         match user.filter(|user| probe::is_component(user)) {
-            Some(component) => self.probes.last(component).map(|presence| answer(&presence.shown())),
+            Some(component) => {
+                let presence = self.probes.last(component);
+                if presence.is_none() {
+                    pace::refused(Some(component.bare()));
+                }
+                presence.map(|presence| presence.show(Some(component), answer))
+            }
             None => Some(self.users.look(&self.settings, user, requester, answer)),
         }
     }

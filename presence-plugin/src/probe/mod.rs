@@ -22,7 +22,7 @@ use plugin_api::{Host, Jid, Timer, log};
 
 pub use self::reply::Presence;
 use self::reply::Reply;
-use crate::{moment::Moment, shown::Shown};
+use crate::{moment::Moment, pace, shown::Shown};
 
 /// How long a component has to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -213,8 +213,16 @@ impl Watched {
 }
 
 impl Presence {
+    /// Shows what `component` says to anybody. Who does not tell counts as [refused](pace::refused), as a user does who may not be seen.
+    pub fn show<R>(&self, component: Option<&Jid>, answer: impl FnOnce(&Shown<'_>) -> R) -> R {
+        if *self == Presence::Refused {
+            pace::refused(component.map(Jid::bare));
+        }
+        answer(&self.shown())
+    }
+
     /// How it is shown. When it was sent is not known: a component answers a probe by what has been so for some time.
-    pub fn shown(&self) -> Shown<'_> {
+    fn shown(&self) -> Shown<'_> {
         match self {
             Presence::Online { show, status, priority } => {
                 Shown::Online { show: *show, status, priority: *priority, since: None }

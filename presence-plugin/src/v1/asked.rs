@@ -115,7 +115,7 @@ impl<'r> Asked<'r> {
 
     fn look<R>(&self, sources: &Sources<'_>, answer: impl Fn(&Shown<'_>) -> R) -> R {
         match self.heard {
-            Some(presence) => answer(&presence.shown()),
+            Some(presence) => presence.show(self.user.as_ref(), answer),
             None => sources.users.look(sources.settings, self.user.as_ref(), &self.requester, answer),
         }
     }

@@ -164,7 +164,7 @@ impl<'a> Batch<'a> {
             let bare = user.as_ref().map(Jid::bare);
             let write = |shown: &Shown<'_>| Document::new(shown, bare).write(&mut buffer.borrow_mut());
             match bare.and_then(|bare| heard.get(bare)) {
-                Some(presence) => write(&presence.shown()),
+                Some(presence) => presence.show(user.as_ref(), write),
                 None => users.look(settings, user.as_ref(), requester, write),
             }
         }

@@ -1,12 +1,21 @@
 //! A batch that waits for its components: all are asked at once, and it is answered with the last of them.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
 
-use plugin_api::{Jid, Responder, Response};
+use plugin_api::{Jid, Responder};
 
-use super::batch::{Batch, Heard, Known};
+use super::{
+    batch::{Batch, Heard, Known},
+    problem,
+};
 use crate::{
+    brake::Brake,
+    pace,
     probe::Probes,
+    send,
     settings::InForce,
     users::{Requester, Users},
 };
@@ -17,12 +26,16 @@ pub struct Gathering {
     pub batch: Batch<'static>,
     /// By whom.
     pub requester: Requester,
+    /// The address of its client, if it has one.
+    pub client: Option<IpAddr>,
     /// What the client holds.
     pub held: Option<String>,
     /// The users of this server.
     pub users: Arc<Users>,
     /// The settings.
     pub settings: Arc<InForce>,
+    /// What may have it wait once more.
+    pub brake: Brake,
 }
 
 impl Gathering {
@@ -37,14 +50,18 @@ impl Gathering {
                 whole.0.insert(name, presence.clone());
                 let is_all = whole.0.len() == count;
                 if let Some((gathering, responder)) = whole.1.take_if(|_| is_all) {
-                    responder.send(gathering.answer(&whole.0));
+                    gathering.answer(&whole.0, responder);
                 }
             });
         }
     }
 
-    fn answer(&self, heard: &Heard) -> Response {
+    fn answer(&self, heard: &Heard, responder: Responder) {
         let known = Known { users: &self.users, heard, settings: &self.settings.read() };
-        self.batch.answer(&known, &self.requester, self.held.as_deref())
+        let answer = pace::watched(|| self.batch.answer(&known, &self.requester, self.held.as_deref()));
+        let in_time = self.brake.in_time(self.client, answer, problem::too_many, responder, send);
+        if let Some((response, responder)) = in_time {
+            send(responder, response);
+        }
     }
 }

@@ -198,11 +198,16 @@ impl Presence {
         };
         let (live, icons, users, settings) =
             (self.live.clone(), self.icons.clone(), self.users.clone(), self.settings.clone());
+        let (client, brake) = (self.client(request, &self.settings()), self.brake.clone());
         self.probes.ask(&component, move |presence| {
             let settings = settings.read();
+            let sources = Sources { users: &users, icons: &icons, settings: &settings };
             let asked = Asked::about_component(&kept, presence, &settings);
-            let response = asked.answer(form, &Sources { users: &users, icons: &icons, settings: &settings });
-            live.send_or_poll(varying(response.unwrap_or_else(Response::from), vary), wish, responder);
+            let (response, refused) = pace::watched(|| asked.answer(form, &sources).unwrap_or_else(Response::from));
+            let answer = (varying(response, vary), refused);
+            if let Some((response, responder)) = brake.in_time(client, answer, problem::too_many, responder, send) {
+                live.send_or_poll(response, wish, responder);
+            }
         });
     }
 
@@ -275,21 +280,18 @@ impl Presence {
         };
         let parameters = Parameters::new(request.query(), batch.form());
         let (requester, held) = (self.users.requester(request, &parameters, &settings), cache::held(request));
-        let known = Known { users: &self.users, heard: &Heard::default(), settings: &settings };
-        let (response, refused) = pace::watched(|| batch.answer(&known, &requester, held.as_deref()));
         let components = batch.components(|text| self.users.jid(text));
-        let answer: Box<dyn FnOnce(Responder) + Send> = if components.is_empty() {
-            Box::new(move |responder| send(responder, response))
-        } else {
-            let (users, settings, probes) = (self.users.clone(), self.settings.clone(), self.probes.clone());
-            let held = held.map(Cow::into_owned);
-            let gathering = Gathering { batch: batch.into_owned(), requester, held, users, settings };
-            Box::new(move |responder| gathering.ask(&probes, components, responder))
-        };
-        let give = |responder, answer: Box<dyn FnOnce(Responder) + Send>| answer(responder);
-        if let Some((answer, responder)) = self.in_time(request, (answer, refused), problem::too_many, responder, give)
-        {
-            answer(responder);
+        if !components.is_empty() {
+            let (client, brake) = (self.client(request, &settings), self.brake.clone());
+            let (users, settings, held) = (self.users.clone(), self.settings.clone(), held.map(Cow::into_owned));
+            let batch = batch.into_owned();
+            let gathering = Gathering { batch, requester, client, held, users, settings, brake };
+            return gathering.ask(&self.probes, components, responder);
+        }
+        let known = Known { users: &self.users, heard: &Heard::default(), settings: &settings };
+        let answer = pace::watched(|| batch.answer(&known, &requester, held.as_deref()));
+        if let Some((response, responder)) = self.in_time(request, answer, problem::too_many, responder, send) {
+            send(responder, response);
         }
     }
 

@@ -57,6 +57,31 @@ fn whoever_is_refused_too_many_names_waits_and_is_told_the_same() {
     assert!(is_quick(&host, "127.0.0.1", &of("nobody20")), "loopback");
 }
 
+/// A domain that nobody here answers for is a name like any other, and so is a component that does not tell.
+#[test]
+fn names_of_domains_wait_too() {
+    let (host, _sessions) = hidden();
+    let domain = |name: &str| format!("{STATUS}?jid={name}&type=text");
+    let (client, other) = ("198.51.100.5", "198.51.100.6");
+    (0..FREE).for_each(|number| drop(ask(&host, client, &domain(&format!("nobody{number}.example")))));
+    let refusal = ask(&host, client, &of("nobody")).1.comparable();
+    for name in ["foo.example", "nobody.localhost", "localhost"] {
+        let (took, answer) = ask(&host, client, &domain(name));
+        assert!(took >= PAUSE, "{name}: {took:?}");
+        assert_eq!(answer.comparable(), refusal, "{name}");
+    }
+    for form in
+        ["users/foo.example", "users/foo.example/icon.svg", "users/foo.example/badge.json", "presence?jid=foo.example"]
+    {
+        let (took, answer) = ask(&host, client, &format!("/plugins/presence/v1/{form}"));
+        assert!(took >= PAUSE && answer.status == 200, "{form}: {took:?} {answer:?}");
+    }
+    assert!(is_quick(&host, client, &domain("nobody7.example")), "a page may ask again");
+    assert!(is_quick(&host, client, &domain("presence.localhost")), "a component that is there");
+    assert!(is_quick(&host, client, "/plugins/presence/v1/presence?jid=presence.localhost"), "and in a batch");
+    assert!(is_quick(&host, other, &domain("foo.example")), "another client");
+}
+
 #[test]
 fn every_form_of_an_answer_waits() {
     let (host, _sessions) = hidden();
@@ -80,17 +105,23 @@ fn every_form_of_an_answer_waits() {
 #[test]
 fn a_stream_about_many_waits_before_it_opens() {
     let (host, _sessions) = hidden();
-    let open = |client: &str, users: std::ops::Range<usize>| {
-        let names: Vec<_> = users.map(|number| format!("jid=nobody{number}@localhost")).collect();
-        let target = format!("/plugins/presence/v1/events?{}", names.join("&"));
+    let open_of = |client: &str, names: &[String]| {
+        let target = format!("/plugins/presence/v1/events?jid={}", names.join("&jid="));
         let (started, fields) = (Instant::now(), format!("X-Forwarded-For: {client}\r\n"));
         let mut stream = EventSource::open(host.process().ready().http, &target, &fields, PATIENCE);
         assert_eq!((stream.head.status, stream.state().as_str()), (200, "forbidden"));
         started.elapsed()
+    };
+    let open = |client: &str, users: std::ops::Range<usize>| {
+        open_of(client, &users.map(|number| format!("nobody{number}@localhost")).collect::<Vec<_>>())
     };
     assert!((0..5).any(|_| open("198.51.100.3", 0..FREE) < PAUSE), "a page may open it again");
     assert!(open("198.51.100.3", FREE..FREE + 1) >= PAUSE);
     assert!(open("198.51.100.4", 0..FREE + 2) >= 2 * PAUSE);
     let (took, _) = ask(&host, "198.51.100.4", &of("nobody99"));
     assert!(took >= PAUSE, "what a stream was refused counts for other answers");
+    assert!(
+        open_of("198.51.100.4", &["foo.example".to_owned()]) >= PAUSE,
+        "a domain, whose answer a stream does not wait for"
+    );
 }
