@@ -4,9 +4,9 @@
 //! asks for the same meanwhile waits with the others; more than [`MOST_WAITING`] don't wait at all. Components have no roster: they are shown to
 //! everybody.
 //!
-//! An answer counts if it comes from exactly the address that was asked while somebody waits for it, and does not name another probe. Most name none:
-//! what they send is presence as they last announced it, with the id of that or without one, though RFC 6120 section 8.1.3 wants that of the probe.
-//! So one that comes too late for its probe may answer the next. It is the component's own word, and the latest that there is.
+//! The first answer counts that comes from the address that was asked, or from a resource there, and does not name another probe, if somebody waits
+//! for it. Most name none: what they send is presence as they last announced it, with the id of that or without one, though RFC 6120 section 8.1.3
+//! wants that of the probe. So one that comes too late for its probe may answer the next. It is the component's own word, and the latest that there is.
 //!
 //! Nobody can subscribe to a component by this. One that is watched is remembered, and asked anew once in a while.
 

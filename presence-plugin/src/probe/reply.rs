@@ -16,7 +16,7 @@ pub fn probe(own: &str, component: &str, number: u64) -> String {
 /// A presence that answers a probe.
 #[derive(Debug, PartialEq)]
 pub struct Reply {
-    /// Who sent it.
+    /// Whose resource sent it, or who did: it speaks for all of the address (RFC 6121 section 4.3.2).
     pub from: String,
     /// Which probe it answers, if it says so.
     pub number: Option<u64>,
@@ -52,7 +52,8 @@ impl Reply {
             Some(_) => return None,
         };
         let number = stanza.attribute("id").and_then(|id| id.strip_prefix(ID)?.parse().ok());
-        Some(Reply { from: stanza.attribute("from")?.to_owned(), number, presence })
+        let from = stanza.attribute("from")?.split('/').next()?.to_owned();
+        Some(Reply { from, number, presence })
     }
 }
 
@@ -101,6 +102,12 @@ mod tests {
         let nested = "<x xmlns='x'><show>dnd</show><status>deep</status></x><y:status xmlns:y='y'>other</y:status>\
                       <status xmlns='z'>no</status><status>one<b>x</b></status><status>two</status><show>odd</show>";
         assert_eq!(online(nested), (Show::Available, "one".into(), 0));
+    }
+
+    #[test]
+    fn a_resource_speaks_for_its_component() {
+        let from = |jid: &str| Reply::read(&format!("<presence xmlns='jabber:client' from='{jid}'/>")).unwrap().from;
+        assert_eq!([from("echo.here/a/b@c"), from("user@echo.here/a")], ["echo.here", "user@echo.here"]);
     }
 
     #[test]

@@ -122,6 +122,21 @@ fn what_is_no_component_here_is_not_waited_for() {
     assert!(started.elapsed() < PATIENCE, "they were waited for: {:?}", started.elapsed());
 }
 
+/// A server answers a probe for each of its resources (RFC 6121 section 4.3.2), and so may a component.
+#[test]
+fn a_resource_of_a_component_speaks_for_it_and_a_user_of_it_does_not() {
+    let (host, mut echo) = start();
+    thread::scope(|scope| {
+        let asked = scope.spawn(|| ask(&host, "type=text&jid=echo.localhost"));
+        echo.expect_presence("probe").unwrap();
+        for (from, status) in [("user@echo.localhost/res", "of a user"), ("echo.localhost/res", "of a resource")] {
+            echo.send(&format!("<presence from='{from}' to='presence.localhost'><status>{status}</status></presence>"))
+                .unwrap();
+        }
+        assert_eq!(asked.join().unwrap().text(), "of a resource\n");
+    });
+}
+
 #[test]
 fn who_asks_meanwhile_waits_for_the_same_probe() {
     const ASKED: usize = 20;
