@@ -240,7 +240,7 @@ extern "C" fn handle<P: Exported>(route: u32, request: &RequestView<'_>, token: 
 }
 
 extern "C" fn writable(token: u64) {
-    guard_logged("a stream's on_writable", || response::writable(token));
+    guard_logged("on_writable or on_gone", || response::writable(token));
 }
 
 extern "C" fn changed(subscription: u64, user: RStr<'_>, lost: u32) {

@@ -276,7 +276,7 @@ pub(crate) mod tests {
         host_log::HostLog,
     };
 
-    /// Streams with this bit in their token are closed, all others full.
+    /// Streams with this bit in their token are closed, all others full; requests with it are given up.
     pub(crate) const IS_CLOSED: u64 = 1 << 63;
 
     extern "C" fn respond(_: HostContext, _: u64, _: &ResponseHead<'_>, _: RSlice<'_, u8>) -> Status {
@@ -294,6 +294,9 @@ pub(crate) mod tests {
     extern "C" fn abandon(_: HostContext, _: u64, _: RStr<'_>) -> Status {
         Status::CLOSED
     }
+    extern "C" fn is_waiting(_: HostContext, token: u64) -> Status {
+        if token & IS_CLOSED == 0 { Status::OK } else { Status::CLOSED }
+    }
     extern "C" fn max_level(_: HostContext) -> u8 {
         0
     }
@@ -301,7 +304,7 @@ pub(crate) mod tests {
 
     /// A host that offers what every plugin gets, and nothing else.
     pub(crate) fn host() -> Host {
-        let http = HostHttp { respond, open, write, finish, abandon }.leak_into_prefix();
+        let http = HostHttp { respond, open, write, finish, abandon, is_waiting }.leak_into_prefix();
         let log = HostLog { max_level, log }.leak_into_prefix();
         let (presence, roster, settings, data) = (None, None, None, None);
         let (timers, records, component) = (None, None, None);

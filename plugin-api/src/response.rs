@@ -1,6 +1,14 @@
 //! A response, and the ways to give it: at once, later, or as a stream.
 
-use std::{borrow::Cow, collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use abi_stable::std_types::RSlice;
 use parking_lot::RwLock;
@@ -97,11 +105,13 @@ impl From<Error> for Response {
 pub struct Responder {
     token: u64,
     host: Host,
+    /// A closure waits for its client to be gone.
+    is_watched: bool,
 }
 
 impl Responder {
     pub(crate) fn new(token: u64, host: Host) -> Responder {
-        Responder { token, host }
+        Responder { token, host, is_watched: false }
     }
 
     /// Answers. `false`: the client is gone, or the answer came too late.
@@ -126,6 +136,26 @@ impl Responder {
         Some(stream)
     }
 
+    /// Calls `gone`, once and perhaps at once, if nobody waits for the answer any more: the client is gone, or has shut down its side of the
+    /// connection, or the host has given the request up. It must not block. The closure is dropped when the request is answered or this
+    /// responder is dropped, and when the plugin is stopped.
+    pub fn on_gone(&mut self, gone: impl Fn() + Send + Sync + 'static) {
+        self.is_watched = true;
+        let called = AtomicBool::new(false);
+        let once: Arc<Writable> = Arc::new(move || {
+            if !called.swap(true, Ordering::Relaxed) {
+                gone();
+            }
+        });
+        let former = WRITABLE.write().insert(self.token, once.clone());
+        drop(former);
+        let tables = self.host.tables();
+        // It may have been gone before anybody was there to hear of it.
+        if tables.http.is_waiting()(tables.context, self.token) != Status::OK {
+            once();
+        }
+    }
+
     /// Gives up: the client gets 500 without detail, the log gets `reason`.
     pub fn fail(self, reason: &str) {
         let host = self.host;
@@ -133,14 +163,22 @@ impl Responder {
     }
 
     fn disarm(self) -> u64 {
+        self.forget_watch();
         let token = self.token;
         std::mem::forget(self);
         token
+    }
+
+    fn forget_watch(&self) {
+        if self.is_watched {
+            forget(self.token);
+        }
     }
 }
 
 impl Drop for Responder {
     fn drop(&mut self) {
+        self.forget_watch();
         abandon(self.host, self.token, "the handler dropped the request without an answer");
     }
 }
@@ -228,14 +266,14 @@ fn forget(token: u64) {
     drop(ready);
 }
 
-/// Drops what streams left behind: the plugin is stopped.
+/// Drops what streams and requests left behind: the plugin is stopped.
 pub(crate) fn forget_all() {
     let left = std::mem::take(&mut *WRITABLE.write());
     // Without the lock, as above.
     drop(left);
 }
 
-/// Passes on that a stream has room.
+/// Passes on that a stream has room, or that nobody waits for an answer.
 pub(crate) fn writable(token: u64) {
     let ready = WRITABLE.read().get(&token).cloned();
     if let Some(ready) = ready {
@@ -247,7 +285,7 @@ pub(crate) fn writable(token: u64) {
 mod tests {
     use std::sync::{
         Weak,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, AtomicUsize},
         mpsc,
     };
 
@@ -265,6 +303,44 @@ mod tests {
         let response = Response::new(200).vary("Authorization").header("X", "y").vary("Accept");
         let fields: Vec<_> = response.headers().collect();
         assert_eq!(fields, [("Vary", "Authorization, Accept"), ("X", "y")]);
+    }
+
+    /// A request that is watched, and how often it was said that its client is gone.
+    fn watched(bits: u64) -> (Responder, Arc<AtomicUsize>) {
+        let (mut responder, calls) = (Responder::new(stream(bits).token, host()), Arc::new(AtomicUsize::new(0)));
+        let counted = calls.clone();
+        responder.on_gone(move || {
+            counted.fetch_add(1, Ordering::SeqCst);
+        });
+        (responder, calls)
+    }
+
+    #[test]
+    fn a_client_that_is_gone_is_told_of_once() {
+        let (responder, calls) = watched(0);
+        assert_eq!(calls.load(Ordering::SeqCst), 0);
+        writable(responder.token);
+        writable(responder.token);
+        assert_eq!(calls.load(Ordering::SeqCst), 1);
+        let (_gone_before, calls) = watched(IS_CLOSED);
+        assert_eq!(calls.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn who_is_answered_is_not_watched_any_more() {
+        let ends: [fn(Responder); 4] = [
+            |responder| assert!(!responder.send(Response::new(204)), "the host of these tests takes none"),
+            |responder| drop(responder.stream(Response::new(200))),
+            |responder| responder.fail("for a reason"),
+            drop,
+        ];
+        for end in ends {
+            let (responder, calls) = watched(0);
+            let token = responder.token;
+            end(responder);
+            writable(token);
+            assert_eq!((calls.load(Ordering::SeqCst), Arc::strong_count(&calls)), (0, 1));
+        }
     }
 
     #[test]

@@ -47,7 +47,7 @@ const OLDER: &[Change<'_>] = &[
 
 /// `host.echo/1`, and `host.presence/1` with a function more.
 const NEWER: &[Change<'_>] = &[
-    Change { file: "src/abi/mod.rs", from: "", until: "pub mod host_http;", new: "pub mod host_echo;\n" },
+    Change { file: "src/abi/mod.rs", from: "", until: "pub mod host_log;", new: "pub mod host_echo;\n" },
     Change {
         file: "src/export.rs",
         from: "",

@@ -91,7 +91,8 @@ fn offer(id: &str, want: &'static TypeLayout) -> Option<Result<Interface, Layout
         WithMetadata::new(HostRecords { read: records::read, list: records::list, change: records::change });
     static COMPONENT: WithMetadata<HostComponent> = WithMetadata::new(HostComponent { address, send });
     static LOG: WithMetadata<HostLog> = WithMetadata::new(HostLog { max_level, log: write_log });
-    static HTTP: WithMetadata<HostHttp> = WithMetadata::new(HostHttp { respond, open, write, finish, abandon });
+    static HTTP: WithMetadata<HostHttp> =
+        WithMetadata::new(HostHttp { respond, open, write, finish, abandon, is_waiting });
     Some(match id {
         HostPresenceRef::ID => Interface::for_user(HostPresenceRef(PRESENCE.static_as_prefix()), want),
         HostRosterRef::ID => Interface::for_user(HostRosterRef(ROSTER.static_as_prefix()), want),
@@ -323,6 +324,10 @@ extern "C" fn abandon(host: HostContext, token: u64, reason: RStr<'_>) -> Status
     answer(host, |context| done(context.exchanges.abandon(token, &reason)))
 }
 
+extern "C" fn is_waiting(host: HostContext, token: u64) -> Status {
+    answer(host, |context| if context.exchanges.is_waiting(token) { Status::OK } else { Status::CLOSED })
+}
+
 fn done(result: Result<(), Closed>) -> Status {
     result.map_or(Status::CLOSED, |()| Status::OK)
 }
@@ -440,8 +445,9 @@ mod tests {
             write(host, 0, RSlice::EMPTY, 0),
             finish(host, 0),
             abandon(host, 0, "late".into()),
+            is_waiting(host, 0),
         ];
-        assert_eq!(answers, [Status::CLOSED; 18]);
+        assert_eq!(answers, [Status::CLOSED; 19]);
         assert!(text.is_empty() && bytes.is_empty());
     }
 

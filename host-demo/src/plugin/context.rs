@@ -112,7 +112,7 @@ impl Context {
         let _ = self.http.set(http);
     }
 
-    /// Tells the plugin that a stream has room again, or no reader any more.
+    /// Tells the plugin that a stream has room again, or no reader any more, or that nobody waits for the answer to a request.
     pub fn writable(&self, token: u64) {
         if let Some(http) = self.http.get().filter(|_| !self.is_stopped()) {
             on_worker(|| self.mark.run(|| http.writable()(token)));

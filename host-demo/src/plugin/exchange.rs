@@ -149,6 +149,11 @@ impl Exchanges {
         Ok(())
     }
 
+    /// Whether a request waits for its answer.
+    pub fn is_waiting(&self, token: u64) -> bool {
+        self.with(token, |state| Ok(matches!(state, State::Waiting(_)))) == Ok(true)
+    }
+
     /// Gives up all that is left. Answers how many there were.
     pub fn abandon_all(&self, reason: &str) -> usize {
         let tokens: Vec<u64> = (0..LINES).flat_map(|shard| self.tokens(shard)).collect();
@@ -262,14 +267,20 @@ impl Pending<'_> {
         self.is_over = answer.is_ready();
         answer
     }
+
+    /// Closes the token. Answers whether the plugin has left the request without an answer, so that nothing else tells it.
+    pub fn close(&mut self) -> bool {
+        if mem::replace(&mut self.is_over, true) {
+            return false;
+        }
+        // Nobody will fetch what is there by now. It is dropped without the lock: the plugin hears of the end of a stream.
+        matches!(self.exchanges.take(self.token), Some(State::Waiting(_)))
+    }
 }
 
 impl Drop for Pending<'_> {
     fn drop(&mut self) {
-        if !self.is_over {
-            // Nobody will fetch what is there by now. It is dropped without the lock: the plugin hears of the end of a stream.
-            drop(self.exchanges.take(self.token));
-        }
+        self.close();
     }
 }
 
@@ -301,6 +312,18 @@ mod tests {
         assert_eq!(exchanges.respond(pending.token(), answer("a")), Ok(()));
         assert_eq!(exchanges.respond(pending.token(), answer("b")), Err(Closed));
         assert!(pending.answered().is_some());
+    }
+
+    #[test]
+    fn a_request_waits_until_it_is_answered_or_closed() {
+        let exchanges = Exchanges::default();
+        let (mut pending, mut answered) = (exchanges.begin(), exchanges.begin());
+        assert!(exchanges.is_waiting(pending.token()));
+        assert_eq!((pending.close(), pending.close()), (true, false), "the plugin is told once");
+        exchanges.respond(answered.token(), answer("a")).unwrap();
+        assert!(!answered.close(), "it knows what it has answered");
+        assert!(!exchanges.is_waiting(pending.token()) && !exchanges.is_waiting(answered.token()));
+        assert!(is_empty(&exchanges));
     }
 
     #[test]

@@ -52,6 +52,11 @@ pub struct HostHttp {
     /// - Called: at any time. Threads: any; never blocks. Owned: nothing.
     #[sabi(last_prefix_field)]
     pub abandon: extern "C" fn(HostContext, token: u64, reason: RStr<'_>) -> Status,
+    /// Whether a request waits for its answer: `OK`, or `CLOSED` once it is answered, or its client is gone. Until then `plugin.http/1 writable`
+    /// has told of a client that is gone, or will.
+    ///
+    /// - Called: at any time. Threads: any; never blocks. Owned: nothing.
+    pub is_waiting: extern "C" fn(HostContext, token: u64) -> Status,
 }
 
 impl Table for HostHttpRef {

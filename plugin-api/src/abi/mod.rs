@@ -36,6 +36,7 @@
 
 pub mod host_component;
 pub mod host_data;
+#[allow(unsafe_code, reason = "abi_stable's accessors of functions behind a table's mark")]
 pub mod host_http;
 pub mod host_log;
 pub mod host_presence;

@@ -87,9 +87,11 @@ pub struct PluginHttp {
     /// - Called: from `start`'s return to `stop`. Threads: several at once; those that the route asked for. Owned: the request
     ///   is lent for the call.
     pub handle: extern "C" fn(route: u32, request: &RequestView<'_>, token: u64) -> Status,
-    /// A stream that answered `FULL` has room again, or nobody reads it any more and it is closed.
+    /// A stream that answered `FULL` has room again, or nobody reads it any more and it is closed; or nobody waits any more for the answer to
+    /// a request, because its client is gone or it took too long.
     ///
-    /// - Called: once after each `FULL`, and once when the reader of an open stream is gone. Threads: any of the host's; must not block. Owned: nothing.
+    /// - Called: once after each `FULL`, once when the reader of an open stream is gone, and once when a request is given up that was not answered.
+    ///   Threads: any of the host's; must not block. Owned: nothing.
     #[sabi(last_prefix_field)]
     pub writable: extern "C" fn(token: u64),
 }

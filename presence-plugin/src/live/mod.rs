@@ -77,7 +77,7 @@ struct Shared {
     settings: Arc<InForce>,
     probes: Arc<Probes>,
     seats: Arc<Seats>,
-    /// The seats of polls. Whether a poll's client is gone is not known until its end, so they must not be in the way of streams.
+    /// The seats of polls: neither they nor streams are in the way of the others.
     polls: Arc<Seats>,
     crowd: Mutex<Crowd<Source, Arc<dyn Watcher>>>,
     again: Mutex<Turns>,
@@ -186,7 +186,7 @@ impl Live {
         let (number, round) = (self.0.number(), self.0.round());
         let poll = Arc::new(Poll::new(seat, asked, unchanged, responder));
         match self.0.join(number, poll.clone(), poll.users()) {
-            Ok(()) => {}
+            Ok(()) => poll.on_gone(self.0.leaving(number)),
             // Who comes back at once waits at the next version.
             Err(Refused::Over) => return poll.end(&round),
             Err(reason) => return poll.send(refuse_poll(reason, interface)),

@@ -108,6 +108,13 @@ impl Poll {
         }
     }
 
+    /// Has `leave` called once its client is gone.
+    pub fn on_gone(&self, leave: impl Fn() + Send + Sync + 'static) {
+        if let Some(responder) = &mut self.held().responder {
+            responder.on_gone(leave);
+        }
+    }
+
     /// The user it is about.
     pub fn users(&self) -> impl Iterator<Item = &Jid> {
         iter::once(&self.asked.kept.user).flatten()

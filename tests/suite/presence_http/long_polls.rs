@@ -165,14 +165,7 @@ fn a_poll_without_a_place_is_refused_and_told_when_to_come_back() {
         assert_eq!(answer.header("cache-control"), Some("no-store"));
         answer.status
     };
-    let mut waiting = TcpStream::connect(host.process().ready().http).unwrap();
-    let tag = held[4].header("etag").unwrap();
-    let fields = format!("Host: x\r\nIf-None-Match: {tag}\r\nX-Forwarded-For: 192.0.2.1");
-    write!(waiting, "GET /plugins/presence/{}wait=60 HTTP/1.1\r\n{fields}\r\n\r\n", TARGETS[4]).unwrap();
-    wait::until(PATIENCE, "it waits", || {
-        let fields = [("If-None-Match", tag), ("X-Forwarded-For", "192.0.2.1")];
-        (get(&host, &format!("{}&wait=1", TARGETS[4]), &fields).status == 429).then_some(())
-    });
+    let _waiting = waits(&host, TARGETS[4], &held[4], "192.0.2.1");
     for (target, held) in TARGETS.iter().zip(&held) {
         assert_eq!(refused(target, held, "192.0.2.1"), 429, "{target}");
     }
@@ -182,7 +175,46 @@ fn a_poll_without_a_place_is_refused_and_told_when_to_come_back() {
     }
 }
 
-/// Nobody knows that the client of a poll is gone before its end: they have places of their own.
+/// A page that is loaded again and again does not lock itself out. None of these would end by itself in time.
+#[test]
+fn a_client_that_is_gone_leaves_its_place() {
+    let (host, _alice) = with_alice();
+    host.set("presence.proxies", "127.0.0.1");
+    host.set("presence.streams_of_client", "1");
+    for target in &TARGETS {
+        let held = get(&host, target, &[]);
+        drop(waits(&host, target, &held, "192.0.2.1"));
+        wait::until(PATIENCE, "its place is free", || {
+            (refusal(&host, target, &held, "192.0.2.1") == 304).then_some(())
+        });
+    }
+    host.set("presence.streams", "1");
+    let held = get(&host, TARGETS[4], &[]);
+    drop(waits(&host, TARGETS[4], &held, "192.0.2.1"));
+    wait::until(PATIENCE, "others have it", || (refusal(&host, TARGETS[4], &held, "192.0.2.2") == 304).then_some(()));
+}
+
+/// A request that waits for a minute, of the only one that this client may have wait: there, once it is in the way of another.
+fn waits(host: &Host, target: &str, held: &Answer, client: &str) -> TcpStream {
+    let fields = format!("Host: x\r\nIf-None-Match: {}\r\nX-Forwarded-For: {client}", held.header("etag").unwrap());
+    wait::until(PATIENCE, "it waits", || {
+        let mut waiting = TcpStream::connect(host.process().ready().http).unwrap();
+        write!(waiting, "GET /plugins/presence/{target}&wait=60 HTTP/1.1\r\n{fields}\r\n\r\n").unwrap();
+        let is_in_the_way = refusal(host, target, held, client) != 304;
+        waiting.set_nonblocking(true).unwrap();
+        // The other one may have come first: then this one is answered.
+        let is_answered = waiting.peek(&mut [0]).is_ok();
+        (is_in_the_way && !is_answered).then_some(waiting)
+    })
+}
+
+/// What a request for a short wait is answered: 304, or that there is no place.
+fn refusal(host: &Host, target: &str, held: &Answer, client: &str) -> u16 {
+    let fields = [("If-None-Match", held.header("etag").unwrap()), ("X-Forwarded-For", client)];
+    get(host, &format!("{target}&wait=1"), &fields).status
+}
+
+/// Many who wait for an answer do not keep others from being told.
 #[test]
 fn polls_and_streams_take_no_place_of_each_other() {
     let (host, _alice) = with_alice();

@@ -10,6 +10,7 @@ use plugin_api::abi::{plugin_http::PluginHttpRef, wire::Status};
 use super::Generation;
 use crate::plugin::{
     calls::Place,
+    context::Context,
     exchange::{Abandoned, Answer, Pending},
     mark::Mark,
     request::{OwnedRequest, Request},
@@ -85,13 +86,27 @@ impl Call {
     }
 }
 
+/// A request that waits for its answer. Dropped without one, it tells the plugin that nobody waits any more.
+struct Waiting {
+    pending: Pending<'static>,
+    context: &'static Context,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if self.pending.close() {
+            self.context.writable(self.pending.token());
+        }
+    }
+}
+
 /// Opens an exchange, unless this call was among those that were given up while its body came in.
-fn begin(generation: &Generation) -> Result<Pending<'static>, CallError> {
+fn begin(generation: &Generation) -> Result<Waiting, CallError> {
     let pending = generation.context.exchanges.begin();
     if generation.cut.load(Ordering::SeqCst) {
         return Err(CallError::Abandoned("the plugin was replaced or removed".into()));
     }
-    Ok(pending)
+    Ok(Waiting { pending, context: generation.context })
 }
 
 /// Has the plugin handle a request on this thread.
@@ -105,17 +120,17 @@ async fn answer_inline(
     index: u32,
     request: &Request<'_>,
 ) -> Result<Answer, CallError> {
-    let mut pending = begin(generation)?;
-    let token = pending.token();
+    let mut waiting = begin(generation)?;
+    let token = waiting.pending.token();
     let mark = generation.context.mark;
     let handled = on_worker(|| watchdog::seen(mark, index as usize, || handle(http, mark, index, request, token)));
     if handled != Status::OK {
         return Err(CallError::Abandoned("the handler panicked".into()));
     }
-    if let Some(answer) = pending.answered() {
+    if let Some(answer) = waiting.pending.answered() {
         return answer.map_err(abandoned);
     }
-    within(ANSWER_PATIENCE, pending.answer()).await
+    within(ANSWER_PATIENCE, waiting.pending.answer()).await
 }
 
 async fn answer_on_thread(
@@ -125,8 +140,8 @@ async fn answer_on_thread(
     request: OwnedRequest,
     patience: Duration,
 ) -> Result<Answer, CallError> {
-    let mut pending = begin(generation)?;
-    let token = pending.token();
+    let mut waiting = begin(generation)?;
+    let token = waiting.pending.token();
     let (returned, mut returns) = tokio::sync::oneshot::channel();
     let running = generation.count_in();
     let mark = generation.context.mark;
@@ -141,13 +156,13 @@ async fn answer_on_thread(
     let patience = tokio::time::sleep(patience);
     tokio::select! {
         biased;
-        answer = pending.answer() => return answer.map_err(abandoned),
+        answer = waiting.pending.answer() => return answer.map_err(abandoned),
         handled = &mut returns => if handled != Ok(Status::OK) {
             return Err(CallError::Abandoned("the handler panicked".into()));
         },
         () = patience => return Err(CallError::TimedOut),
     }
-    within(ANSWER_PATIENCE, pending.answer()).await
+    within(ANSWER_PATIENCE, waiting.pending.answer()).await
 }
 
 async fn within(
