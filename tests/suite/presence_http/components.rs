@@ -122,6 +122,23 @@ fn what_is_no_component_here_is_not_waited_for() {
     assert!(started.elapsed() < PATIENCE, "they were waited for: {:?}", started.elapsed());
 }
 
+#[test]
+fn who_waits_for_a_component_that_goes_is_answered_at_once() {
+    let (host, mut echo) = start();
+    let gone = thread::scope(|scope| {
+        let asked = scope.spawn(|| (ask(&host, "type=json&jid=echo.localhost"), Instant::now()));
+        echo.expect_presence("probe").unwrap();
+        let gone = Instant::now();
+        drop(echo);
+        let (answer, answered) = asked.join().unwrap();
+        assert!(answer.text().contains(r#""state":"forbidden""#), "{answer:?}");
+        answered - gone
+    });
+    assert!(gone < PATIENCE / 2, "{gone:?}");
+    let mut echo = host.component(ECHO, SECRET);
+    assert_eq!(answered(&host, &mut echo, "type=text&jid=echo.localhost", ("", "<status>Back</status>")), "Back\n");
+}
+
 /// A server answers a probe for each of its resources (RFC 6121 section 4.3.2), and so may a component.
 #[test]
 fn a_resource_of_a_component_speaks_for_it_and_a_user_of_it_does_not() {

@@ -18,6 +18,7 @@ use super::{
     Hub,
     returned::parse,
     stanza::{Condition, Refusal, Stanza, accept_from_component, error_reply, ns, serialise_within_limit, set},
+    unanswered::{Unanswered, prober},
 };
 use crate::{
     address,
@@ -32,15 +33,22 @@ const TRIES: usize = 3;
 #[derive(Default)]
 pub(super) struct Components {
     /// The programs that are connected, by their domains.
-    connected: RwLock<HashMap<String, Outbox>>,
+    connected: RwLock<HashMap<String, Connected>>,
     plugins: OnceLock<Arc<Routes>>,
+}
+
+/// A program that is connected.
+#[derive(Clone)]
+struct Connected {
+    outbox: Outbox,
+    unanswered: Arc<Unanswered>,
 }
 
 /// The stream's end of a connected component. Dropping it is a lost connection: nobody answers for the domain any more.
 pub struct ComponentSession {
     hub: Arc<Hub>,
     domain: DomainPart,
-    outbox: Outbox,
+    connected: Connected,
 }
 
 /// A stanza that a component sent: from an address at its domain, and addressed to somebody.
@@ -62,7 +70,13 @@ impl ComponentSession {
     /// The component broke the protocol in a way that ends its stream.
     pub async fn receive(&mut self, stanza: Element) -> Result<(), StreamError> {
         match accept_from_component(stanza, &self.domain) {
-            Ok(spoken) => self.hub.receive_from_component(spoken).await,
+            Ok(spoken) => {
+                let Spoken { from, to, stanza } = &spoken;
+                if stanza.element.name() == "presence" && may_be_answer(&stanza.element) {
+                    self.connected.unanswered.answer(from, to);
+                }
+                self.hub.receive_from_component(spoken).await;
+            }
             Err(Refusal::Stream(error)) => return Err(error),
             Err(Refusal::Stanza(stanza, condition)) => {
                 let to = stanza.attr("from").and_then(|from| address::jid(from).ok());
@@ -78,10 +92,12 @@ impl ComponentSession {
 impl Drop for ComponentSession {
     fn drop(&mut self) {
         self.hub.components.connected.write().remove(self.domain.as_str());
-        // What was not written is told of, as if the component had been gone before.
-        self.outbox.break_off(StreamError::HostGone);
-        for stanza in self.outbox.take_back().iter().filter_map(parse) {
-            let stanza = moved(&stanza, xml::COMPONENT, ns::CLIENT);
+        // What was not written is told of, as if the component had been gone before, and so are probes, whether they were written or not.
+        let Connected { outbox, unanswered } = &self.connected;
+        outbox.break_off(StreamError::HostGone);
+        let unwritten = outbox.take_back().into_iter().filter_map(|stanza| parse(&stanza));
+        let unwritten = unwritten.map(|stanza| moved(&stanza, xml::COMPONENT, ns::CLIENT));
+        for stanza in unwritten.chain(unanswered.take()) {
             self.hub.return_to_sender(&stanza, Condition::RemoteServerNotFound);
         }
     }
@@ -113,14 +129,15 @@ impl Hub {
         if self.serves(&address) || self.plugin_at(&address).is_some() || connected.contains_key(domain.as_str()) {
             return None;
         }
-        connected.insert(domain.as_str().into(), outbox.clone());
-        Some(ComponentSession { hub: self.clone(), domain: domain.to_owned(), outbox })
+        let component = Connected { outbox, unanswered: Arc::default() };
+        connected.insert(domain.as_str().into(), component.clone());
+        Some(ComponentSession { hub: self.clone(), domain: domain.to_owned(), connected: component })
     }
 
     /// Ends the stream of a connected component.
     pub fn close_component(&self, domain: &DomainRef, error: StreamError) {
-        if let Some(outbox) = self.components.connected.read().get(domain.as_str()) {
-            outbox.close(Some(error));
+        if let Some(component) = self.components.connected.read().get(domain.as_str()) {
+            component.outbox.close(Some(error));
         }
     }
 
@@ -141,8 +158,11 @@ impl Hub {
     /// Nobody answers for this domain, or too much waits there.
     pub(super) fn post_away(&self, to: &Jid, stanza: &Element) -> Result<(), Condition> {
         let connected = self.components.connected.read().get(to.domain().as_str()).cloned();
-        if let Some(outbox) = connected {
+        if let Some(Connected { outbox, unanswered }) = connected {
             let bytes = serialise_within_limit(&moved(stanza, ns::CLIENT, xml::COMPONENT))?;
+            if let Some(from) = prober(stanza).filter(|from| !self.serves(from)) {
+                unanswered.ask(&from, to, stanza);
+            }
             return match outbox.offer(bytes, stanza.name() != "presence") {
                 Handed::Over => Ok(()),
                 Handed::Full => Err(Condition::ResourceConstraint),

@@ -6,7 +6,7 @@
 //! [`Session::receive`]; what is sent back, and what others send, arrives in the session's outbox. [`stanza`] parses and
 //! answers, then [`presence`], [`message`] or [`iq`] takes over; [`offline`] keeps what nobody is there for, [`carbons`] copies, [`documents`] keeps what clients store, [`returned`] delivers what a session did not get; [`roster`] and
 //! [`handshake`] change rosters, by the tables of [`subscription`]. [`audience`] says who sees a presence, [`probes`] answers who asks for one, [`blocking`] whom
-//! a user keeps away, [`components`] who answers for other domains, [`anonymous`] what sessions without an account may do. [`registry`] knows who is connected, [`locks`]
+//! a user keeps away, [`components`] who answers for other domains and [`unanswered`] what they still owe, [`anonymous`] what sessions without an account may do. [`registry`] knows who is connected, [`locks`]
 //! keeps changes of one roster in order.
 //!
 //! Assumed: all users are of one domain. Of other domains only those of [`components`] are there, what they send is in
@@ -41,6 +41,7 @@ mod roster;
 mod session;
 mod stanza;
 mod subscription;
+mod unanswered;
 
 use std::{
     fmt,

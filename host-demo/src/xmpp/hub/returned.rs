@@ -79,6 +79,6 @@ pub(super) fn parse(returned: &Returned) -> Option<Element> {
     std::str::from_utf8(&returned.stanza).ok()?.parse().ok()
 }
 
-fn address_in(stanza: &Element, attribute: &str) -> Option<Jid> {
+pub(super) fn address_in(stanza: &Element, attribute: &str) -> Option<Jid> {
     stanza.attr(attribute).and_then(|jid| address::jid(jid).ok())
 }

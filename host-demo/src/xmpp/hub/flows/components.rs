@@ -11,8 +11,12 @@ struct Component {
 
 impl Server {
     fn component(&self) -> Component {
+        self.component_at("gate.way")
+    }
+
+    fn component_at(&self, domain: &str) -> Component {
         let (outbox, outgoing) = outbox::outbox();
-        let domain: DomainPart = "gate.way".parse().unwrap();
+        let domain: DomainPart = domain.parse().unwrap();
         Component { session: self.hub.connect_component(&domain, outbox).unwrap(), outgoing }
     }
 }
@@ -258,6 +262,26 @@ async fn what_a_component_was_not_sent_comes_back() {
     let told: Vec<_> = back.iter().map(summary).collect();
     assert_eq!(told, ["message:error remote-server-not-found", "iq:error remote-server-not-found"]);
     assert_eq!(back[0].attr("from"), Some("tim@gate.way"));
+}
+
+/// A component that asked for presence has somebody wait for it; a user's client, and the server for a user who has just come, do not.
+#[tokio::test]
+async fn a_component_hears_that_its_probe_is_not_answered_any_more() {
+    let server = Server::start().await;
+    let (mut ann, mut gate) = friends(&server).await;
+    let mut asking = server.component_at("asking.way");
+    for asked in ["tim@gate.way", "eve@gate.way", "gate.way", "gate.way"] {
+        asking.sends(&format!("<presence type='probe' id='{asked}' from='asking.way' to='{asked}'/>")).await;
+    }
+    ann.sends("<presence type='probe' to='tim@gate.way'/>").await;
+    gate.sends("<presence from='eve@gate.way/pda' to='asking.way'/>").await;
+    assert_eq!((asking.reads(), gate.reads().len()), (vec!["presence:plain eve@gate.way/pda > asking.way".into()], 5));
+    drop(gate);
+    let not_found = "presence:error remote-server-not-found";
+    let told = ["gate.way", "tim@gate.way"].map(|asked| format!("{not_found} {asked} > asking.way"));
+    assert_eq!((asking.reads(), ann.reads().await), (told.into(), vec![]));
+    asking.sends("<presence type='probe' from='asking.way' to='gate.way'/>").await;
+    assert_eq!(asking.reads(), [format!("{not_found} gate.way > asking.way")], "who asks later is told as before");
 }
 
 /// A component that takes nothing keeps its stream; who asks it something is told.
