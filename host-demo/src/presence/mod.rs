@@ -69,6 +69,18 @@ impl Table {
         });
     }
 
+    /// Changes the last status of a user who is offline, and says since when that is. `None`: a resource is there, and nothing changes.
+    pub fn reword(&self, user: &str, last_status: &str) -> Option<u64> {
+        let mut seen = UserPresence::default();
+        self.read_into(user, &mut seen);
+        if seen.count() > 0 {
+            return None;
+        }
+        // Of somebody who comes at this moment it is not shown.
+        self.replace(user, |old| UserPresence::new(old.resources(), last_status, old.last_since()));
+        Some(seen.last_since())
+    }
+
     /// Puts back how an offline user left, as stored before a restart: the last status, and when.
     pub fn restore(&self, user: &str, last_status: &str, at: u64) {
         self.replace(user, |old| UserPresence::new(old.resources(), last_status, at));
@@ -163,8 +175,10 @@ mod tests {
         assert_eq!(last(), Some(("off the phone".into(), 0)), "the desk is still there");
         table.clear("ann@x", "desk", "gone home", 7);
         assert_eq!(last(), Some(("gone home".into(), 7)));
+        assert_eq!((table.reword("ann@x", "gone to bed"), last()), (Some(7), Some(("gone to bed".into(), 7))));
         table.set("ann@x", resource("phone", Show::Available));
         assert_eq!(last(), Some((String::new(), 0)));
+        assert_eq!((table.reword("ann@x", "gone"), last()), (None, Some((String::new(), 0))));
     }
 
     #[test]

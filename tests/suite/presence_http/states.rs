@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use tests::{host::Host, http::Answer, wait};
+use tests::{host::Host, http::Answer, wait, xmpp::Session};
 
 use super::{ask, open_host, show, show_with_priority, state_of_alice, text_of_alice};
 
@@ -124,6 +124,43 @@ fn a_farewell_is_shown_until_the_next_login() {
     drop((alice, again));
     wait::until(Duration::from_secs(20), "alice is offline", || (state_of_alice(&host) == "offline").then_some(()));
     assert_eq!(text_of_alice(&host), "Unavailable\n", "an abrupt end has no words, and the login cleared the old ones");
+}
+
+/// Row: "status of the last unavailable stanza if it had one", whichever session sent it, and after how many others.
+#[test]
+fn the_last_words_of_whoever_has_left_are_shown() {
+    let mut host = open_host();
+    let mut alice = host.new_user("alice");
+    let says = |host: &Host, session: &mut Session, words: &str, shown: &str| {
+        session.unavailable(words).unwrap();
+        session.settle().unwrap();
+        assert_eq!(text_of_alice(host), format!("{shown}\n"), "{words:?}");
+    };
+    says(&host, &mut alice, "never there", "Unavailable");
+    show(&mut alice, "", "here");
+    for (words, shown) in [("gone", "gone"), ("back at nine", "back at nine"), ("", "Unavailable"), ("ten", "ten")] {
+        says(&host, &mut alice, words, shown);
+    }
+    let since = since_of_alice(&host);
+    let mut again = host.login("alice");
+    says(&host, &mut again, "", "ten");
+    show(&mut again, "", "here again");
+    says(&host, &mut alice, "not that one", "here again");
+    says(&host, &mut again, "bye", "bye");
+    says(&host, &mut alice, "eleven", "eleven");
+    let later = since_of_alice(&host);
+    assert!(since < later);
+    says(&host, &mut again, "twelve", "twelve");
+    assert_eq!(since_of_alice(&host), later, "gone since as before");
+    host.terminate();
+    host.run();
+    assert_eq!((text_of_alice(&host), since_of_alice(&host)), ("twelve\n".into(), later), "after a restart");
+}
+
+/// Since when alice is as she is.
+fn since_of_alice(host: &Host) -> String {
+    let object: serde_json::Value = serde_json::from_str(ask(host, "type=json&jid=alice@localhost").text()).unwrap();
+    object["since"].as_str().expect("it is known since when").to_owned()
 }
 
 #[test]

@@ -81,6 +81,7 @@ impl Hub {
         let current = Broadcast { stanza: stanza.clone(), audience: audience.clone() };
         let last = presence.current.replace(current);
         let initial = last.is_none();
+        presence.was_available = true;
         self.publish(from, availability, initial);
         for member in audience.members() {
             self.send_presence(from, member, stanza, |viewer| audience.includes(viewer));
@@ -98,13 +99,17 @@ impl Hub {
         Ok(())
     }
 
-    /// A client that says goodbye (section 4.5).
+    /// A client that says goodbye (section 4.5), or something more after it.
     fn broadcast_unavailable(&self, from: &Arc<ConnectedResource>, stanza: &Element) -> Result<(), Condition> {
         within_limit(stanza)?;
         let mut presence = from.presence.lock();
-        if !presence.ended {
-            self.withdraw(from, &mut presence, stanza);
+        if presence.ended {
+            return Ok(());
         }
+        if presence.was_available && presence.current.is_none() {
+            self.reword_goodbye(from, stanza);
+        }
+        self.withdraw(from, &mut presence, stanza);
         Ok(())
     }
 
@@ -257,6 +262,20 @@ impl Hub {
         self.presence.clear(from.user().as_str(), from.jid().resource(), words, at.try_into().unwrap_or_default());
         let goodbye = Goodbye { status, stanza: String::from(goodbye), at };
         self.store.record_goodbye(from.user(), Some(goodbye));
+    }
+
+    /// Another goodbye of a session that has left. Nobody is told, for nobody sees it any more, but whoever asks later hears of the last one
+    /// (section 4.3.2): its words, and that the user is gone for as long as before.
+    fn reword_goodbye(&self, from: &ConnectedResource, goodbye: &Element) {
+        if from.is_anonymous() {
+            return;
+        }
+        let status = status(goodbye);
+        let words = status.as_deref().unwrap_or_default();
+        if let Some(since) = self.presence.reword(from.user().as_str(), words) {
+            let (stanza, at) = (String::from(goodbye), since.try_into().unwrap_or_default());
+            self.store.record_goodbye(from.user(), Some(Goodbye { status, stanza, at }));
+        }
     }
 
     /// The roster of a user, empty if it can't be read. That of a user with an available resource has been read before

@@ -78,6 +78,8 @@ pub(super) struct Presence {
     pub ended: bool,
     /// The last available presence without `to`, while it holds.
     pub current: Option<Broadcast>,
+    /// There has been one.
+    pub was_available: bool,
     /// To whom it was available by directed presence only (RFC 6121 section 4.6).
     pub directed: BTreeSet<Jid>,
 }

@@ -72,6 +72,7 @@ pub(super) struct Resource {
     pub interested: bool,
     /// The words of the presence that was sent to everybody.
     pub presence: Option<String>,
+    was_available: bool,
     directed: bool,
 }
 
@@ -118,6 +119,7 @@ impl Model {
         if !is_new {
             return;
         }
+        self.resource(user, resource).was_available = true;
         self.users[user].goodbye = None;
         for (number, words) in self.present(user).into_iter().filter(|(number, _)| *number != resource) {
             self.tell(user, resource, self.line("available", user, number, &words));
@@ -131,8 +133,17 @@ impl Model {
         }
     }
 
-    /// Sections 4.5 and 4.6.3: whoever was told is told of the end, once.
+    /// Section 4.5; nobody is told of another goodbye, but section 4.3.2 has it kept.
     pub fn unavailable(&mut self, user: usize, resource: usize, words: &str) {
+        let has_left = |resource: &Resource| resource.was_available && resource.presence.is_none();
+        if has_left(self.resource(user, resource)) {
+            self.users[user].goodbye.iter_mut().for_each(|goodbye| *goodbye = (resource, words.to_owned()));
+        }
+        self.ends(user, resource, words);
+    }
+
+    /// Sections 4.5 and 4.6.3: whoever was told is told of the end, once.
+    fn ends(&mut self, user: usize, resource: usize, words: &str) {
         let line = self.line("unavailable", user, resource, words);
         let (was_there, was_directed) = {
             let resource = self.resource(user, resource);
@@ -150,7 +161,7 @@ impl Model {
 
     /// The server says goodbye for a client that is gone, which hears nothing of it.
     pub fn goes(&mut self, user: usize, resource: usize) {
-        self.unavailable(user, resource, "");
+        self.ends(user, resource, "");
         self.users[user].resources.remove(&resource);
         self.heard.remove(&(user, resource));
     }
@@ -293,6 +304,11 @@ impl Model {
         for (resource, _) in self.present(user) {
             self.tell_available(1 - user, &self.line("unavailable", user, resource, ""));
         }
+    }
+
+    /// The words of the last goodbye of a user, while nobody has come back.
+    pub fn last_words(&self, user: usize) -> &str {
+        self.users[user].goodbye.as_ref().map_or("", |(_, words)| words)
     }
 
     /// The available resources of a user.

@@ -270,7 +270,12 @@ impl Pair<'_> {
         let mut shown: Vec<_> = seen.resources().map(|resource| resource.name.to_owned()).collect();
         shown.sort();
         let present: Vec<_> = self.model.present(user).into_iter().map(|(resource, _)| resource.to_string()).collect();
-        if shown == present { Ok(()) } else { Err(format!("the table shows {owner} with {shown:?}, not {present:?}")) }
+        if shown != present {
+            return Err(format!("the table shows {owner} with {shown:?}, not {present:?}"));
+        }
+        let (kept, said) = (seen.last_status(), self.model.last_words(user));
+        let is_kept = !present.is_empty() || kept == said;
+        if is_kept { Ok(()) } else { Err(format!("the table has {owner} leave with {kept:?}, not {said:?}")) }
     }
 }
 
