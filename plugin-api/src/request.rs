@@ -63,6 +63,12 @@ impl<'a> Request<'a> {
         self.0.body.as_slice()
     }
 
+    /// Whether the body that was sent has more bytes than `limit`, the limit of a route of [`any_length`](crate::Route::any_length).
+    pub fn body_exceeds(self, limit: usize) -> bool {
+        let announced = self.header("Content-Length").and_then(|length| length.parse::<u64>().ok());
+        self.body().len() > limit || announced.is_some_and(|announced| announced > limit as u64)
+    }
+
     /// The address of the client; empty when unknown.
     pub fn peer(self) -> &'a str {
         self.0.peer.as_str()
@@ -83,19 +89,34 @@ mod tests {
     use super::*;
     use crate::abi::wire::Field;
 
-    #[test]
-    fn the_lines_of_a_list_are_one_list() {
-        let field = |name: &'static str, value: &'static [u8]| Field { name: name.into(), value: value.into() };
-        let fields = [field("A", b"1, 2"), field("B", b"x"), field("a", b"3"), field("a", b"\xFF"), field("a", b"4")];
-        let view = RequestView {
+    fn field(name: &'static str, value: &'static [u8]) -> Field<'static> {
+        Field { name: name.into(), value: value.into() }
+    }
+
+    fn view<'a>(fields: &'a [Field<'a>], body: &'a [u8]) -> RequestView<'a> {
+        RequestView {
             method: "GET".into(),
             path: "/".into(),
             query: "".into(),
-            fields: RSlice::from_slice(&fields),
+            fields: RSlice::from_slice(fields),
             parameters: RSlice::EMPTY,
-            body: RSlice::EMPTY,
+            body: RSlice::from_slice(body),
             peer: "".into(),
-        };
+        }
+    }
+
+    #[test]
+    fn a_body_is_too_long_by_what_came_or_by_what_was_announced() {
+        let exceeds = |fields: &[Field<'_>], body| Request::new(&view(fields, body)).body_exceeds(4);
+        assert!(!exceeds(&[], b"1234") && exceeds(&[], b"12345"));
+        let announced = |length| exceeds(&[field("content-length", length)], b"");
+        assert!(!announced(b"4") && announced(b"5") && announced(b"1099511627776"));
+    }
+
+    #[test]
+    fn the_lines_of_a_list_are_one_list() {
+        let fields = [field("A", b"1, 2"), field("B", b"x"), field("a", b"3"), field("a", b"\xFF"), field("a", b"4")];
+        let view = view(&fields, b"");
         let request = Request::new(&view);
         assert_eq!(request.list("a").as_deref(), Some("1, 2, 3, 4"));
         assert!(matches!(request.list("b"), Some(Cow::Borrowed("x"))));

@@ -23,6 +23,7 @@ pub struct Route<P> {
     methods: String,
     pattern: String,
     body_limit: u32,
+    takes_any_length: bool,
     patience: u32,
     execution: ExecutionCode,
     handler: Box<BoxedHandler<P>>,
@@ -51,6 +52,7 @@ impl<P> Routes<P> {
             methods: methods.into(),
             pattern: pattern.into(),
             body_limit: DEFAULT_BODY_LIMIT,
+            takes_any_length: false,
             patience: 0,
             execution: ExecutionCode::THREAD,
             handler: Box::new(move |plugin, request, responder| handler.handle(plugin, request, responder)),
@@ -73,7 +75,14 @@ impl<P> Route<P> {
 
     /// The longest request body in bytes; the host answers 413 to a longer one.
     pub fn body_limit(&mut self, bytes: u32) -> &mut Route<P> {
-        self.body_limit = bytes;
+        self.body_limit = bytes.min(RouteView::ANY_LENGTH - 1);
+        self
+    }
+
+    /// Has a request with a longer body reach the handler as well, instead of 413 in the host's words. No more of it is there than shows that it
+    /// is longer, or nothing: [`Request::body_exceeds`] knows.
+    pub fn any_length(&mut self) -> &mut Route<P> {
+        self.takes_any_length = true;
         self
     }
 
@@ -93,7 +102,7 @@ impl<P> Route<P> {
         RouteView {
             methods: self.methods.as_str().into(),
             pattern: self.pattern.as_str().into(),
-            body_limit: self.body_limit,
+            body_limit: self.body_limit | if self.takes_any_length { RouteView::ANY_LENGTH } else { 0 },
             patience: self.patience,
             execution: self.execution,
         }

@@ -16,10 +16,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const SLOWEST: usize = 64 * 1024;
 
 /// Why there is no body. All of it is the client's fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BodyError {
-    /// It is longer than the route takes.
-    TooLong,
+    /// It is longer than the route takes. What was read of it: nothing if it says so, else one byte beyond the limit.
+    TooLong(Bytes),
     /// It takes too long.
     TooSlow,
     /// Its framing is broken, or it ended too early.
@@ -41,7 +41,7 @@ pub async fn read(headers: &HeaderMap, payload: &mut Payload, limit: usize) -> R
     if let Some(length) = length {
         let length: u64 = length.to_str().ok().and_then(|text| text.parse().ok()).ok_or(BodyError::Broken)?;
         if length > limit as u64 {
-            return Err(BodyError::TooLong);
+            return Err(BodyError::TooLong(Bytes::new()));
         }
     }
     collect(payload, limit).await
@@ -57,8 +57,10 @@ async fn collect(payload: &mut Payload, limit: usize) -> Result<Bytes, BodyError
         match chunk.await.map_err(|_| BodyError::TooSlow)? {
             None => return Ok(body.freeze()),
             Some(Err(_)) => return Err(BodyError::Broken),
-            Some(Ok(chunk)) if body.len() + chunk.len() > limit => return Err(BodyError::TooLong),
-            Some(Ok(chunk)) => body.extend_from_slice(&chunk),
+            Some(Ok(chunk)) => body.extend_from_slice(&chunk[..chunk.len().min(limit + 1 - body.len())]),
+        }
+        if body.len() > limit {
+            return Err(BodyError::TooLong(body.freeze()));
         }
     }
 }
@@ -107,8 +109,8 @@ mod tests {
 
     #[test]
     fn a_longer_one_is_refused_before_it_is_there() {
-        assert_eq!(body_of("Content-Length: 9", ""), "TooLong");
-        assert_eq!(body_of("Transfer-Encoding: chunked", "3\r\n123\r\n6\r\n456789\r\n"), "TooLong");
+        assert_eq!(body_of("Content-Length: 9", ""), r#"TooLong(b"")"#);
+        assert_eq!(body_of("Transfer-Encoding: chunked", "3\r\n123\r\n9\r\n456789abc\r\n"), r#"TooLong(b"123456789")"#);
     }
 
     #[test]

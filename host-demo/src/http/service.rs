@@ -100,8 +100,13 @@ impl Public {
         let (manifest, number) = (call.generation().manifest(), call.generation().number());
         let route = &call.generation().routes()[index];
         let count = |status| self.metrics.count(&manifest.id, status);
+        let mut unread = Payload::None;
         let body = match body::read(&request.head().headers, &mut payload, route.body_limit()).await {
             Ok(body) => body,
+            Err(BodyError::TooLong(start)) if route.takes_any_length() => {
+                unread = payload;
+                start
+            }
             Err(error) => {
                 let response = refused(error, route.body_limit());
                 count(response.status());
@@ -121,14 +126,14 @@ impl Public {
         match call.answer(index, &shown).await {
             Ok(answer) => {
                 count(answer.status);
-                reply::answer(answer, call, request)
+                reply::without_reading(unread, reply::answer(answer, call, request))
             }
             Err(error) => {
                 let response = failed(&error);
                 count(response.status());
                 // A query may hold what no log should.
                 log::warn!("http: {} {}: {}#{number}: {error:?}", shown.method, shown.path, manifest.id);
-                response
+                reply::without_reading(unread, response)
             }
         }
     }
@@ -157,7 +162,7 @@ fn missed(why: &Missed, path: &str) -> HttpResponse {
 
 fn refused(error: BodyError, limit: usize) -> HttpResponse {
     match error {
-        BodyError::TooLong => reply::refusal(
+        BodyError::TooLong(_) => reply::refusal(
             StatusCode::PAYLOAD_TOO_LARGE,
             format!("The body is longer than this address takes: {limit} bytes.\n"),
         ),

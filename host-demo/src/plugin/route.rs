@@ -35,6 +35,7 @@ pub struct Route {
     pattern: String,
     below: Pattern,
     body_limit: usize,
+    takes_any_length: bool,
     patience: Duration,
     inline: bool,
 }
@@ -107,7 +108,8 @@ impl Route {
             methods: words,
             pattern: format!("{MOUNT}{id}{below}"),
             below: Pattern::parse(below).ok_or_else(|| RouteError::Pattern(below.into()))?,
-            body_limit: view.body_limit.min(MAX_BODY_LIMIT) as usize,
+            body_limit: (view.body_limit & !RouteView::ANY_LENGTH).min(MAX_BODY_LIMIT) as usize,
+            takes_any_length: view.body_limit & RouteView::ANY_LENGTH != 0,
             patience: match view.patience {
                 0 => DEFAULT_PATIENCE,
                 asked => Duration::from_millis(asked.into()).min(MAX_PATIENCE),
@@ -129,6 +131,11 @@ impl Route {
     /// The longest request body in bytes.
     pub fn body_limit(&self) -> usize {
         self.body_limit
+    }
+
+    /// Whether it is given longer bodies, too, as far as they were read.
+    pub fn takes_any_length(&self) -> bool {
+        self.takes_any_length
     }
 
     /// How long its handler may keep a thread before its client is answered without it.

@@ -31,13 +31,19 @@ pub struct RouteView<'a> {
     /// The path below the plugin's mount, with actix syntax: `/users/{jid}`, `/files/{tail:.*}`.
     /// Without control characters; at most 1,024 bytes.
     pub pattern: RStr<'a>,
-    /// The longest request body in bytes; the host answers 413 to a longer one.
+    /// The longest request body in bytes; the host answers 413 to a longer one, unless [`ANY_LENGTH`](RouteView::ANY_LENGTH) is added.
     pub body_limit: u32,
     /// How long a handler on a thread may run, in milliseconds, before its client is answered 503 without it; 0 for the host's own
     /// measure, 5 s.
     pub patience: u32,
     /// Where it runs.
     pub execution: ExecutionCode,
+}
+
+impl RouteView<'_> {
+    /// A bit of `body_limit`: a longer body is handed over, too, as far as it was read. That is nothing of one whose `Content-Length` says how long
+    /// it is, and one byte beyond the limit of any other. Who does not know this bit takes it for a larger limit.
+    pub const ANY_LENGTH: u32 = 1 << 31;
 }
 
 /// A part of the path that a pattern named.

@@ -42,9 +42,9 @@ const STAY_AWAY: u64 = 30;
 
 /// Registers the streams.
 pub fn mount(routes: &mut Routes<Presence>) {
-    routes.get("/v1/users/{jid}/events", Presence::events_of_user).inline();
-    routes.get("/v1/events", Presence::events).inline();
-    routes.get("/v1/u/{id}/events", Presence::events_of_unlisted).inline();
+    routes.get("/v1/users/{jid}/events", Presence::events_of_user).inline().any_length();
+    routes.get("/v1/events", Presence::events).inline().any_length();
+    routes.get("/v1/u/{id}/events", Presence::events_of_unlisted).inline().any_length();
     routes.get("/widget.js", Presence::widget).inline();
 }
 

@@ -63,17 +63,21 @@ const BADGES: &str = "a badge has the forms badge.svg and badge.json";
 
 /// Registers what this interface answers. To be called last: whatever else is below `/v1` answers that there is nothing.
 pub fn mount(routes: &mut Routes<Presence>) {
-    routes.get("/v1/users/{jid}", Presence::user).inline();
-    routes.get("/v1/users/{jid}/icon.{format}", Presence::user_icon).inline();
-    routes.get("/v1/users/{jid}/badge.{format}", Presence::user_badge).inline();
-    routes.get("/v1/u/{id}", Presence::unlisted).inline();
-    routes.get("/v1/u/{id}/icon.{format}", paced(Presence::unlisted_icon)).inline();
-    routes.get("/v1/u/{id}/badge.{format}", paced(Presence::unlisted_badge)).inline();
-    routes.get("/v1/presence", Presence::some_users).inline();
-    routes.post("/v1/presence/query", Presence::many_users).inline().body_limit(2 * batch::LONGEST_BODY as u32);
+    routes.get("/v1/users/{jid}", Presence::user).inline().any_length();
+    routes.get("/v1/users/{jid}/icon.{format}", Presence::user_icon).inline().any_length();
+    routes.get("/v1/users/{jid}/badge.{format}", Presence::user_badge).inline().any_length();
+    routes.get("/v1/u/{id}", Presence::unlisted).inline().any_length();
+    routes.get("/v1/u/{id}/icon.{format}", paced(Presence::unlisted_icon)).inline().any_length();
+    routes.get("/v1/u/{id}/badge.{format}", paced(Presence::unlisted_badge)).inline().any_length();
+    routes.get("/v1/presence", Presence::some_users).inline().any_length();
+    routes
+        .post("/v1/presence/query", Presence::many_users)
+        .inline()
+        .body_limit(batch::LONGEST_BODY as u32)
+        .any_length();
     routes.get("/openapi.json", Presence::openapi).inline();
-    routes.get("/v1/icons/{state}.{format}", Presence::state_icon).inline();
-    routes.on("*", "/v1{tail:.*}", Presence::nothing).inline().body_limit(2 * batch::LONGEST_BODY as u32);
+    routes.get("/v1/icons/{state}.{format}", Presence::state_icon).inline().any_length();
+    routes.on("*", "/v1{tail:.*}", Presence::nothing).inline().any_length();
 }
 
 /// The methods of what is at this path, as a client sends it. `None`: there is nothing.

@@ -147,15 +147,32 @@ fn an_unchanged_batch_is_304_though_time_goes_on() {
     assert_eq!((head.status, head.body.len()), (200, 0));
 }
 
-/// What is by far too long is refused by the host before it is read, in words: with the bound, too.
+/// What is by far too long is refused before it is read, or as soon as it shows, and as everything else below v1.
 #[test]
 fn a_body_beyond_any_measure_is_refused_unread() {
     let host = open_host();
-    let length = 16 << 20;
-    let head = format!("POST {MANY} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {length}");
-    let answer = exchange(host.process().ready().http, format!("{head}\r\n\r\n")).expect("an answer");
-    assert_eq!(answer.status, 413);
-    assert!(answer.text().contains("1048576 bytes"), "{answer:?}");
+    let head = format!("POST {MANY} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n");
+    let announced = format!("{head}Content-Length: {}\r\n\r\n", 1u64 << 40);
+    let endless = format!("{head}Transfer-Encoding: chunked\r\n\r\n100000\r\n{}\r\n9", "x".repeat(1 << 20));
+    for request in [announced, endless] {
+        let answer = exchange(host.process().ready().http, request).expect("an answer");
+        let too_long = problem(&answer, 413);
+        assert_eq!((&too_long["limit"], &too_long["parameter"]), (&json!(524_288), &json!("body")));
+        assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
+    }
+}
+
+/// Where no body is asked for its length tells nothing.
+#[test]
+fn a_body_that_nobody_asked_for_does_not_matter() {
+    let host = open_host();
+    let answer = |request: &str| {
+        let head = format!("{request} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", 1 << 30);
+        exchange(host.process().ready().http, head).expect("an answer")
+    };
+    assert_eq!(users(&answer(&format!("GET {SOME}?jid=alice@localhost"))).len(), 1);
+    problem(&answer("POST /plugins/presence/v1/nothing"), 404);
+    problem(&answer("PUT /plugins/presence/v1/users/alice@localhost"), 405);
 }
 
 /// What the page in the browser gets of the service: the status and the object, or 0 and the kind of the error.
