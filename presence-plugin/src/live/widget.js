@@ -1,6 +1,7 @@
-// <presence-icon jid="alice@example.com" theme="dark" size="24"></presence-icon>: an icon that follows a user. One stream tells of the
-// first 50 users of a page; it asks about others, and about all without a stream. With req_jid or token in this script's address no page
-// of another origin may read what is told: there the icons are pictures, asked for anew. MIT or Apache-2.0.
+/* <presence-icon jid="alice@example.com" theme="dark" size="24"></presence-icon>: an icon that follows a user. MIT or Apache-2.0. */
+// One page of a site leads: it has a stream, of 50 users at most, and passes on what the other pages want to hear, because a browser has six
+// connections to a server (HTTP/1.1), for all pages together. Whoever no stream tells of is asked about. With req_jid or token in this script's
+// address no page of another origin may read what is told: there the icons are pictures, asked for anew.
 (() => {
   'use strict';
   if (customElements.get('presence-icon')) return;
@@ -11,10 +12,13 @@
   const WORDS = { available: 'available', chat: 'free to talk', away: 'away', xa: 'away for long',
     dnd: 'do not disturb', offline: 'offline', forbidden: 'not shown' };
 
-  const icons = new Map(); // by user: the elements
-  const shown = new Map(); // by user: the last object told
-  const heard = new Set(); // the users whom the stream has told of
-  let stream, timer;
+  // By user: the elements, the last object told, and what a stream has told: this page's, or that of the page which leads.
+  const icons = new Map(), shown = new Map(), heard = new Map();
+  // The users of other pages, while this one leads.
+  const wanted = new Set();
+  // Of two that lead the greater one stays.
+  const id = Math.random();
+  let channel, stream, timer, leads, isLed, tries = 0, resting = 0;
 
   function paint(element) {
     const { user, link, image } = element, { state, status, stale } = shown.get(user) || {};
@@ -53,6 +57,37 @@
     clearTimeout(timer);
     stream = timer = null;
     heard.clear();
+    if (leads) say({ ends: true });
+    leads = false;
+  }
+
+  // To all other pages of this site.
+  function say(message) {
+    channel?.postMessage({ id, ...message });
+  }
+
+  function take(object) {
+    heard.set(object.jid, object);
+    tell(object.jid, object);
+  }
+
+  // Whoever wants something is told what is known, so that it knows that somebody leads.
+  function listen() {
+    if (channel || !window.BroadcastChannel) return;
+    channel = new BroadcastChannel(base + own.search);
+    channel.onmessage = ({ data }) => {
+      if (data.ends) later(connect, 300);
+      if (data.wants && leads) {
+        const known = wanted.size;
+        data.wants.forEach((user) => wanted.add(user));
+        if (wanted.size > known) later(connect, 30);
+        say({ told: [...heard.values()] });
+      }
+      if (!data.told || leads && id > data.id) return;
+      if (leads) stop(), later(connect, 300);
+      isLed = true;
+      data.told.forEach(take);
+    };
   }
 
   function address(path, users) {
@@ -65,30 +100,48 @@
     for (const [user, all] of icons) if (!all.size) icons.delete(user), shown.delete(user);
     if (document.hidden || !icons.size) return stop();
     if (blind) return icons.forEach((all) => all.forEach(paint)), later(connect, PAUSE);
-    const users = [...icons.keys()], events = address('events', users.slice(0, SHARE));
-    if (stream?.url === events) return poll(users.filter((user) => !shown.has(user)));
-    stop();
-    follow(events);
+    if (leads) return follow();
+    listen();
+    isLed = false;
+    heard.clear();
+    say({ wants: [...icons.keys()] });
+    later(() => {
+      if (isLed || Date.now() < resting) return poll();
+      leads = true;
+      wanted.clear();
+      say({ told: [] });
+      follow();
+    }, 300);
   }
 
-  function follow(events) {
+  // Has the stream that this page and the others need: of those who want more than it may tell of, the last come first.
+  function follow() {
+    const users = [...icons.keys()];
+    const events = address('events', [...new Set([...users, ...[...wanted].reverse()])].slice(0, SHARE));
+    if (stream?.url === events) return poll(users.filter((user) => !shown.has(user)));
     let isOpen;
+    stream?.close();
+    heard.clear();
     stream = new EventSource(events);
     stream.addEventListener('presence', (event) => {
       const object = JSON.parse(event.data);
-      heard.add(object.jid);
-      tell(object.jid, object);
+      take(object);
+      say({ told: [object] });
     });
-    stream.onopen = () => isOpen = true;
-    // One that breaks comes back by itself, unless it is refused or does not get through.
+    stream.onopen = () => (isOpen = true, tries = 0);
+    // One that breaks comes back by itself, unless it is refused or does not get through: then it is tried again later, and later each time.
     stream.onerror = () => {
-      if (!isOpen || stream.readyState === 2) stop(), later(poll, 0);
+      if (!isOpen || stream.readyState === 2) {
+        resting = Date.now() + PAUSE / 4 * 2 ** Math.min(tries++, 6);
+        stop();
+        later(poll, 0);
+      }
       isOpen = false;
     };
     later(poll, 500);
   }
 
-  // Asks about those of whom the stream does not tell, and again after a while. Where there is none, one is tried before.
+  // Asks about those of whom no stream tells, and again after a while. Where this page has none, it looks before whether another one has.
   async function poll(users = [...icons.keys()].filter((user) => !heard.has(user))) {
     const turn = timer;
     let pause = PAUSE;
@@ -104,7 +157,12 @@
   }
 
   document.addEventListener('visibilitychange', connect);
-  addEventListener('pagehide', stop);
+  addEventListener('pagehide', () => {
+    stop();
+    // A browser keeps no page that listens.
+    channel?.close();
+    channel = null;
+  });
   addEventListener('pageshow', (event) => event.persisted && connect());
 
   customElements.define('presence-icon', class extends HTMLElement {

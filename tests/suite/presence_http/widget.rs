@@ -33,7 +33,7 @@ const IMAGE: &str = "document.querySelector('presence-icon')?.shadowRoot.querySe
 fn serve(server: SocketAddr, query: &str, body: &str) -> SocketAddr {
     let service = format!("http://{server}");
     let policy = format!(
-        "default-src 'none'; script-src {service}; img-src {service}; connect-src {service}; \
+        "default-src 'none'; frame-src 'self'; script-src {service}; img-src {service}; connect-src {service}; \
          require-trusted-types-for 'script'; base-uri 'none'"
     );
     let script = format!("<script src=\"{service}/plugins/presence/widget.js{query}\"></script>");
@@ -195,12 +195,6 @@ fn icons_share_one_stream_and_let_it_go() {
     let Some(mut page) = Page::open(&host, &body) else { return };
     page.until_states("away,offline,away,forbidden");
     assert!(!is_free());
-    let hide = |hidden: bool| {
-        format!(
-            "Object.defineProperty(document, 'hidden', {{ get: () => {hidden}, configurable: true }});
-                 document.dispatchEvent(new Event('visibilitychange'))"
-        )
-    };
     page.0.value(&hide(true));
     wait::until(PATIENCE, "a page that is not to be seen lets go", || is_free().then_some(()));
     show(&mut alice, "chat", "");
@@ -224,6 +218,94 @@ fn where_streams_are_refused_it_asks() {
     show(&mut alice, "dnd", "");
     page.until_states("dnd");
     assert_eq!(page.0.value("window.forbidden.join()"), "");
+}
+
+/// Lets this page be seen, or not.
+fn hide(hidden: bool) -> String {
+    format!(
+        "Object.defineProperty(document, 'hidden', {{ get: () => {hidden}, configurable: true }});
+             document.dispatchEvent(new Event('visibilitychange'))"
+    )
+}
+
+/// Each time that it is refused it stays away for twice as long, whatever happens on the page.
+#[test]
+fn a_stream_that_is_refused_is_tried_again_later_and_later() {
+    let (host, mut alice) = with_alice();
+    host.set("presence.streams", "0");
+    let Some(mut page) = Page::open(&host, &icon("alice")) else { return };
+    let refused = |count: usize| format!("streams.length === {count} && streams[{count} - 1].readyState === 2");
+    page.until(&refused(1), true);
+    let now = page.0.value("window.now = Date.now(); Date.now = () => window.now; window.now").as_f64().unwrap();
+    for (count, pause) in [(1, 5_000.0), (2, 10_000.0), (3, 20_000.0)] {
+        // A page that is seen again looks at once, and asks.
+        let state = ["dnd", "chat", "xa"][count - 1];
+        show(&mut alice, state, "");
+        page.0.value(&format!("{}; {}", hide(true), hide(false)));
+        page.until_states(state);
+        assert_eq!(page.0.value(&refused(count)), true, "tried too early");
+        page.0.value(&format!("window.now += {pause} + 100; {}; {}", hide(true), hide(false)));
+        page.until(&refused(count + 1), true);
+    }
+    assert!(page.0.value("window.now").as_f64().is_some_and(|later| later > now));
+    host.set("presence.streams", "1");
+    page.0.value(&format!("window.now += 40100; {}; {}", hide(true), hide(false)));
+    page.until(STREAMS, 1);
+    show(&mut alice, "away", "");
+    page.until_states("away");
+}
+
+/// A browser has six connections to a server, for all pages: one stream each would leave none for the seventh.
+#[test]
+fn pages_of_a_site_share_one_stream() {
+    let (host, mut alice) = with_alice();
+    host.add_user("bob");
+    let Some(mut page) = Page::open(&host, &icon("alice")) else { return };
+    page.until_states("away");
+    page.0.value(
+        "for (let number = 0; number < 7; number++) {
+             const frame = document.createElement('iframe');
+             frame.src = '/' + number;
+             document.body.append(frame);
+         }
+         window.pages = () => [window, ...Array.from(frames)];
+         window.open_streams = () => pages().flatMap((page) => page.streams ?? []).filter((stream) => stream.readyState < 2);
+         window.icons = () => pages().map((page) => page.document.querySelector('presence-icon'));",
+    );
+    let told = "icons().map((icon) => icon?.getAttribute('state')).join()";
+    page.until(told, ["away"; 8].join(","));
+    show(&mut alice, "dnd", "");
+    page.until(told, ["dnd"; 8].join(","));
+    page.until("open_streams().length", 1);
+
+    // One of them wants somebody else, and the stream tells of both.
+    page.0.value("icons()[3].setAttribute('jid', 'bob@localhost')");
+    page.until("open_streams().map((stream) => stream.url.includes('bob')).join()", "true");
+
+    // Whoever leads goes, and another one does.
+    page.0.value(
+        "window.former = open_streams()[0];
+         pages().find((page) => page.streams.includes(former)).document.querySelector('presence-icon').remove()",
+    );
+    page.until("open_streams().length === 1 && open_streams()[0] !== former", true);
+    show(&mut alice, "chat", "");
+    page.until("icons().filter((icon) => icon?.getAttribute('state') === 'chat').length > 4", true);
+    assert_eq!(page.0.value("window.forbidden.join()"), "");
+}
+
+/// There each page has a stream of its own.
+#[test]
+fn where_pages_can_not_speak_to_each_other_icons_follow_all_the_same() {
+    let (host, mut alice) = with_alice();
+    let Some(mut browser) = Browser::start() else { return without_browser("widget.js") };
+    browser.before_each_page(WITNESS);
+    browser.before_each_page("delete window.BroadcastChannel");
+    browser.open(&format!("http://{}/", serve(host.process().ready().http, "", &icon("alice"))));
+    let mut page = Page(browser);
+    page.until_states("away");
+    show(&mut alice, "dnd", "");
+    page.until_states("dnd");
+    page.until(STREAMS, 1);
 }
 
 /// A page of another origin may read nothing that depends on who asks, but show it.
