@@ -57,6 +57,33 @@ fn all_routes_are_described() {
     assert_eq!(described, routes, "openapi.json has to be kept true");
 }
 
+/// What is described of other methods is what they are told: in which form, and with which methods there are.
+#[test]
+fn other_methods_are_refused_as_described() {
+    let host = open_host();
+    let document: Value = serde_json::from_str(host.http().get(DESCRIPTION).text()).expect("JSON");
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        let target = path.replace("{jid}", "alice@localhost").replace("{id}", "x").replace("{state}", "away");
+        let answer = host.http().request("DELETE", &format!("/plugins/presence{target}"), &[]);
+        let (form, allowed) = (answer.header("content-type").unwrap(), answer.header("allow").unwrap());
+        assert_eq!(answer.status, 405, "{path}");
+        for (method, operation) in operations.as_object().unwrap() {
+            assert!(allowed.split(", ").any(|known| known.eq_ignore_ascii_case(method)), "{path}: {allowed}");
+            let response = referred(&document, &operation["responses"]["405"]);
+            assert!(
+                response["content"][form].is_object() && response["headers"]["Allow"].is_object(),
+                "{method} {path}"
+            );
+        }
+    }
+}
+
+/// What a reference within the document stands for.
+fn referred<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
+    let target = value["$ref"].as_str().and_then(|target| target.strip_prefix('#'));
+    target.and_then(|target| document.pointer(target)).unwrap_or(value)
+}
+
 /// A path as the routes have it: a suffix is part of the name there.
 fn pattern(path: &str) -> String {
     match path.rsplit_once('.') {
