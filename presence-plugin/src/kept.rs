@@ -51,6 +51,11 @@ impl Kept {
         self.if_none_match.as_deref()
     }
 
+    /// How many bytes of it may be of any length.
+    pub fn length(&self) -> usize {
+        self.query.len() + self.form.len() + self.if_none_match().map_or(0, str::len)
+    }
+
     /// What it asks, in this format, under these settings.
     pub fn question(&self, format: Format, settings: &Settings) -> Question<'_> {
         Question {

@@ -36,7 +36,7 @@ use crate::{
 
 /// The longest addresses of all users of a stream together, and the longest query of a long poll with its tags, in bytes: what is kept for
 /// each of them.
-const LONGEST_ASKED: usize = 8 * 1024;
+pub const LONGEST_ASKED: usize = 8 * 1024;
 /// How long whoever finds no seat should stay away, in seconds.
 const STAY_AWAY: u64 = 30;
 
@@ -170,10 +170,9 @@ impl Presence {
         (format, vary): (Format, Option<&'static str>),
     ) -> Option<Wish> {
         let wait = read_wait(kept.parameters().first("wait").as_deref())?;
-        let length = kept.if_none_match()?.len() + request.query().len();
         let client = self.counted(request, &self.settings());
         let asked = Asked { kept, unlisted: unlisted.map(Into::into), format, vary };
-        (length <= LONGEST_ASKED).then_some(Wish { client, asked, wait })
+        Some(Wish { client, asked, wait })
     }
 }
 
@@ -193,11 +192,20 @@ fn refuse_stream(reason: Refused) -> Response {
 
 /// Says that a request may not wait.
 pub fn refuse_poll(reason: Refused, interface: Interface) -> Response {
-    let problem = refused(reason, "requests wait", "do not wait");
-    back_later(match interface {
+    back_later(told(refused(reason, "requests wait", "do not wait"), interface))
+}
+
+/// Says that a request is too long to be kept while it waits.
+pub fn refuse_long_poll(interface: Interface) -> Response {
+    let detail = format!("the query and the tags of a request that waits have {LONGEST_ASKED} bytes together at most");
+    told(Problem::too_large("wait", detail).with_limit(LONGEST_ASKED), interface)
+}
+
+fn told(problem: Problem, interface: Interface) -> Response {
+    match interface {
         Interface::Status => problem.in_words(),
         Interface::V1 => problem.into(),
-    })
+    }
 }
 
 fn back_later(response: Response) -> Response {

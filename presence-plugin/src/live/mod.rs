@@ -37,7 +37,7 @@ use plugin_api::prelude::*;
 
 use self::{
     crowd::Crowd,
-    http::refuse_poll,
+    http::{LONGEST_ASKED, refuse_long_poll, refuse_poll},
     poll::{Poll, Wish},
     round::{Round, Whom},
     seats::{Refused, Seats},
@@ -169,7 +169,7 @@ impl Live {
     }
 
     /// Sends an answer, unless that is a 304 and the request would rather wait for another one: then it is answered as soon as there
-    /// is one, or by a 304 at the end. One that finds no place is told so: after a 304 at once it would ask again at once.
+    /// is one, or by a 304 at the end. One that finds no place, or is too long to be kept, is told so: after a 304 at once it would ask again at once.
     pub fn send_or_poll(&self, response: Response, wish: Option<Wish>, responder: Responder) {
         match wish {
             Some(wish) if response.status() == 304 => self.poll(wish, response, responder),
@@ -179,6 +179,9 @@ impl Live {
 
     fn poll(&self, Wish { client, asked, wait }: Wish, unchanged: Response, responder: Responder) {
         let interface = asked.kept.interface;
+        if asked.kept.length() > LONGEST_ASKED {
+            return send(responder, refuse_long_poll(interface));
+        }
         let seat = match self.0.polls.take(client, 1, self.0.settings.read().seats) {
             Ok(seat) => seat,
             Err(reason) => return send(responder, refuse_poll(reason, interface)),
