@@ -7,8 +7,7 @@
 //! What comes before an answer is complete belongs to no head that must be finished: a body, or requests that are sent ahead. The rest
 //! of one that was sent ahead in part has to come within the limit on silence, which actix keeps.
 //!
-//! A head is looked at as it comes, too ([`Head`]): the first, and each that begins when there is an answer to the request before it. One that was sent
-//! ahead is not, because only a parser knows where it begins; proxies, whom this is for, wait for an answer.
+//! Each head is looked at as it comes, too ([`Framing`]).
 
 use std::{
     cell::Cell,
@@ -30,7 +29,7 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-use super::head::Head;
+use super::framing::Framing;
 
 /// What a client hears that is too slow.
 const TOO_SLOW: &[u8] =
@@ -41,7 +40,7 @@ pub struct Connection {
     stream: TcpStream,
     patience: Duration,
     heads: Rc<Heads>,
-    head: Head,
+    framing: Framing,
     timer: Option<Pin<Box<Sleep>>>,
     /// The client does not take what it was sent.
     is_stuck: bool,
@@ -73,13 +72,11 @@ impl Heads {
         }
     }
 
-    /// Bytes came. Whether they are the first behind an answer.
-    fn heard(&self) -> bool {
-        let begins = self.between.get() && self.begun.get().is_none();
-        if begins {
+    /// Bytes came.
+    fn heard(&self) {
+        if self.between.get() && self.begun.get().is_none() {
             self.begun.set(Some(Instant::now()));
         }
-        begins
     }
 }
 
@@ -113,7 +110,7 @@ impl MessageBody for Streamed {
 impl Connection {
     /// A connection whose heads may take so long, but for the first.
     pub fn new(stream: TcpStream, patience: Duration) -> Connection {
-        Connection { stream, patience, heads: Rc::default(), head: Head::default(), timer: None, is_stuck: false }
+        Connection { stream, patience, heads: Rc::default(), framing: Framing::default(), timer: None, is_stuck: false }
     }
 
     /// Beneath.
@@ -128,14 +125,10 @@ impl Connection {
 
     /// Takes what the client sent.
     fn hear(&mut self, bytes: &mut [u8]) {
-        if bytes.is_empty() {
-            return;
+        if !bytes.is_empty() {
+            self.heads.heard();
+            self.framing.take(bytes);
         }
-        // Who has not taken its answer sends ahead.
-        if self.heads.heard() && !self.is_stuck {
-            self.head.begin();
-        }
-        self.head.take(bytes);
     }
 
     /// Ready when the head that has begun is late. The timer is set once for many heads, and looks again when it is over: most are complete

@@ -6,7 +6,7 @@
 //! A client has [`HEAD_PATIENCE`] to send the head of a request: actix keeps that limit for the first one, so that a client that never sends a
 //! byte is gone soon, and [`Connection`] for those after it. One that does not take what it is sent, or is gone without a word, is the
 //! kernel's to find (tcp(7), `TCP_USER_TIMEOUT` and `TCP_KEEPIDLE`): actix has no limit for that. A head may have
-//! [`LONGEST`](super::head::LONGEST) bytes; that it may have 96 fields is actix's limit.
+//! [`LONGEST`](super::framing::LONGEST) bytes; that it may have 96 fields is actix's limit.
 
 use std::{convert::Infallible, io, net::TcpListener, rc::Rc, time::Duration};
 

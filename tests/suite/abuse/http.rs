@@ -76,9 +76,20 @@ fn line_feeds_that_stand_alone() {
             assert_eq!(kept.answer(), None, "the connection is closed");
         }
     }
-    let mut kept = Kept::open(host.process().ready().http);
-    assert_eq!(kept.send(&[good.as_str(), &good, &query, &good].concat(), 1), Some(200), "sent ahead");
-    assert_eq!([(); 3].map(|()| kept.answer()), [Some(200); 3]);
+    let address = host.process().ready().http;
+    let chunked = query.replace(&format!("Content-Length: {}", body.len()), "Transfer-Encoding: chunked");
+    let chunked =
+        chunked.replace(body, &format!("1\r\n{{\r\n{:x}\r\n{}\r\n0\r\nX: y\r\n\r\n", body.len() - 1, &body[1..]));
+    let ahead = [good.as_str(), &query, &chunked, &good].concat();
+    let last = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    assert_eq!(answers(address, &[&ahead, last].concat()), [200; 5], "sent ahead");
+    assert_eq!(answers(address, &[&ahead, &bad, "0\r\n\r\n", &good].concat()), [200, 200, 200, 200, 400], "sent ahead");
+    let bad_trailer = chunked.replace("X: y\r\n", "X: y\n");
+    assert_eq!(
+        answers(address, &[good.clone(), bad_trailer, good].concat()),
+        [200, 400],
+        "in the fields behind a body"
+    );
 }
 
 /// A field's name of 65,536 bytes or more is one that actix can't make: whoever sends it is told so, and nothing panics. [H23]
@@ -95,6 +106,7 @@ fn names_of_fields_without_end() {
         let mut kept = Kept::open(address);
         let before = kept.send(good, 1).expect("an answer");
         assert_eq!((kept.send(&bad(65_536), 1), kept.answer()), (Some(400), None), "the second on its connection");
+        assert_eq!(answers(address, &[good, good, &bad(65_536)].concat()), [before, before, 400], "sent ahead");
         let field = format!("GET / HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n", "y".repeat(30 << 10));
         assert_eq!(Kept::open(address).send(&field, 3), Some(before), "a long one is none without end");
     }
