@@ -1,8 +1,8 @@
 //! A client's connection, on which each request has a limit of time for its head (RFC 9112 section 9.5, RFC 9110 section 15.5.9).
 //!
-//! actix limits the head of the first request only. After that half a head would hold a connection for as long as the client likes: its
-//! first bytes end the limit on silence, and nothing else begins. So the stream beneath actix looks at the clock itself: from the
-//! first byte that comes between two requests, until the next request is there.
+//! actix can limit the head of the first request only. After that half a head would hold a connection for as long as the client likes: its
+//! first bytes end the limit on silence, and nothing else begins. So the stream beneath actix looks at the clock itself: from its
+//! beginning, and from the first byte that comes between two requests, until the next request is there.
 //!
 //! What comes before an answer is complete belongs to no head that must be finished: a body, or requests that are sent ahead. The rest
 //! of one that was sent ahead in part has to come within the limit on silence, which actix keeps.
@@ -51,7 +51,7 @@ pub struct Connection {
 pub struct Heads {
     /// Whether the last request was answered, and none has come since.
     between: Cell<bool>,
-    /// When the first byte of the next head came.
+    /// When the first byte of the next head came, or the connection, for the first.
     begun: Cell<Option<Instant>>,
 }
 
@@ -108,9 +108,10 @@ impl MessageBody for Streamed {
 }
 
 impl Connection {
-    /// A connection whose heads may take so long, but for the first.
+    /// A connection whose heads may take so long, the first from now on.
     pub fn new(stream: TcpStream, patience: Duration) -> Connection {
-        Connection { stream, patience, heads: Rc::default(), framing: Framing::default(), timer: None, is_stuck: false }
+        let heads = Rc::new(Heads { begun: Cell::new(Some(Instant::now())), ..Heads::default() });
+        Connection { stream, patience, heads, framing: Framing::default(), timer: None, is_stuck: false }
     }
 
     /// Beneath.
@@ -182,7 +183,7 @@ impl AsyncWrite for Connection {
     }
 }
 
-/// Row H20, "head 5 s -> 408", for every head but the first.
+/// Row H20, "head 5 s -> 408".
 #[cfg(test)]
 mod tests {
     use std::{

@@ -3,8 +3,8 @@
 //! The function stands directly upon actix-http, which actix-web is made of: plugins' routes are looked up in a table of this host's own, and
 //! what actix-web does for one of its applications at every request, only to find that it has no route, took some 3 % of an answer's processor time.
 //!
-//! A client has [`HEAD_PATIENCE`] to send the head of a request: actix keeps that limit for the first one, so that a client that never sends a
-//! byte is gone soon, and [`Connection`] for those after it. One that does not take what it is sent, or is gone without a word, is the
+//! A client has [`HEAD_PATIENCE`] to send the head of a request, the first from the beginning of its [`Connection`], so that one that never sends a
+//! byte is gone soon. One that does not take what it is sent, or is gone without a word, is the
 //! kernel's to find (tcp(7), `TCP_USER_TIMEOUT` and `TCP_KEEPIDLE`): actix has no limit for that. A head may have
 //! [`LONGEST`](super::framing::LONGEST) bytes; that it may have 96 fields is actix's limit.
 
@@ -59,7 +59,8 @@ where
             async move { Ok::<_, Infallible>(Response::from(heads.answered(response.await))) }
         });
         let http = HttpService::<Connection, _, _>::build()
-            .client_request_timeout(HEAD_PATIENCE)
+            // The connection has the limit, for each request.
+            .client_request_timeout(Duration::ZERO)
             .client_disconnect_timeout(CLOSE_PATIENCE)
             .keep_alive(KEEP_ALIVE)
             .h1_write_buffer_size(ON_THE_WAY)
@@ -183,7 +184,10 @@ pub mod tests {
             .collect();
         for client in clients {
             let answer = client.join().unwrap();
-            assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408 "), "{answer}");
+            assert!(
+                answer.starts_with("HTTP/1.1 408 ") && answer.contains("x-content-type-options: nosniff"),
+                "{answer}"
+            );
         }
         assert!(started.elapsed() < Duration::from_secs(10), "closed after {:?}", started.elapsed());
         assert!(started.elapsed() >= HEAD_PATIENCE - Duration::from_secs(1), "others have time to send a head");
