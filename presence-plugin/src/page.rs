@@ -124,8 +124,9 @@ pub fn home(parameters: &Parameters<'_>, placeholder: &str, visibility: Visibili
          <section><h2>Try it</h2>",
     );
     page.push_str(&wishes.form(placeholder));
-    page.push_str("</section>");
     let is_asked = !wishes.jid.is_empty();
+    // A script says here who is there.
+    page.push_str(if is_asked { "<p role=\"status\"></p></section>" } else { "</section>" });
     page.push_str(&if is_asked { forms::sections(&wishes) } else { forms::teaser(&wishes, placeholder) });
     page.push_str(&states(wishes.theme));
     page.push_str(&rules(visibility));

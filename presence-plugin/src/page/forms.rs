@@ -80,7 +80,7 @@ fn widget(wishes: &Wishes) -> String {
     let script = format!("<script src=\"{}\" async></script>", escape(source.as_str()));
     format!(
         "<section><h2>Icon that follows</h2>{script}{}<p>Changes as the user does, and is a link to them. One script serves any number of \
-         icons on a page: of the first 50 users it hears at once, about others it asks every 20 seconds. What is not known any more is half \
+         icons, and all windows of a site share one stream: of 50 users it hears at once, about others it asks every 20 seconds. What is not known any more is half \
          transparent, and says so. {SOMEBODY}</p>{}{HINT}</section>",
         previews(&element),
         snippets("icon that follows", &[("HTML", format!("{script}\n{element}"))])
@@ -108,21 +108,19 @@ fn words(wishes: &Wishes) -> String {
     let row = |(suffix, name): (&str, &str)| {
         let address = wishes.of_user(suffix);
         format!(
-            "<h3>{}</h3><pre data-answer=\"{}\"><code>curl {}</code></pre>",
+            "<h3>{}</h3><pre data-copy=\"command for {name}\" data-answer=\"{}\"><code>curl {}</code></pre>",
             link(&address, name),
             escape(address.as_str()),
             escape(quoted(&address).as_str())
         )
     };
     let rows: String = [(".json", "JSON"), (".txt", "Text"), (".xml", "XML")].map(row).concat();
-    let stream = wishes.of_user("/events");
+    let stream = format!("curl -N {}", quoted(&wishes.of_user("/events")));
     format!(
-        "<section><h2>For programs</h2><p class=\"hint\" role=\"status\" data-events=\"{}\"></p>{rows}\
-         <h3>Changes, as they happen</h3><pre><code>curl -N {}</code></pre>\
-         <p>Up to 50 users in one answer, and all of this in detail: <a href=\"/plugins/presence/openapi.json\">openapi.json</a>. \
-         The address of existing pages is <a href=\"{}\">/plugins/presence/status</a>.</p>{HINT}</section>",
-        escape(stream.as_str()),
-        escape(quoted(&stream).as_str()),
+        "<section><h2>For programs</h2>{rows}{}\
+         <p>Many users in one answer, and all of this in detail: <a href=\"/plugins/presence/openapi.json\">openapi.json</a>. \
+         Pages that ask at the address of old, <a href=\"{}\">/plugins/presence/status</a>, need no change.</p>{HINT}</section>",
+        snippets("command", &[("Changes, as they happen", stream)]),
         escape(wishes.asking(super::STATUS, &[("jid", &wishes.jid)]).as_str())
     )
 }

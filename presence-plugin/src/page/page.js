@@ -22,7 +22,7 @@ for (const pre of document.querySelectorAll("[data-copy]")) {
   box.append(pre, button);
   button.addEventListener("click", async () => {
     try {
-      await navigator.clipboard.writeText(pre.textContent);
+      await navigator.clipboard.writeText(pre.dataset.command ?? pre.textContent);
       button.textContent = "Copied";
     } catch {
       getSelection().selectAllChildren(pre);
@@ -49,14 +49,15 @@ function renew() {
   }
 }
 
-const status = document.querySelector("[data-events]");
-if (status) {
-  const stream = new EventSource(status.dataset.events);
-  stream.addEventListener("presence", (event) => {
-    const { jid, state, status: text } = JSON.parse(event.data);
-    const who = jid ?? "This";
-    const what = state === "forbidden" ? "Nothing is shown of " + who : who + " is " + state + (text ? ": " + text : "");
-    status.textContent = what + ". This page follows.";
-    renew();
-  });
+function told({ jid, state, status, stale }) {
+  const who = jid ?? "this address";
+  if (stale) return "It is not known now how " + who + " is. This page asks again.";
+  if (state === "forbidden") return "Nothing is shown of " + who + ": there is no such user, or not for you to see. This page follows.";
+  return who + " is " + state + (status ? ": " + status : "") + ". This page follows.";
 }
+
+// The icon that follows hears of each change, and needs no other stream than it has.
+document.querySelector("presence-icon")?.addEventListener("presence", (event) => {
+  document.querySelector("[role=status]").textContent = told(event.detail);
+  renew();
+});

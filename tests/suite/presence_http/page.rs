@@ -11,7 +11,7 @@ use tests::{
     wait,
 };
 
-use super::{open_host, show, without_browser};
+use super::{open_host, show, widget::WITNESS, without_browser};
 
 const HOME: &str = "/plugins/presence/";
 
@@ -24,7 +24,7 @@ fn page(host: &Host, query: &str) -> Answer {
 
 /// The addresses of this server that a page names outside of what is there to copy.
 fn addresses(page: &str) -> BTreeSet<String> {
-    let attributes = ["src=\"", "href=\"", "data-answer=\"", "data-events=\"", "action=\""];
+    let attributes = ["src=\"", "href=\"", "data-answer=\"", "action=\""];
     let after = attributes.iter().flat_map(|attribute| page.split(attribute).skip(1));
     let values = after.filter_map(|rest| rest.split('"').next()).filter(|value| value.starts_with('/'));
     values.map(|value| value.replace("&amp;", "&")).collect()
@@ -48,6 +48,31 @@ fn every_address_on_the_page_answers() {
             assert_eq!(answer.status, 200, "{address}");
         }
     }
+}
+
+/// It hears of changes by the icon that it shows, which shares its stream with all other pages of the site.
+#[test]
+fn it_follows_a_user_by_one_stream() {
+    let host = open_host();
+    let mut alice = host.new_user("alice");
+    show(&mut alice, "away", "Lunch");
+    let Some(mut browser) = Browser::start() else { return without_browser("the page") };
+    browser.before_each_page(WITNESS);
+    browser.open(&format!("http://{}{HOME}?jid=alice@localhost", host.process().ready().http));
+    let mut until = |expression: &str, expected: &str| {
+        wait::until(PATIENCE, expression, || (browser.value(expression) == expected).then_some(()));
+    };
+    let told = "document.querySelector('[role=status]')?.textContent";
+    until(told, "alice@localhost is away: Lunch. This page follows.");
+    show(&mut alice, "dnd", "");
+    until(told, "alice@localhost is dnd. This page follows.");
+    until("String(document.querySelector('[data-answer]').textContent.includes('\"state\":\"dnd\"'))", "true");
+    until("document.querySelector('presence-icon').getAttribute('state')", "dnd");
+    until("String(streams.length)", "1");
+    let copied = "(navigator.clipboard.writeText = async (text) => { window.copied = text; }, \
+                  document.querySelector('[aria-label=\"Copy command for JSON\"]').click(), copied)";
+    let command = format!("curl 'http://{}{HOME}v1/users/alice@localhost.json'", host.process().ready().http);
+    until(copied, &command);
 }
 
 /// Rows H7 and H19.

@@ -20,7 +20,7 @@ use tests::{
 use super::{open_host, show, without_browser};
 
 /// Notes what the page's policy has forbidden, and which streams there were.
-const WITNESS: &str = "window.forbidden = []; document.addEventListener('securitypolicyviolation', \
+pub const WITNESS: &str = "window.forbidden = []; document.addEventListener('securitypolicyviolation', \
     (event) => window.forbidden.push(event.violatedDirective + ' ' + event.blockedURI)); \
     window.streams = []; window.EventSource = class extends EventSource { \
     constructor(address) { super(address); window.streams.push(this); } };";
