@@ -6,6 +6,9 @@ mod inline;
 #[expect(dead_code, reason = "only what a login and a request on the web do is measured")]
 #[path = "../src/presence/mod.rs"]
 mod presence;
+#[expect(dead_code, reason = "nothing is read of a whole server here")]
+#[path = "../src/stamps.rs"]
+mod stamps;
 
 use std::{
     fs,

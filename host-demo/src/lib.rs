@@ -15,6 +15,7 @@ mod plugin;
 mod presence;
 mod serve;
 mod services;
+mod stamps;
 mod store;
 mod xmpp;
 

@@ -38,6 +38,11 @@ impl Services for Server {
         &*self.presence
     }
 
+    fn stamp(&self, user: &str) -> u64 {
+        // Both only grow: their sum is another when one of them is.
+        self.presence.stamp(user).wrapping_add(self.store.stamp(user))
+    }
+
     fn relation(&self, user: &str, viewer: &str) -> Result<Relation, String> {
         let account = self.store.account_exists(user);
         if viewer.is_empty() {

@@ -304,7 +304,7 @@ extern "C" fn stop<P: Exported>() {
 /// it does not know of this.
 ///
 /// `needs` are the interfaces of the host that the plugin cannot do without: `presence`, `roster`, `settings`, `data`, `timers`, `records`,
-/// `component`; a host that lacks one refuses the plugin. `wants`, behind them, are those that it uses where they are. The administrator sees both, and the host
+/// `component`, `stamps`; a host that lacks one refuses the plugin. `wants`, behind them, are those that it uses where they are. The administrator sees both, and the host
 /// gives no others. By default a plugin needs `presence` and `roster`.
 #[macro_export]
 macro_rules! export_plugin {
@@ -385,6 +385,9 @@ macro_rules! __need {
     };
     (records) => {
         "host.records/1"
+    };
+    (stamps) => {
+        "host.stamps/1"
     };
     ($other:ident) => {
         compile_error!(concat!("the host has no interface called ", stringify!($other)))

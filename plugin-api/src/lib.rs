@@ -73,7 +73,7 @@ pub use plugin::Plugin;
 pub use presence::{Presence, Resource, Show, Snapshot};
 pub use records::RecordChange;
 pub use request::Request;
-pub use response::{Responder, Response, Stream, Written};
+pub use response::{Body, Responder, Response, Stream, Written};
 pub use routes::{DEFAULT_BODY_LIMIT, Handler, Responds, Returns, Route, Routes};
 pub use setting::Setting;
 pub use settings_map::SettingsMap;

@@ -3,6 +3,7 @@
 use std::{
     borrow::Cow,
     collections::BTreeMap,
+    ops::Deref,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -30,13 +31,62 @@ const MANY: usize = 8;
 pub struct Response {
     status: u16,
     fields: Vec<(Cow<'static, str>, Cow<'static, str>)>,
-    body: Cow<'static, [u8]>,
+    body: Body,
+}
+
+/// The bytes of a response.
+#[derive(Clone, Debug)]
+pub enum Body {
+    /// Part of the library.
+    Static(&'static [u8]),
+    /// Its own.
+    Own(Vec<u8>),
+    /// Kept by others as well.
+    Shared(Arc<[u8]>),
+}
+
+impl Deref for Body {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Body::Static(bytes) => bytes,
+            Body::Own(bytes) => bytes,
+            Body::Shared(bytes) => bytes,
+        }
+    }
+}
+
+impl PartialEq for Body {
+    fn eq(&self, other: &Body) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Body {}
+
+impl From<&'static [u8]> for Body {
+    fn from(bytes: &'static [u8]) -> Body {
+        Body::Static(bytes)
+    }
+}
+
+impl From<Vec<u8>> for Body {
+    fn from(bytes: Vec<u8>) -> Body {
+        Body::Own(bytes)
+    }
+}
+
+impl From<Arc<[u8]>> for Body {
+    fn from(bytes: Arc<[u8]>) -> Body {
+        Body::Shared(bytes)
+    }
 }
 
 impl Response {
     /// An empty response of this status code.
     pub fn new(status: u16) -> Response {
-        Response { status, fields: Vec::with_capacity(MANY), body: Cow::Borrowed(&[]) }
+        Response { status, fields: Vec::with_capacity(MANY), body: Body::Static(&[]) }
     }
 
     /// 200 with plain text.
@@ -66,7 +116,7 @@ impl Response {
     }
 
     /// Sets the body.
-    pub fn body(self, body: impl Into<Cow<'static, [u8]>>) -> Response {
+    pub fn body(self, body: impl Into<Body>) -> Response {
         Response { body: body.into(), ..self }
     }
 

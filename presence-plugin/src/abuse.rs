@@ -6,11 +6,12 @@ use std::collections::HashSet;
 use plugin_api::{Response, Show};
 
 use crate::{
-    answer::{self, Format, Interface, Question, tests::settings},
+    answer::{self, Format, Question, tests::settings},
     cache::Audience,
     icons::{Encoding, Icons, themes::State},
     moment::Moment,
     query::Parameters,
+    representation::{Interface, Recipient},
     settings::Settings,
     shown::Shown,
     v1::{
@@ -140,10 +141,13 @@ fn every_request_gets_an_answer_of_the_contract() {
                     parameters,
                     format,
                     parties: Parties { user: party(dice.below(2) == 0), requester: party(dice.below(2) == 0) },
-                    audience: [Audience::Everyone { max_age: 0 }, Audience::Nobody, Audience::Requester][dice.below(3)],
-                    if_none_match: (dice.below(4) == 0).then_some(&held),
+                    recipient: Recipient {
+                        audience: [Audience::Everyone { max_age: 0 }, Audience::Nobody, Audience::Requester]
+                            [dice.below(3)],
+                        if_none_match: (dice.below(4) == 0).then_some(&held),
+                        interface: Interface::Status,
+                    },
                     navigation: dice.below(8) == 0,
-                    interface: Interface::Status,
                 };
                 let settings = &every_setting[dice.below(2)];
                 let shown = dice.shown(&status);
@@ -166,23 +170,16 @@ fn every_badge_and_icon_is_one_or_a_problem() {
     for _ in 0..REQUESTS / 30 {
         let query = format!("label={}&{}&style={}", dice.text(), dice.query(), ["flat", "pill", "x"][dice.below(3)]);
         let parameters = Parameters::new(&query, b"");
-        let (parties, audience) = (Parties::default(), Audience::Nobody);
-        let question = Question {
-            parameters,
-            format: Format::Image,
-            parties,
-            audience,
-            if_none_match: None,
-            navigation: false,
-            interface: Interface::Status,
-        };
+        let recipient = Recipient { audience: Audience::Nobody, if_none_match: None, interface: Interface::V1 };
         let status = dice.text();
         let state = State::of(&dice.shown(&status));
         let kind = [Kind::Svg, Kind::Json][dice.below(2)];
-        let badge = Badge::read(&parameters).map(|badge| badge.answer(&question, kind, state));
+        let badge = Badge::read(&parameters).map(|badge| badge.represent(kind, state));
         let style = Style::read(&parameters, Encoding::Svg).map(|style| style.of(state));
-        let icon = style.map(|look| picture::answer(&question, &icons, look));
-        for response in [badge, icon].map(|answer| answer.unwrap_or_else(Response::from)) {
+        let icon = style.map(|look| picture::represent(&icons, look));
+        for response in
+            [badge, icon].map(|answer| answer.map_or_else(Response::from, |written| recipient.give(&written)))
+        {
             let body = std::str::from_utf8(response.bytes()).expect("UTF-8");
             match field(&response, "Content-Type") {
                 Some("image/svg+xml") => drop(text_of(body)),

@@ -3,25 +3,22 @@
 //! The fields follow from the request, the settings and what is shown. Nothing else gets in here, so that a refusal can't
 //! tell its reason.
 
-use std::{borrow::Cow, time::Duration};
+use std::time::Duration;
 
 use plugin_api::Response;
 
 use crate::{
-    cache::{self, Audience, ETag},
-    image::{self, File},
+    cache::Audience,
+    image,
     json::Document,
-    moment::Moment,
     query::Parameters,
-    redirect::{self, Hosts},
+    redirect,
+    representation::{Media, Recipient, Representation, embeddable, head},
     settings::Settings,
     shown::Shown,
     text,
     xml::{self, Parties},
 };
-
-/// What browsers would show as a document of its own, if it is opened as one, loads and runs nothing.
-pub const DOCUMENT_POLICY: &str = "default-src 'none'; sandbox";
 
 /// The type of an answer, by the parameter `type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,18 +49,6 @@ impl Format {
     }
 }
 
-/// By which interface a user is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Interface {
-    /// `/status`, whose answers have the fields that they need.
-    Status,
-    /// `/v1`, of whose public answers pages of other origins may read all fields that are of use.
-    V1,
-}
-
-/// The fields of a public answer of `/v1` that pages of other origins may read beside those that they always may (Fetch Standard, CORS protocol).
-pub const EXPOSED: (&str, &str) = ("Access-Control-Expose-Headers", "ETag, Retry-After");
-
 /// What a request asks, and what of its header matters for the answer.
 #[derive(Clone, Copy)]
 pub struct Question<'a> {
@@ -73,78 +58,48 @@ pub struct Question<'a> {
     pub format: Format,
     /// Who asks about whom.
     pub parties: Parties<'a>,
-    /// For whom the answer is.
-    pub audience: Audience,
-    /// `If-None-Match` of a GET or HEAD.
-    pub if_none_match: Option<&'a str>,
+    /// Who gets the answer.
+    pub recipient: Recipient<'a>,
     /// Whether the answer becomes a page of its own (`Sec-Fetch-Dest: document`). Such a request is not sent on, or this
     /// address would lend its name to any other.
     pub navigation: bool,
-    /// By which interface it comes.
-    pub interface: Interface,
 }
 
 impl Question<'_> {
     /// The answer for what may be shown.
     pub fn answer(&self, shown: &Shown<'_>, settings: &Settings) -> Response {
-        let audience = self.audience;
-        match self.format {
-            Format::Image => self.image(shown, audience, &settings.redirect_hosts),
-            Format::Xml => {
-                let body = xml::render(shown, self.parties, &settings.unavailable_text);
-                let etag = ETag::new(b'x', body.as_bytes());
-                self.represent(audience, "text/xml; charset=utf-8", etag.as_str().to_owned(), body.into_bytes())
-                    .header("Content-Security-Policy", DOCUMENT_POLICY)
+        match self.custom_image(shown, settings) {
+            None => self.recipient.give(&self.represent(shown, settings)),
+            Some(_) if self.navigation => self.recipient.give(&self.represent(shown, settings)).vary("Sec-Fetch-Dest"),
+            Some(location) => {
+                let response = head(302, self.recipient.audience).header("Location", location);
+                embeddable(response.vary("Sec-Fetch-Dest"))
             }
-            Format::Text => {
-                let body = text::render(shown, settings);
-                let etag = ETag::new(b't', body.as_bytes());
-                self.represent(audience, "text/plain; charset=utf-8", etag.as_str().to_owned(), body.into_bytes())
-            }
-            Format::Json => self.json(shown, audience),
-            Format::Svg => self
-                .built_in(audience, "image/svg+xml", &image::icon(shown).svg)
-                .header("Cross-Origin-Resource-Policy", "cross-origin")
-                .header("Content-Security-Policy", DOCUMENT_POLICY),
         }
     }
 
-    /// The tag leaves out when the answer was made, or no answer would ever be held. It is strong all the same: what strength is for, to
-    /// put ranges of several answers together, is not offered here.
-    fn json(&self, shown: &Shown<'_>, audience: Audience) -> Response {
-        let document = Document::new(shown, self.parties.user);
-        let (etag, body) = document.render_at(Moment::now(), |text| ETag::new(b'j', text));
-        self.represent(audience, "application/json", etag.as_str().to_owned(), body)
+    /// Where the image is that the request wants in place of a built-in icon, if it wants one and may have it.
+    pub fn custom_image(&self, shown: &Shown<'_>, settings: &Settings) -> Option<String> {
+        let is_image = self.format == Format::Image;
+        is_image.then(|| redirect::target(&self.parameters, shown.state(), &settings.redirect_hosts)).flatten()
     }
 
-    fn built_in(&self, audience: Audience, content_type: &'static str, file: &'static File) -> Response {
-        self.represent(audience, content_type, file.etag.as_str(), file.bytes)
-    }
-
-    fn image(&self, shown: &Shown<'_>, audience: Audience, hosts: &Hosts) -> Response {
-        let built_in = || self.built_in(audience, "image/gif", &image::icon(shown).gif);
-        let response = match redirect::target(&self.parameters, shown.state(), hosts) {
-            None => built_in(),
-            Some(_) if self.navigation => built_in().vary("Sec-Fetch-Dest"),
-            Some(location) => head(302, audience).header("Location", location).vary("Sec-Fetch-Dest"),
-        };
-        response.header("Cross-Origin-Resource-Policy", "cross-origin")
-    }
-
-    /// A representation, or the news that the client holds it already.
-    pub fn represent(
-        &self,
-        audience: Audience,
-        content_type: &'static str,
-        etag: impl Into<Cow<'static, str>>,
-        body: impl Into<Cow<'static, [u8]>>,
-    ) -> Response {
-        let etag = etag.into();
-        let is_held = self.if_none_match.is_some_and(|held| cache::is_held(&etag, held));
-        let head = head(if is_held { 304 } else { 200 }, audience).header("ETag", etag);
-        let is_exposed = self.interface == Interface::V1 && audience.is_public();
-        let head = if is_exposed { head.header(EXPOSED.0, EXPOSED.1) } else { head };
-        if is_held { head } else { head.header("Content-Type", content_type).body(body) }
+    /// What may be shown, written in the format.
+    pub fn represent(&self, shown: &Shown<'_>, settings: &Settings) -> Representation {
+        match self.format {
+            Format::Image => Representation::of_file(Media::Gif, &image::icon(shown).gif),
+            Format::Svg => Representation::of_file(Media::Svg, &image::icon(shown).svg),
+            Format::Text => Representation::of(Media::Text, b't', text::render(shown, settings).into_bytes()),
+            Format::Xml => {
+                let stanza = xml::render(shown, self.parties, &settings.unavailable_text);
+                Representation::of(Media::Xml, b'x', stanza.into_bytes())
+            }
+            Format::Json => {
+                let document = Document::new(shown, self.parties.user);
+                let is_dated = document.is_dated();
+                Representation { is_dated, ..Representation::of(Media::Json, b'j', document.render()) }
+            }
+        }
     }
 }
 
@@ -167,21 +122,12 @@ pub fn too_many(wait: Duration) -> Response {
         .body(format!("too many requests: ask again in {seconds} s\n").into_bytes())
 }
 
-fn head(status: u16, audience: Audience) -> Response {
-    let response = Response::new(status)
-        .header("X-Content-Type-Options", "nosniff")
-        .header("Cache-Control", audience.cache_control());
-    let response = if audience.is_public() { response.header("Access-Control-Allow-Origin", "*") } else { response };
-    // Or a cache would give what it keeps to whoever has a token, too (RFC 9111 section 4.1).
-    let is_kept = matches!(audience, Audience::Everyone { max_age: 1.. });
-    if is_kept { response.vary("Authorization") } else { response }
-}
-
 #[cfg(test)]
 pub mod tests {
     use plugin_api::Show;
 
     use super::*;
+    use crate::{moment::Moment, representation::Interface};
 
     const AWAY: Shown<'_> = Shown::Online { show: Show::Away, status: "Lunch", priority: 5, since: Some(Moment(0)) };
     const EVERYONE: Audience = Audience::Everyone { max_age: 0 };
@@ -205,15 +151,16 @@ pub mod tests {
         let parameters = Parameters::new(query, b"");
         let format = Format::parse(parameters.first("type").as_deref()).expect("a valid type");
         let parties = Parties { user: Some("alice@example.com"), requester: None };
-        Question {
-            parameters,
-            format,
-            parties,
-            audience: EVERYONE,
-            if_none_match: None,
-            navigation: false,
-            interface: Interface::Status,
-        }
+        let recipient = Recipient { audience: EVERYONE, if_none_match: None, interface: Interface::Status };
+        Question { parameters, format, parties, recipient, navigation: false }
+    }
+
+    fn to(audience: Audience, question: Question<'_>) -> Question<'_> {
+        Question { recipient: Recipient { audience, ..question.recipient }, ..question }
+    }
+
+    fn holding<'a>(tag: &'a str, question: Question<'a>) -> Question<'a> {
+        Question { recipient: Recipient { if_none_match: Some(tag), ..question.recipient }, ..question }
     }
 
     fn field<'r>(response: &'r Response, name: &str) -> Option<&'r str> {
@@ -266,7 +213,7 @@ pub mod tests {
             let public = question(&query).answer(&AWAY, &settings("anyone"));
             assert_eq!(field(&public, "Cache-Control"), Some("no-cache"));
             assert_eq!(field(&public, "Access-Control-Allow-Origin"), Some("*"));
-            let private = Question { audience: Audience::Requester, ..question(&query) };
+            let private = to(Audience::Requester, question(&query));
             let private = private.answer(&AWAY, &settings("subscribed"));
             assert_eq!(field(&private, "Cache-Control"), Some("private, no-store"));
             assert_eq!(field(&private, "Access-Control-Allow-Origin"), None);
@@ -290,7 +237,7 @@ pub mod tests {
                 let query = format!("type={kind}");
                 let refusal = |user| {
                     let mut question = question(&query);
-                    question.audience = audience;
+                    question.recipient.audience = audience;
                     question.parties = Parties { user, requester: Some("bob@example.com") };
                     question.answer(&Shown::Forbidden, &settings("subscribed"))
                 };
@@ -346,11 +293,11 @@ pub mod tests {
         // Row H8: caches that read one line of this field must find in it who asks.
         let audience = Audience::Everyone { max_age: 60 };
         for navigation in [false, true] {
-            let kept = Question { audience, navigation, ..asked }.answer(&AWAY, &settings("anyone"));
+            let kept = to(audience, Question { navigation, ..asked }).answer(&AWAY, &settings("anyone"));
             assert_eq!(field(&kept, "Vary"), Some("Authorization, Sec-Fetch-Dest"));
         }
 
-        let held = Question { if_none_match: Some("*"), ..asked }.answer(&AWAY, &settings("anyone"));
+        let held = holding("*", asked).answer(&AWAY, &settings("anyone"));
         assert_eq!(held.status(), 302, "a condition is about representations");
         let refused = question("images=ftp://h/--IMAGE--").answer(&AWAY, &settings("anyone"));
         assert_eq!((refused.status(), field(&refused, "Vary")), (200, None));
@@ -365,7 +312,7 @@ pub mod tests {
             let query = format!("type={kind}");
             let sent = question(&query).answer(&AWAY, &settings("anyone"));
             let etag = field(&sent, "ETag").expect("an entity tag").to_owned();
-            let again = Question { if_none_match: Some(&etag), ..question(&query) };
+            let again = holding(&etag, question(&query));
             let held = again.answer(&AWAY, &settings("anyone"));
             assert_eq!((held.status(), held.bytes()), (304, &b""[..]));
             let fields: Vec<_> = sent.headers().filter(|(name, _)| *name != "Content-Type").collect();

@@ -9,6 +9,8 @@ use crate::{moment::Moment, shown::Shown};
 const ROOM: usize = 256;
 /// How each text ends.
 const END: &[u8] = b"}\n";
+/// What stands before the moment.
+const AS_OF: &[u8] = b",\"asOf\":\"";
 
 /// What is shown, as one object.
 #[derive(Serialize)]
@@ -54,27 +56,35 @@ impl<'a> Document<'a> {
         }
     }
 
-    /// The object and the moment at which that was true, `asOf`, with a line break behind it; a refusal holds at any moment, and stays
-    /// without. What `tag` makes of the text without the moment comes with it.
-    pub fn render_at<T>(&self, moment: Moment, tag: impl FnOnce(&[u8]) -> T) -> (T, Vec<u8>) {
+    /// The object with a line break behind it.
+    pub fn render(&self) -> Vec<u8> {
         let mut text = Vec::with_capacity(ROOM);
         self.write(&mut text);
         text.push(b'\n');
-        let tag = tag(&text);
-        if self.state != Shown::Forbidden.state() {
-            text.truncate(text.len() - END.len());
-            text.extend_from_slice(b",\"asOf\":\"");
-            text.extend_from_slice(&moment.digits());
-            text.push(b'"');
-            text.extend_from_slice(END);
-        }
-        (tag, text)
+        text
+    }
+
+    /// Whether it was true at a moment, which is to be said ([`dated`]). A refusal holds at any.
+    pub fn is_dated(&self) -> bool {
+        self.state != Shown::Forbidden.state()
     }
 
     /// Writes the object at the end of a buffer.
     pub fn write(&self, buffer: &mut Vec<u8>) {
         serde_json::to_writer(buffer, self).expect("texts and numbers under fixed names can always be written");
     }
+}
+
+/// A rendered object with the moment at which it was true, `asOf`.
+pub fn dated(text: &[u8], moment: Moment) -> Vec<u8> {
+    let digits = moment.digits();
+    let mut dated = Vec::with_capacity(text.len() + AS_OF.len() + digits.len() + 1);
+    dated.extend_from_slice(text.strip_suffix(END).unwrap_or(text));
+    dated.extend_from_slice(AS_OF);
+    dated.extend_from_slice(&digits);
+    dated.push(b'"');
+    dated.extend_from_slice(END);
+    dated
 }
 
 /// A status as sent, unless there is nothing in it to see.
@@ -91,7 +101,9 @@ mod tests {
     const ALICE: Option<&str> = Some("alice@example.com");
 
     fn rendered(shown: &Shown<'_>, jid: Option<&str>) -> String {
-        String::from_utf8(Document::new(shown, jid).render_at(Moment(1_000), |_| ()).1).unwrap()
+        let document = Document::new(shown, jid);
+        let text = document.render();
+        String::from_utf8(if document.is_dated() { dated(&text, Moment(1_000)) } else { text }).unwrap()
     }
 
     #[test]

@@ -3,10 +3,11 @@
 use plugin_api::{Jid, Request};
 
 use crate::{
-    answer::{Format, Interface, Question},
+    answer::{Format, Question},
     cache::{self, Audience},
     form,
     query::Parameters,
+    representation::{Interface, Recipient},
     settings::Settings,
     users::Requester,
     xml::Parties,
@@ -56,16 +57,19 @@ impl Kept {
         self.query.len() + self.form.len() + self.if_none_match().map_or(0, str::len)
     }
 
+    /// Who gets its answer, which is for this audience.
+    pub fn recipient(&self, audience: Audience) -> Recipient<'_> {
+        Recipient { audience, if_none_match: self.if_none_match(), interface: self.interface }
+    }
+
     /// What it asks, in this format, under these settings.
     pub fn question(&self, format: Format, settings: &Settings) -> Question<'_> {
         Question {
             parameters: self.parameters(),
             format,
             parties: Parties { user: self.user.as_ref().map(Jid::bare), requester: self.requester.claim() },
-            audience: Audience::of(settings, &self.requester),
-            if_none_match: self.if_none_match(),
+            recipient: self.recipient(Audience::of(settings, &self.requester)),
             navigation: self.navigation,
-            interface: self.interface,
         }
     }
 }

@@ -7,11 +7,11 @@
 //! A request becomes a [`Question`](answer::Question): its parameters ([`query`]), the type of the answer and the two JIDs.
 //! [`users`] asks the host how the requester stands to the user and for the user's presence, and has [`visibility`] decide; [`shown`] holds
 //! what is left to see. [`answer`] turns that into a response, with a body by [`image`], [`xml`], [`json`] or [`text`], with a way to
-//! a custom image by [`redirect`], with the fields by [`cache`]. [`v1`] is the interface beside `/status`, with [`icons`] of any size. [`live`] tells those
+//! a custom image by [`redirect`], with the fields by [`representation`] and [`cache`]; [`memo`] has it again for whoever asks the same. [`v1`] is the interface beside `/status`, with [`icons`] of any size. [`live`] tells those
 //! who wait of changes. [`probe`] asks components, which have no account, while what matters of a request is [`kept`]. [`page`] makes the
 //! pages, [`limit`] counts who asks how often, [`pace`] who is refused how much, of [`clients`] that both remember, and [`brake`] has the answers of
-//! these wait. Users have their say at an XMPP address of the plugin's, by [`service`]. Everything but this file, [`users`], [`live`], [`probe`] and
-//! [`brake`] is free of the host.
+//! these wait. Users have their say at an XMPP address of the plugin's, by [`service`]. Everything but this file, [`users`], [`memo`], [`live`],
+//! [`probe`] and [`brake`] is free of the host.
 
 #![forbid(unsafe_code)]
 
@@ -27,12 +27,14 @@ mod json;
 mod kept;
 mod limit;
 mod live;
+mod memo;
 mod moment;
 mod pace;
 mod page;
 mod probe;
 mod query;
 mod redirect;
+mod representation;
 mod service;
 mod settings;
 mod shown;
@@ -48,16 +50,18 @@ use arc_swap::Guard;
 use plugin_api::prelude::*;
 
 use crate::{
-    answer::{Format, Interface, Question},
+    answer::{Format, Question},
     brake::Brake,
     cache::Audience,
     icons::Icons,
     kept::Kept,
     limit::Limiter,
     live::{Awaited, Live},
+    memo::{Memo, recalled},
     page::{Base, Person},
     probe::Probes,
     query::Parameters,
+    representation::{Interface, Recipient},
     service::{News, Office, Service},
     settings::{InForce, Settings},
     shown::Shown,
@@ -82,6 +86,7 @@ struct Presence {
     limiter: Limiter,
     brake: Brake,
     icons: Arc<Icons>,
+    memo: Memo,
 }
 
 impl Plugin for Presence {
@@ -90,7 +95,7 @@ impl Plugin for Presence {
     }
 
     fn start(host: Host, routes: &mut Routes<Self>) -> Result<Self> {
-        routes.on("GET HEAD POST", "/status", Presence::status).inline().body_limit(LONGEST_FORM);
+        routes.on("GET HEAD POST", "/status", recalled(Presence::status)).inline().body_limit(LONGEST_FORM);
         routes.get("/", Presence::home).inline();
         routes.get("/page.js", Presence::page_script).inline();
         routes.get("/page.css", Presence::page_style).inline();
@@ -109,7 +114,8 @@ impl Plugin for Presence {
             News::Proofs => watching.look_again(),
         });
         let (service, limiter, icons, brake) = (Service::new(office), Limiter::new(), Arc::default(), Brake::new(host));
-        Ok(Presence { host, users, service, settings, live, probes, limiter, brake, icons })
+        let memo = Memo::default();
+        Ok(Presence { host, users, service, settings, live, probes, limiter, brake, icons, memo })
     }
 
     fn stanza(&self, stanza: &str) {
@@ -185,12 +191,33 @@ impl Presence {
             parameters,
             format,
             parties: Parties { user: user.as_ref().map(Jid::bare), requester: requester.claim() },
-            audience: Audience::of(&settings, &requester),
-            if_none_match: held.as_deref(),
+            recipient: Recipient {
+                audience: Audience::of(&settings, &requester),
+                if_none_match: held.as_deref(),
+                interface: Interface::Status,
+            },
             navigation: request.header("Sec-Fetch-Dest") == Some("document"),
-            interface: Interface::Status,
         };
-        self.users.look(&settings, user.as_ref(), &requester, |shown| question.answer(shown, &settings))
+        let place = self.memo.place(self.host, request, &settings, user.as_ref(), &requester);
+        let (response, written) = self.users.look(&settings, user.as_ref(), &requester, |shown| {
+            let is_kept = *shown != Shown::Forbidden && question.custom_image(shown, &settings).is_none();
+            let written = is_kept.then(|| question.represent(shown, &settings));
+            (question.answer(shown, &settings), written)
+        });
+        if let (Some(place), Some(written)) = (place, written) {
+            place.keep(&question.recipient, written);
+        }
+        response
+    }
+
+    /// The answer to a request like one that was answered before, if nothing has changed since.
+    fn recall(&self, request: &Request<'_>) -> Option<Response> {
+        let settings = self.settings();
+        self.memo.recall(self.host, request, &settings, |entry| match self.admit(request, &settings) {
+            Ok(()) => entry.give(cache::held(request).as_deref()),
+            Err(wait) if entry.interface() == Interface::V1 => v1::problem::too_many(wait),
+            Err(wait) => answer::too_many(wait),
+        })
     }
 
     fn status_of_component(&self, request: &Request<'_>, component: Jid, format: Format, responder: Responder) {
@@ -293,5 +320,6 @@ export_plugin!(
     id = "presence",
     name = "Presence service",
     min_host = "0.1.0",
-    needs = [presence, roster, settings, timers, records, component]
+    needs = [presence, roster, settings, timers, records, component],
+    wants = [stamps]
 );

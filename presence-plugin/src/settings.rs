@@ -40,6 +40,8 @@ pub struct Settings {
     pub trusted: Trusted,
     /// Which keys sign tokens.
     pub token_key: u32,
+    /// The number of these among all settings that have held so far.
+    pub edition: u64,
 }
 
 /// The settings that hold at this moment. Every request reads them: a lock, or a count of who does, would be passed from core to core.
@@ -58,7 +60,8 @@ impl InForce {
 
     /// Puts others in their place.
     pub fn renew(&self, settings: Settings) {
-        self.0.store(Arc::new(settings));
+        let edition = self.read().edition + 1;
+        self.0.store(Arc::new(Settings { edition, ..settings }));
     }
 }
 
@@ -117,6 +120,7 @@ impl Settings {
     /// Reads the settings by their names.
     pub fn read(value: impl Fn(&str) -> Result<String>) -> Result<Settings> {
         Ok(Settings {
+            edition: 0,
             visibility: Visibility::parse(&value("visibility")?),
             available_text: line_or(&value("available_text")?, AVAILABLE),
             unavailable_text: line_or(&value("unavailable_text")?, UNAVAILABLE),
@@ -192,6 +196,7 @@ mod tests {
             seats: Bounds { all: 9, of_client: 3 },
             trusted: Trusted::parse("192.0.2.7"),
             token_key: 4,
+            edition: 0,
         };
         assert_eq!(Settings::read(read).unwrap(), expected);
     }

@@ -30,6 +30,7 @@ use plugin_api::abi::{
     host_records::{HostRecords, HostRecordsRef},
     host_roster::{HostRoster, HostRosterRef, JidParts, RelationFlags},
     host_settings::{HostSettings, HostSettingsRef, SettingValue, SettingView, StoredSetting},
+    host_stamps::{HostStamps, HostStampsRef},
     host_timers::{HostTimers, HostTimersRef},
     root::{HostContext, HostQuery, Interface, LayoutMismatch, Table},
     visitor::PresenceVisitor,
@@ -47,7 +48,7 @@ use super::{
 };
 
 /// The ids of all interfaces offered here.
-pub const OFFERED: [&str; 9] = [
+pub const OFFERED: [&str; 10] = [
     HostPresenceRef::ID,
     HostRosterRef::ID,
     HostSettingsRef::ID,
@@ -55,6 +56,7 @@ pub const OFFERED: [&str; 9] = [
     HostTimersRef::ID,
     HostRecordsRef::ID,
     HostComponentRef::ID,
+    HostStampsRef::ID,
     HostLogRef::ID,
     HostHttpRef::ID,
 ];
@@ -90,6 +92,7 @@ fn offer(id: &str, want: &'static TypeLayout) -> Option<Result<Interface, Layout
     static RECORDS: WithMetadata<HostRecords> =
         WithMetadata::new(HostRecords { read: records::read, list: records::list, change: records::change });
     static COMPONENT: WithMetadata<HostComponent> = WithMetadata::new(HostComponent { address, send });
+    static STAMPS: WithMetadata<HostStamps> = WithMetadata::new(HostStamps { stamp });
     static LOG: WithMetadata<HostLog> = WithMetadata::new(HostLog { max_level, log: write_log });
     static HTTP: WithMetadata<HostHttp> =
         WithMetadata::new(HostHttp { respond, open, write, finish, abandon, is_waiting });
@@ -101,6 +104,7 @@ fn offer(id: &str, want: &'static TypeLayout) -> Option<Result<Interface, Layout
         HostTimersRef::ID => Interface::for_user(HostTimersRef(TIMERS.static_as_prefix()), want),
         HostRecordsRef::ID => Interface::for_user(HostRecordsRef(RECORDS.static_as_prefix()), want),
         HostComponentRef::ID => Interface::for_user(HostComponentRef(COMPONENT.static_as_prefix()), want),
+        HostStampsRef::ID => Interface::for_user(HostStampsRef(STAMPS.static_as_prefix()), want),
         HostLogRef::ID => Interface::for_user(HostLogRef(LOG.static_as_prefix()), want),
         HostHttpRef::ID => Interface::for_user(HostHttpRef(HTTP.static_as_prefix()), want),
         _ => return None,
@@ -273,6 +277,13 @@ extern "C" fn send(host: HostContext, stanza: RStr<'_>) -> Status {
     })
 }
 
+extern "C" fn stamp(host: HostContext, user: RStr<'_>, out: &mut u64) -> Status {
+    answer(host, |context| {
+        *out = context.services.stamp(&user);
+        Status::OK
+    })
+}
+
 extern "C" fn max_level(_: HostContext) -> u8 {
     log::max_level() as u8
 }
@@ -393,7 +404,7 @@ mod tests {
     fn every_offered_interface_fits_its_own_definition() {
         assert!(fits::<HostPresenceRef>() && fits::<HostRosterRef>() && fits::<HostSettingsRef>());
         assert!(fits::<HostDataRef>() && fits::<HostRecordsRef>() && fits::<HostTimersRef>());
-        assert!(fits::<HostComponentRef>());
+        assert!(fits::<HostComponentRef>() && fits::<HostStampsRef>());
         assert!(fits::<HostLogRef>() && fits::<HostHttpRef>());
         assert!(OFFERED.iter().all(|id| offer(id, HostLogRef::LAYOUT).is_some()));
     }
@@ -421,7 +432,7 @@ mod tests {
         let context = stopped();
         let host = HostContext::new(context);
         let head = ResponseHead { fields: RSlice::EMPTY, status: 200 };
-        let (mut text, mut bytes, mut parts, mut flags, mut from, mut values) = Default::default();
+        let (mut text, mut bytes, mut parts, mut flags, mut from, mut values, mut number) = Default::default();
         let visited = PresenceVisitor::lend(
             |_| panic!("shown to a stopped plugin"),
             |visitor| read_presence(host, "ann@x".into(), visitor),
@@ -440,6 +451,7 @@ mod tests {
             cancel_timer(host, 1),
             address(host, &mut text),
             send(host, "<message to='ann@x' from='late.x'/>".into()),
+            stamp(host, "ann@x".into(), &mut number),
             respond(host, 0, &head, RSlice::EMPTY),
             open(host, 0, &head),
             write(host, 0, RSlice::EMPTY, 0),
@@ -447,7 +459,7 @@ mod tests {
             abandon(host, 0, "late".into()),
             is_waiting(host, 0),
         ];
-        assert_eq!(answers, [Status::CLOSED; 19]);
+        assert_eq!(answers, [Status::CLOSED; 20]);
         assert!(text.is_empty() && bytes.is_empty());
     }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc};
 use parking_lot::Mutex;
 
 use super::settings::StoredSettings;
-use crate::{presence::Source, store::RecordChange};
+use crate::{presence::Source, stamps::Stamps, store::RecordChange};
 
 /// The server behind a generation. The real one is made of the store and the presence table; the probe has an empty one.
 /// All functions may be called from any thread and, but for those that say so, never block.
@@ -14,6 +14,9 @@ pub trait Services: Send + Sync + 'static {
     fn domain(&self) -> &str;
     /// Where presence is read.
     fn presence(&self) -> &dyn Source;
+    /// The stamp of what there is to read of `user` for a stranger: presence, account, and records that go with it. To be taken before they are read:
+    /// it is higher after each change of them.
+    fn stamp(&self, user: &str) -> u64;
     /// What `user` lets `viewer` see, both normalised bare JIDs; an empty viewer is a stranger. Reads the disk only
     /// for a user whose roster is not in memory yet, soon after a start.
     ///
@@ -93,6 +96,7 @@ pub enum RecordError {
 pub struct Nobody {
     presence: crate::presence::Table,
     records: Mutex<BTreeMap<Box<str>, Box<[u8]>>>,
+    stamps: Stamps,
     folder: PathBuf,
 }
 
@@ -110,6 +114,10 @@ impl Services for Nobody {
 
     fn presence(&self) -> &dyn Source {
         &self.presence
+    }
+
+    fn stamp(&self, user: &str) -> u64 {
+        self.stamps.of(user)
     }
 
     fn relation(&self, _user: &str, _viewer: &str) -> Result<Relation, String> {
@@ -143,6 +151,7 @@ impl Services for Nobody {
                 None => records.remove(&key),
             };
         }
+        self.stamps.advance_all();
         Ok(())
     }
 

@@ -13,7 +13,7 @@ use foldhash::fast::RandomState;
 use parking_lot::RwLock;
 
 pub use self::record::{Resource, Show, UserPresence};
-use crate::inline::Inline;
+use crate::{inline::Inline, stamps::Stamps};
 
 /// Is told of every change of presence, after it can be read. Called on the thread that made the change: be brief.
 pub trait Listener: Send + Sync {
@@ -25,6 +25,8 @@ pub trait Listener: Send + Sync {
 pub trait Source: Send + Sync {
     /// Copies the presence of `user`, a normalised bare JID, into `seen`. `false`: never seen, offline; `seen` says that too.
     fn read_into(&self, user: &str, seen: &mut UserPresence) -> bool;
+    /// The stamp of that presence, to be taken before it is read: it moves on with each change.
+    fn stamp(&self, user: &str) -> u64;
     /// Adds a listener for all changes, for as long as somebody else holds it.
     fn listen(&self, listener: Weak<dyn Listener>);
 }
@@ -41,6 +43,7 @@ type Value = Inline<86>;
 #[derive(Default)]
 pub struct Table {
     users: papaya::HashMap<Key, Value, RandomState>,
+    stamps: Stamps,
     listeners: RwLock<Vec<Weak<dyn Listener>>>,
 }
 
@@ -115,6 +118,7 @@ impl Table {
     }
 
     fn tell(&self, user: &str) {
+        self.stamps.advance(user);
         for listener in self.listeners.read().iter().filter_map(Weak::upgrade) {
             listener.presence_changed(user);
         }
@@ -133,6 +137,10 @@ impl Source for Table {
                 false
             }
         }
+    }
+
+    fn stamp(&self, user: &str) -> u64 {
+        self.stamps.of(user)
     }
 
     fn listen(&self, listener: Weak<dyn Listener>) {

@@ -43,6 +43,11 @@ impl Store {
         self.inner.memory.accounts.pin().contains_key(user.as_bytes())
     }
 
+    /// The stamp of what is held of a user, whether there is one or not: the account and the records that go with it. To be taken before they are read.
+    pub fn stamp(&self, user: &str) -> u64 {
+        self.inner.memory.stamps.of(user)
+    }
+
     /// All accounts, sorted.
     pub fn accounts(&self) -> Vec<BareJid> {
         let mut users: Vec<_> = self.inner.memory.accounts.pin().values().cloned().collect();
@@ -75,6 +80,7 @@ impl Store {
             .change(work, move |memory, ()| {
                 memory.rosters.begin(&published);
                 memory.accounts.pin().insert(published.as_str().as_bytes().into(), published.clone());
+                memory.stamps.advance(published.as_str());
             })
             .await
     }
@@ -112,7 +118,8 @@ impl Store {
             memory.accounts.pin().remove(published.as_str().as_bytes());
             memory.blocklists.pin().remove(published.as_str());
             memory.waiting.pin().remove(published.as_str());
-            memory.records.forget(published.as_str());
+            memory.records.forget(published.as_str(), &memory.stamps);
+            memory.stamps.advance(published.as_str());
             memory.goodbyes.forget(published.as_str());
             memory.rosters.forget(owners.iter().chain([&published]));
         });

@@ -20,7 +20,7 @@ use super::{
     settings::{self, Settings},
     status::Goodbyes,
 };
-use crate::inline::Inline;
+use crate::{inline::Inline, stamps::Stamps};
 
 /// Something by a text, mostly about users by their JIDs. The hash is keyed at random; one for cryptography would cost as much as all else of a
 /// look.
@@ -42,6 +42,8 @@ pub(super) struct Memory {
     pub(super) rosters: Rosters,
     /// What plugins have kept.
     pub(super) records: Records,
+    /// What moves on when an account comes or goes, or a record that goes with it changes.
+    pub(super) stamps: Stamps,
     /// All settings and what plugins declared about them.
     pub(super) settings: ArcSwap<Settings>,
     /// The goodbyes that wait to be written.
@@ -58,7 +60,7 @@ impl Memory {
         let waiting = offline::read_waiting(db)?;
         self.settings.store(Arc::new(settings::read_all(db)?));
         self.rosters.forget_all();
-        self.records.load(db)?;
+        self.records.load(db, &self.stamps)?;
         let known = self.accounts.pin();
         known.retain(|_, user| accounts.binary_search(user).is_ok());
         // Just before a map grows each look into it takes many steps: it has room for everybody from the start.
@@ -85,6 +87,7 @@ impl Memory {
         for user in waiting {
             known.insert(user);
         }
+        self.stamps.advance_all();
         Ok(())
     }
 

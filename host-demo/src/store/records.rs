@@ -12,6 +12,7 @@ use plugin_api::abi::host_records::{LONGEST_KEY, LONGEST_VALUE, MOST_BYTES};
 use rusqlite::Connection;
 
 use super::{Store, StoreError, memory::Map, waiting::block_on};
+use crate::stamps::Stamps;
 
 /// A change of one record.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,38 +114,42 @@ impl Store {
             changes.iter().try_for_each(|change| write(db, &plugin, change))?;
             Ok(changes)
         };
-        self.inner.writer.change(work, move |_, changes| room.records.apply(changes)).await.map(drop)
+        self.inner
+            .writer
+            .change(work, move |memory, changes| room.records.apply(changes, &memory.stamps))
+            .await
+            .map(drop)
     }
 }
 
 impl Records {
     /// Puts what the database holds in place of what is here. Nothing is cleared first: no reader misses what was there all the time.
-    pub(super) fn load(&self, db: &Connection) -> Result<(), StoreError> {
+    pub(super) fn load(&self, db: &Connection, stamps: &Stamps) -> Result<(), StoreError> {
         let mut found = BTreeSet::new();
         let mut query = db.prepare("SELECT plugin, key, owner, value FROM plugin_records")?;
         let mut rows = query.query([])?;
         while let Some(row) = rows.next()? {
             let (plugin, key): (Box<str>, Box<str>) = (row.get(0)?, row.get(1)?);
             let record = Record { owner: row.get(2)?, value: row.get::<_, Vec<u8>>(3)?.into() };
-            self.of(&plugin).apply(&[RecordChange { key: key.clone(), record: Some(record) }]);
+            self.of(&plugin).apply(&[RecordChange { key: key.clone(), record: Some(record) }], stamps);
             found.insert((plugin, key));
         }
         let is_gone = |plugin: &str, key: &str| !found.contains(&(plugin.into(), key.into()));
-        self.remove(|plugin, key, _| is_gone(plugin, key));
+        self.remove(|plugin, key, _| is_gone(plugin, key), stamps);
         Ok(())
     }
 
     /// Removes the records that belong to this user.
-    pub(super) fn forget(&self, owner: &str) {
-        self.remove(|_, _, record| record.owner.as_deref() == Some(owner));
+    pub(super) fn forget(&self, owner: &str, stamps: &Stamps) {
+        self.remove(|_, _, record| record.owner.as_deref() == Some(owner), stamps);
     }
 
-    fn remove(&self, is_gone: impl Fn(&str, &str, &Record) -> bool) {
+    fn remove(&self, is_gone: impl Fn(&str, &str, &Record) -> bool, stamps: &Stamps) {
         for (plugin, records) in &self.0.pin() {
             let keys = records.by_key.pin();
             let gone = keys.iter().filter(|(key, record)| is_gone(plugin, key, record));
             let removed = |key: &str| RecordChange { key: key.into(), record: None };
-            records.apply(&gone.map(|(key, _)| removed(key)).collect::<Vec<_>>());
+            records.apply(&gone.map(|(key, _)| removed(key)).collect::<Vec<_>>(), stamps);
         }
     }
 
@@ -173,7 +178,7 @@ impl OfPlugin {
     }
 
     /// Only the writer thread comes here, and the load before it is started.
-    fn apply(&self, changes: &[RecordChange]) {
+    fn apply(&self, changes: &[RecordChange], stamps: &Stamps) {
         let known = self.by_key.pin();
         for RecordChange { key, record } in changes {
             let before = match record {
@@ -185,6 +190,8 @@ impl OfPlugin {
             };
             let freed = before.map_or(0, |record| size(key, record));
             self.bytes.fetch_sub(freed, Ordering::AcqRel);
+            let owners = [before.map(|record| &**record), record.as_ref()].into_iter().flatten();
+            owners.filter_map(|record| record.owner.as_deref()).for_each(|owner| stamps.advance(owner));
         }
     }
 }

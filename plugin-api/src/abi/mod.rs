@@ -44,6 +44,7 @@ pub mod host_records;
 pub mod host_roster;
 #[allow(unsafe_code, reason = "abi_stable's accessors of functions behind a table's mark")]
 pub mod host_settings;
+pub mod host_stamps;
 pub mod host_timers;
 pub mod plugin_component;
 pub mod plugin_http;

@@ -55,7 +55,7 @@ pub struct Look {
 /// An icon, ready to be sent.
 pub struct Icon {
     /// Its bytes.
-    pub bytes: Vec<u8>,
+    pub bytes: Arc<[u8]>,
     /// Its entity tag.
     pub etag: ETag,
 }
@@ -79,7 +79,7 @@ fn make(look: Look) -> Icon {
         Encoding::Png => (b'p', encode::png(&raster::draw(&drawing::layers(file), size), size)),
         Encoding::Gif => (b'i', encode::gif(&raster::draw(&drawing::layers(file), size), size)),
     };
-    Icon { etag: ETag::new(letter, &bytes), bytes }
+    Icon { etag: ETag::new(letter, &bytes), bytes: bytes.into() }
 }
 
 /// "Crisp at 1x, 2x, 3x; all seven states told apart without colour in each theme."

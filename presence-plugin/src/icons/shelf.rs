@@ -61,7 +61,7 @@ mod tests {
     #[test]
     fn it_never_holds_more_than_there_is_room() {
         let shelf = Shelf::default();
-        let icon = || Icon { bytes: vec![0; 100_000], etag: ETag::new(b'p', b"") };
+        let icon = || Icon { bytes: vec![0; 100_000].into(), etag: ETag::new(b'p', b"") };
         for size in 0..100 {
             shelf.put(look(size), icon());
             let kept = shelf.0.read().unwrap();
@@ -74,7 +74,7 @@ mod tests {
     #[test]
     fn the_first_of_two_stays() {
         let shelf = Shelf::default();
-        let icon = |byte| Icon { bytes: vec![byte], etag: ETag::new(b'p', &[byte]) };
+        let icon = |byte| Icon { bytes: vec![byte].into(), etag: ETag::new(b'p', &[byte]) };
         let (first, second) = (shelf.put(look(16), icon(1)), shelf.put(look(16), icon(2)));
         assert!(Arc::ptr_eq(&first, &second));
         assert_eq!(shelf.0.read().unwrap().bytes, 1 + PLACE);

@@ -3,7 +3,12 @@
 //! An id says what the client has: a tag for each user of its stream, in the order in which it named them. A tag is a hash of what is shown,
 //! so that every version of the plugin gives the same one, and nothing of a client need be kept for when it comes back.
 
-use crate::{cache, json::Document, moment::Moment, shown::Shown};
+use crate::{
+    cache,
+    json::{Document, dated},
+    moment::Moment,
+    shown::Shown,
+};
 
 /// The digits of an id: six bits each (RFC 4648 section 5).
 const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -44,7 +49,10 @@ impl Tag {
 /// What is shown of a user: its tag and the object that tells it. The moment of telling is no part of the tag.
 pub fn document(shown: &Shown<'_>, user: Option<&str>) -> (Tag, Vec<u8>) {
     let shown = shortened(*shown);
-    Document::new(&shown, user).render_at(Moment::now(), Tag::of)
+    let document = Document::new(&shown, user);
+    let text = document.render();
+    let tag = Tag::of(&text);
+    (tag, if document.is_dated() { dated(&text, Moment::now()) } else { text })
 }
 
 fn shortened(mut shown: Shown<'_>) -> Shown<'_> {

@@ -21,11 +21,12 @@ use super::{
 };
 use crate::{
     Presence,
-    answer::{Format, Interface},
+    answer::Format,
     cache::Audience,
     clients::network,
     kept::Kept,
     query::Parameters,
+    representation::Interface,
     settings::Settings,
     users::Requester,
     v1::{

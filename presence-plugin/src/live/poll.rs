@@ -72,7 +72,10 @@ impl Asked {
         let question = self.kept.question(self.format, settings);
         let question = match self.unlisted {
             None => question,
-            Some(_) => Question { parties: Parties::default(), audience: Audience::Nobody, ..question },
+            Some(_) => {
+                let recipient = self.kept.recipient(Audience::Nobody);
+                Question { parties: Parties::default(), recipient, ..question }
+            }
         };
         let response = question.answer(shown, settings);
         self.vary.into_iter().fold(response, |response, field| response.vary(field))

@@ -11,12 +11,14 @@ use super::{
     problem::Problem,
 };
 use crate::{
-    answer::{Format, Interface, Question},
+    answer::{Format, Question},
     cache::{self, Audience},
     icons::{Icons, themes::State},
     kept::Kept,
+    memo::Memo,
     probe::Presence,
     query::Parameters,
+    representation::{Interface, Recipient, Representation},
     settings::Settings,
     shown::Shown,
     users::{Requester, Users},
@@ -93,22 +95,51 @@ impl<'r> Asked<'r> {
     }
 
     /// The answer in this form.
+    ///
+    /// # Errors
+    /// A parameter is out of its bounds, as the problem says.
     pub fn answer(&self, form: Form, sources: &Sources<'_>) -> Result<Response, Problem> {
+        self.represent(form, sources).map(|(written, _)| self.recipient().give(&written))
+    }
+
+    /// The same, kept for whoever sends the same request.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn answer_and_keep(
+        &self,
+        request: &Request<'_>,
+        form: Form,
+        (sources, memo): (&Sources<'_>, &Memo),
+    ) -> Result<Response, Problem> {
+        let (host, settings) = (sources.users.host(), sources.settings);
+        let place = memo.place(host, request, settings, self.user.as_ref(), &self.requester);
+        let (written, state) = self.represent(form, sources)?;
+        let (recipient, response) = (self.recipient(), self.recipient().give(&written));
+        if let Some(place) = place.filter(|_| state != State::Forbidden) {
+            place.keep(&recipient, written);
+        }
+        Ok(response)
+    }
+
+    /// Writes what is shown, and says what state that is.
+    fn represent(&self, form: Form, sources: &Sources<'_>) -> Result<(Representation, State), Problem> {
         form.check(&self.parameters)?;
+        // Only the state leaves the look: a drawing in the making would hold the user's presence.
         Ok(match form {
             Form::Written(format) => {
                 let question = self.question(format);
-                self.look(sources, |shown| question.answer(shown, sources.settings))
+                self.look(sources, |shown| (question.represent(shown, sources.settings), State::of(shown)))
             }
-            // Only the state leaves the look: a drawing in the making would hold the user's presence.
             Form::Drawn(encoding) => {
                 let style = Style::read(&self.parameters, encoding)?;
-                let look = style.of(self.look(sources, State::of));
-                picture::answer(&self.question(Format::Image), sources.icons, look)
+                let state = self.look(sources, State::of);
+                (picture::represent(sources.icons, style.of(state)), state)
             }
             Form::Badge(kind) => {
                 let badge = Badge::read(&self.parameters)?;
-                badge.answer(&self.question(Format::Image), kind, self.look(sources, State::of))
+                let state = self.look(sources, State::of);
+                (badge.represent(kind, state), state)
             }
         })
     }
@@ -128,10 +159,13 @@ impl<'r> Asked<'r> {
                 user: self.user.as_ref().filter(|_| self.is_named).map(Jid::bare),
                 requester: self.requester.claim(),
             },
-            audience: self.audience,
-            if_none_match: self.if_none_match.as_deref(),
+            recipient: self.recipient(),
             navigation: false,
-            interface: Interface::V1,
         }
+    }
+
+    fn recipient(&self) -> Recipient<'_> {
+        let (audience, if_none_match) = (self.audience, self.if_none_match.as_deref());
+        Recipient { audience, if_none_match, interface: Interface::V1 }
     }
 }

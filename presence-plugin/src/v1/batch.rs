@@ -12,16 +12,15 @@ use serde_json::{error::Category, value::RawValue};
 
 use super::problem::Problem;
 use crate::{
-    answer::{Format, Interface, Question},
     cache::{Audience, ETag},
     json::Document,
     moment::Moment,
     probe::{self, Presence},
     query::Parameters,
+    representation::{Interface, Media, Recipient, Representation},
     settings::Settings,
     shown::Shown,
     users::{Requester, Users},
-    xml::Parties,
 };
 
 /// The most users of a GET.
@@ -139,16 +138,9 @@ impl<'a> Batch<'a> {
         // As with one user, the moment is not part of what the tag is of.
         let etag = ETag::of_long(b'm', &body);
         body.extend_from_slice(format!(",\"asOf\":\"{}\"}}\n", Moment::now()).as_bytes());
-        let question = Question {
-            parameters: Parameters::new("", &[]),
-            format: Format::Json,
-            parties: Parties::default(),
-            audience: Audience::of(known.settings, requester),
-            if_none_match: held,
-            navigation: false,
-            interface: Interface::V1,
-        };
-        question.represent(question.audience, "application/json", etag.as_str().to_owned(), body)
+        let audience = Audience::of(known.settings, requester);
+        let recipient = Recipient { audience, if_none_match: held, interface: Interface::V1 };
+        recipient.give(&Representation::tagged(Media::Json, etag, body))
     }
 
     /// All users, written one behind the other into one buffer; the object is left open.

@@ -40,15 +40,15 @@ use self::{
 };
 use crate::{
     Presence,
-    answer::{Format, Interface, Question},
     cache::{self, Audience},
     icons::themes::State,
     kept::Kept,
     live::Awaited,
+    memo::recalled,
     pace, probe,
     query::Parameters,
+    representation::{Interface, Recipient},
     send,
-    xml::Parties,
 };
 
 /// For how many seconds the icon of a state may be used again without asking.
@@ -63,12 +63,12 @@ const BADGES: &str = "a badge has the forms badge.svg and badge.json";
 
 /// Registers what this interface answers. To be called last: whatever else is below `/v1` answers that there is nothing.
 pub fn mount(routes: &mut Routes<Presence>) {
-    routes.get("/v1/users/{jid}", Presence::user).inline().any_length();
-    routes.get("/v1/users/{jid}/icon.{format}", Presence::user_icon).inline().any_length();
-    routes.get("/v1/users/{jid}/badge.{format}", Presence::user_badge).inline().any_length();
-    routes.get("/v1/u/{id}", Presence::unlisted).inline().any_length();
-    routes.get("/v1/u/{id}/icon.{format}", paced(Presence::unlisted_icon)).inline().any_length();
-    routes.get("/v1/u/{id}/badge.{format}", paced(Presence::unlisted_badge)).inline().any_length();
+    routes.get("/v1/users/{jid}", recalled(Presence::user)).inline().any_length();
+    routes.get("/v1/users/{jid}/icon.{format}", recalled(Presence::user_icon)).inline().any_length();
+    routes.get("/v1/users/{jid}/badge.{format}", recalled(Presence::user_badge)).inline().any_length();
+    routes.get("/v1/u/{id}", recalled(Presence::unlisted)).inline().any_length();
+    routes.get("/v1/u/{id}/icon.{format}", recalled(paced(Presence::unlisted_icon))).inline().any_length();
+    routes.get("/v1/u/{id}/badge.{format}", recalled(paced(Presence::unlisted_badge))).inline().any_length();
     routes.get("/v1/presence", Presence::some_users).inline().any_length();
     routes
         .post("/v1/presence/query", Presence::many_users)
@@ -167,7 +167,7 @@ impl Presence {
         (form, vary): (Option<Form>, Option<&'static str>),
         responder: Responder,
     ) {
-        let (response, refused) = pace::watched(|| self.form(request, target, form));
+        let (response, refused) = pace::watched(|| self.form(request, target, (form, vary)));
         let answer = (varying(response, vary), refused);
         let Some((response, responder)) = self.in_time(request, answer, problem::too_many, responder, send) else {
             return;
@@ -233,14 +233,14 @@ impl Presence {
 
     fn icon(&self, request: &Request<'_>, target: Target<'_>) -> Result<Response> {
         Ok(match Form::of_icon(request.path_parameter("format")?) {
-            Some(form) => self.form(request, target, Some(form)),
+            form @ Some(_) => self.form(request, target, (form, None)),
             None => problem::not_found(ICONS),
         })
     }
 
     fn badge(&self, request: &Request<'_>, target: Target<'_>) -> Result<Response> {
         Ok(match Form::of_badge(request.path_parameter("format")?) {
-            Some(form) => self.form(request, target, Some(form)),
+            form @ Some(_) => self.form(request, target, (form, None)),
             None => problem::not_found(BADGES),
         })
     }
@@ -310,21 +310,19 @@ impl Presence {
             return Ok(problem::not_found("the icons of states are icons/away.svg, .png and .gif, and so on"));
         };
         let (parameters, held) = (Parameters::new(request.query(), &[]), cache::held(request));
-        let question = Question {
-            parameters,
-            format: Format::Image,
-            parties: Parties::default(),
-            audience: Audience::Everyone { max_age: ICON_MAX_AGE },
-            if_none_match: held.as_deref(),
-            navigation: false,
-            interface: Interface::V1,
-        };
-        let style = Style::read(&parameters, encoding);
-        Ok(style.map_or_else(Response::from, |style| picture::answer(&question, &self.icons, style.of(state))))
+        let audience = Audience::Everyone { max_age: ICON_MAX_AGE };
+        let recipient = Recipient { audience, if_none_match: held.as_deref(), interface: Interface::V1 };
+        let icon = |style: Style| recipient.give(&picture::represent(&self.icons, style.of(state)));
+        Ok(Style::read(&parameters, encoding).map_or_else(Response::from, icon))
     }
 
     /// The answer about a user in a form. `None`: the client takes none that there is.
-    fn form(&self, request: &Request<'_>, target: Target<'_>, form: Option<Form>) -> Response {
+    fn form(
+        &self,
+        request: &Request<'_>,
+        target: Target<'_>,
+        (form, vary): (Option<Form>, Option<&'static str>),
+    ) -> Response {
         let settings = self.settings();
         if let Err(wait) = self.admit(request, &settings) {
             return problem::too_many(wait);
@@ -335,7 +333,12 @@ impl Presence {
             Target::Unlisted(id) => Asked::unlisted(&self.users, request, id),
         };
         let sources = Sources { users: &self.users, icons: &self.icons, settings: &settings };
-        asked.answer(form, &sources).unwrap_or_else(Response::from)
+        // What else the answer would depend on, is not in the address.
+        let answer = match vary {
+            None => asked.answer_and_keep(request, form, (&sources, &self.memo)),
+            Some(_) => asked.answer(form, &sources),
+        };
+        answer.unwrap_or_else(Response::from)
     }
 }
 

@@ -1,15 +1,13 @@
 //! A user as an icon.
 
-use plugin_api::Response;
-
 use super::problem::Problem;
 use crate::{
-    answer::{DOCUMENT_POLICY, Question},
     icons::{
         Encoding, Icons, Look, NATURAL_SIZE, SIZES,
         themes::{State, Theme},
     },
     query::{Parameters, whole},
+    representation::{Media, Representation},
 };
 
 /// How an icon is to look, whatever it shows.
@@ -49,20 +47,13 @@ impl Style {
 }
 
 /// The icon of this look.
-pub fn answer(question: &Question<'_>, icons: &Icons, look: Look) -> Response {
-    let icon = icons.icon(look);
-    let content_type = match look.encoding {
-        Encoding::Svg => "image/svg+xml",
-        Encoding::Png => "image/png",
-        Encoding::Gif => "image/gif",
+pub fn represent(icons: &Icons, look: Look) -> Representation {
+    let media = match look.encoding {
+        Encoding::Svg => Media::Svg,
+        Encoding::Png => Media::Png,
+        Encoding::Gif => Media::Gif,
     };
-    let response =
-        question.represent(question.audience, content_type, icon.etag.as_str().to_owned(), icon.bytes.clone());
-    let response = response.header("Cross-Origin-Resource-Policy", "cross-origin");
-    match look.encoding {
-        Encoding::Svg => response.header("Content-Security-Policy", DOCUMENT_POLICY),
-        Encoding::Png | Encoding::Gif => response,
-    }
+    Representation::of_icon(media, icons.icon(look))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use plugin_api::Response;
 use serde::Serialize;
 
-use crate::answer::EXPOSED;
+use crate::representation::EXPOSED;
 
 /// A problem. Its type is `about:blank`: the status code says what kind it is (RFC 9457 section 4.2.1).
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]

@@ -4,17 +4,15 @@ mod width;
 
 use std::fmt::Write;
 
-use plugin_api::Response;
 use quick_xml::escape::escape;
 use serde::Serialize;
 
 use self::width::{is_right_to_left, is_seen, width};
 use super::problem::Problem;
 use crate::{
-    answer::{DOCUMENT_POLICY, Question},
-    cache::ETag,
     icons::themes::State,
     query::Parameters,
+    representation::{Media, Representation},
     text,
 };
 
@@ -71,22 +69,11 @@ impl Badge {
         }
     }
 
-    /// The badge of a state.
-    pub fn answer(&self, question: &Question<'_>, kind: Kind, state: State) -> Response {
+    /// The badge of a state, in one of its forms.
+    pub fn represent(&self, kind: Kind, state: State) -> Representation {
         match kind {
-            Kind::Svg => {
-                let body = self.svg(state).into_bytes();
-                let etag = ETag::new(b'b', &body);
-                question
-                    .represent(question.audience, "image/svg+xml", etag.as_str().to_owned(), body)
-                    .header("Cross-Origin-Resource-Policy", "cross-origin")
-                    .header("Content-Security-Policy", DOCUMENT_POLICY)
-            }
-            Kind::Json => {
-                let body = self.json(state);
-                let etag = ETag::new(b'j', &body);
-                question.represent(question.audience, "application/json", etag.as_str().to_owned(), body)
-            }
+            Kind::Svg => Representation::of(Media::Svg, b'b', self.svg(state).into_bytes()),
+            Kind::Json => Representation::of(Media::Json, b'j', self.json(state)),
         }
     }
 

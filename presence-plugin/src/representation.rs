@@ -1,0 +1,180 @@
+//! What is sent of a user, once it is written: the body with its type and tag, and what is said beside it to whoever gets it.
+
+use std::sync::Arc;
+
+use plugin_api::Response;
+use smallvec::SmallVec;
+
+use crate::{
+    cache::{self, Audience, ETag},
+    icons::Icon,
+    image::File,
+    json,
+    moment::Moment,
+};
+
+/// What browsers would show as a document of its own, if it is opened as one, loads and runs nothing.
+const DOCUMENT_POLICY: &str = "default-src 'none'; sandbox";
+/// The fields of a public answer of `/v1` that pages of other origins may read beside those that they always may (Fetch Standard, CORS protocol).
+pub const EXPOSED: (&str, &str) = ("Access-Control-Expose-Headers", "ETag, Retry-After");
+
+/// By which interface a user is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interface {
+    /// `/status`, whose answers have the fields that they need.
+    Status,
+    /// `/v1`, of whose public answers pages of other origins may read all fields that are of use.
+    V1,
+}
+
+/// The media type of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Media {
+    /// Pixels that are there or not.
+    Gif,
+    /// Pixels with 256 steps of transparency.
+    Png,
+    /// A drawing.
+    Svg,
+    /// A stanza.
+    Xml,
+    /// A line of text.
+    Text,
+    /// An object.
+    Json,
+}
+
+/// The bytes of a body.
+#[derive(Clone)]
+pub enum Body {
+    /// They are part of the library.
+    Static(&'static [u8]),
+    /// They are those of an icon.
+    Icon(Arc<Icon>),
+    /// They were written for this. A few lie here, and not behind a pointer.
+    Own(SmallVec<[u8; 160]>),
+}
+
+/// A body, and what is known of it before it is known who gets it.
+#[derive(Clone)]
+pub struct Representation {
+    /// Its media type.
+    pub media: Media,
+    /// Its entity tag.
+    pub etag: ETag,
+    /// Its bytes.
+    pub body: Body,
+    /// Whether the moment at which it is sent is still to be added ([`json::dated`]). The tag leaves that out, or no answer would ever be
+    /// held. It is strong all the same: what strength is for, to put ranges of several answers together, is not offered here.
+    pub is_dated: bool,
+}
+
+/// Who gets an answer.
+#[derive(Clone, Copy)]
+pub struct Recipient<'a> {
+    /// For whom the answer is.
+    pub audience: Audience,
+    /// What the client holds: `If-None-Match` of a GET or HEAD.
+    pub if_none_match: Option<&'a str>,
+    /// By which interface it asks.
+    pub interface: Interface,
+}
+
+impl Media {
+    const fn content_type(self) -> &'static str {
+        match self {
+            Media::Gif => "image/gif",
+            Media::Png => "image/png",
+            Media::Svg => "image/svg+xml",
+            Media::Xml => "text/xml; charset=utf-8",
+            Media::Text => "text/plain; charset=utf-8",
+            Media::Json => "application/json",
+        }
+    }
+}
+
+impl Body {
+    /// All of them.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Body::Static(bytes) => bytes,
+            Body::Icon(icon) => &icon.bytes,
+            Body::Own(bytes) => bytes,
+        }
+    }
+
+    /// Takes no more room than it has to, for one that is kept.
+    pub fn shrink_to_fit(&mut self) {
+        if let Body::Own(bytes) = self {
+            bytes.shrink_to_fit();
+        }
+    }
+}
+
+impl Representation {
+    /// A body that was written for this. `letter` tells the types apart by their tags.
+    pub fn of(media: Media, letter: u8, body: Vec<u8>) -> Representation {
+        Representation::tagged(media, ETag::new(letter, &body), body)
+    }
+
+    /// The same with another tag.
+    pub fn tagged(media: Media, etag: ETag, body: Vec<u8>) -> Representation {
+        Representation { media, etag, body: Body::Own(body.into()), is_dated: false }
+    }
+
+    /// A file.
+    pub fn of_file(media: Media, file: &'static File) -> Representation {
+        Representation { media, etag: file.etag, body: Body::Static(file.bytes), is_dated: false }
+    }
+
+    /// An icon.
+    pub fn of_icon(media: Media, icon: Arc<Icon>) -> Representation {
+        Representation { media, etag: icon.etag, body: Body::Icon(icon), is_dated: false }
+    }
+
+    fn sent(&self) -> Response {
+        let response = Response::new(200);
+        match &self.body {
+            Body::Static(bytes) => response.body(*bytes),
+            body if self.is_dated => response.body(json::dated(body.bytes(), Moment::now())),
+            Body::Icon(icon) => response.body(icon.bytes.clone()),
+            Body::Own(bytes) => response.body(bytes.to_vec()),
+        }
+    }
+}
+
+impl Recipient<'_> {
+    /// A representation, or the news that the client holds it already, which has the same fields but those that describe a body.
+    pub fn give(&self, representation: &Representation) -> Response {
+        let Representation { media, etag, .. } = representation;
+        let is_held = self.if_none_match.is_some_and(|held| cache::is_held(etag.as_str(), held));
+        let response = if is_held { Response::new(304) } else { representation.sent() };
+        let response = with_head(response, self.audience).header("ETag", etag.as_str().to_owned());
+        let is_exposed = self.interface == Interface::V1 && self.audience.is_public();
+        let response = if is_exposed { response.header(EXPOSED.0, EXPOSED.1) } else { response };
+        let response = if is_held { response } else { response.header("Content-Type", media.content_type()) };
+        let is_image = matches!(media, Media::Gif | Media::Png | Media::Svg);
+        let response = if is_image { embeddable(response) } else { response };
+        let is_document = matches!(media, Media::Svg | Media::Xml);
+        if is_document { response.header("Content-Security-Policy", DOCUMENT_POLICY) } else { response }
+    }
+}
+
+/// What any page may show as an image.
+pub fn embeddable(response: Response) -> Response {
+    response.header("Cross-Origin-Resource-Policy", "cross-origin")
+}
+
+/// The beginning of a response for this audience.
+pub fn head(status: u16, audience: Audience) -> Response {
+    with_head(Response::new(status), audience)
+}
+
+fn with_head(response: Response, audience: Audience) -> Response {
+    let response =
+        response.header("X-Content-Type-Options", "nosniff").header("Cache-Control", audience.cache_control());
+    let response = if audience.is_public() { response.header("Access-Control-Allow-Origin", "*") } else { response };
+    // Or a cache would give what it keeps to whoever has a token, too (RFC 9111 section 4.1).
+    let is_kept = matches!(audience, Audience::Everyone { max_age: 1.. });
+    if is_kept { response.vary("Authorization") } else { response }
+}
