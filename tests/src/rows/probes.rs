@@ -93,9 +93,7 @@ pub fn forged(extent: Extent) -> Report {
             for from in ["eve.localhost", "echo.localhost@eve.localhost", "echo@eve.localhost/echo.localhost"] {
                 eve.send(&format!("<presence from='{from}' to='presence.localhost'>{forged}")).expect("eve may");
             }
-            for from in ["x@echo.localhost", "echo.localhost/x"] {
-                echo.send(&format!("<presence from='{from}' to='presence.localhost'>{forged}")).expect("it may");
-            }
+            echo.send(&format!("<presence from='x@echo.localhost' to='presence.localhost'>{forged}")).expect("it may");
             alice.send(&format!("<presence to='presence.localhost'>{forged}")).expect("alice may");
             eve.settle(DOMAIN).and_then(|()| alice.settle()).expect("the host has them all");
             let true_answer = format!("<status>true {round}</status></presence>");
@@ -111,5 +109,5 @@ pub fn forged(extent: Extent) -> Report {
         assert_eq!(answer.text(), format!("true {round}\n"));
         assert_eq!(host.http().get(&status(&format!("alice@{DOMAIN}"))).text(), "Lunch\n");
     }
-    Report::new(format!("{rounds} questions, 7 forged answers each: none was shown"))
+    Report::new(format!("{rounds} questions, 6 forged answers each: none was shown"))
 }
