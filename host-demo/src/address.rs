@@ -3,10 +3,14 @@
 //! An address is compared, stored and passed on as it was prepared. Preparing it once more must change nothing, or what was
 //! refused here is another user there: stringprep (RFC 3920 appendices A and B) folds case before it normalises, so that a
 //! superscript letter becomes a capital one. RFC 7622 has no such address. `ß` in a domain becomes `ss`, which may be too long.
+//!
+//! A domain of another script has a second form, that of the DNS (`xn--mller-kva.example` for `müller.example`). Here it has the first one, as RFC 7622
+//! section 3.2 wants it on the wire; [`dns_name`] is the other.
 
 use std::{borrow::Cow, fmt};
 
-use jid::{BareJid, Jid, NodePart, ResourcePart};
+use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
+use jid::{BareJid, DomainPart, Jid, NodePart, ResourcePart};
 
 /// Why a text is no address.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,7 +37,7 @@ impl std::error::Error for AddressError {}
 /// # Errors
 /// It is none.
 pub fn jid(text: &str) -> Result<Jid, AddressError> {
-    settled(&without_root(text), Jid::new, Jid::as_str)
+    settled(&with_plain_domain(text), Jid::new, Jid::as_str)
 }
 
 /// Parses an address without a resource.
@@ -41,7 +45,22 @@ pub fn jid(text: &str) -> Result<Jid, AddressError> {
 /// # Errors
 /// It is none.
 pub fn bare_jid(text: &str) -> Result<BareJid, AddressError> {
-    settled(&without_root(text), BareJid::new, |jid| jid.as_str())
+    settled(&with_plain_domain(text), BareJid::new, |jid| jid.as_str())
+}
+
+/// Parses the part of an address that names a server.
+///
+/// # Errors
+/// It is none.
+pub fn domainpart(text: &str) -> Result<DomainPart, AddressError> {
+    let parse = |text: &str| DomainPart::new(text).map(|part| part.into_owned());
+    settled(&plain_domain(text), parse, |part| part.as_str())
+}
+
+/// A domain as it is named in the DNS, in certificates, and in addresses of pages.
+pub fn dns_name(domain: &str) -> Cow<'_, str> {
+    let name = Uts46::new().to_ascii(domain.as_bytes(), AsciiDenyList::URL, Hyphens::Check, DnsLength::Verify);
+    name.unwrap_or(Cow::Borrowed(domain))
 }
 
 /// Parses the part of an address that names an account.
@@ -78,13 +97,28 @@ pub fn prepared_user(text: &str) -> Option<usize> {
     is_prepared.then_some(local.len() + 1)
 }
 
-/// The text without a dot at the end of its domain, which names the root of the DNS and is no part of an address (RFC 7622 section 3.2). The `jid` crate
-/// takes it off only where it changes something else, too, and else finds the resource a byte too early.
-fn without_root(text: &str) -> Cow<'_, str> {
-    let (bare, resource) = text.split_at(text.find('/').unwrap_or(text.len()));
-    match bare.strip_suffix('.').filter(|name| !name.ends_with('.')) {
-        Some(name) => Cow::Owned(format!("{name}{resource}")),
-        None => Cow::Borrowed(text),
+/// The address with its domain in one form.
+fn with_plain_domain(text: &str) -> Cow<'_, str> {
+    let bare = text.find('/').unwrap_or(text.len());
+    let begin = text[..bare].rfind('@').map_or(0, |at| at + 1);
+    match plain_domain(&text[begin..bare]) {
+        Cow::Borrowed(domain) if domain.len() == bare - begin => Cow::Borrowed(text),
+        domain => Cow::Owned([&text[..begin], &domain, &text[bare..]].concat()),
+    }
+}
+
+/// A domain without the dot of the root, which is no part of it, and in Unicode (RFC 7622 section 3.2). The `jid` crate takes the dot off only where it
+/// changes something else, too, and else finds the resource a byte too early; of the two forms of a label it compares neither with the other.
+/// What it can't prepare (stringprep knows Unicode 3.2) stays in the form of the DNS.
+fn plain_domain(text: &str) -> Cow<'_, str> {
+    let domain = text.strip_suffix('.').filter(|domain| !domain.ends_with('.')).unwrap_or(text);
+    let is_encoded = |label: &str| label.get(..4).is_some_and(|prefix| prefix.eq_ignore_ascii_case("xn--"));
+    if domain.is_ascii() && !domain.split('.').any(is_encoded) {
+        return Cow::Borrowed(domain);
+    }
+    match Uts46::new().to_unicode(domain.as_bytes(), AsciiDenyList::URL, Hyphens::Check) {
+        (decoded, Ok(())) if DomainPart::new(&decoded).is_ok() => Cow::Owned(decoded.into_owned()),
+        _ => Cow::Borrowed(domain),
     }
 }
 
@@ -179,6 +213,41 @@ mod tests {
         for text in ["ann@here..", "ann@.", ".", "..", "ann@./desk", "here../desk"] {
             assert_eq!(jid(text), Err(AddressError::Jid(jid::Error::Idna)), "{text}");
         }
+    }
+
+    #[test]
+    fn a_domain_has_one_form_in_whatever_form_it_comes() {
+        for text in [
+            "ann@xn--mller-kva.example/desk",
+            "ann@XN--MLLER-KVA.example./desk",
+            "ann@müller.example/desk",
+            "Ann@MU\u{308}LLER.Example/desk",
+            "ann@müller。example/desk",
+        ] {
+            assert_eq!(jid(text).map(|jid| jid.to_string()).as_deref(), Ok("ann@müller.example/desk"), "{text}");
+        }
+        for (text, domain, name) in [
+            ("xn--mller-kva.example", Some("müller.example"), "xn--mller-kva.example"),
+            ("Example.com.", Some("example.com"), "example.com"),
+            ("127.0.0.1", Some("127.0.0.1"), "127.0.0.1"),
+            ("[::1]", Some("[::1]"), "[::1]"),
+            // A character that came after Unicode 3.2.
+            ("xn--e28h.example", Some("xn--e28h.example"), "xn--e28h.example"),
+            ("xn--a", None, ""),
+            ("xn--", None, ""),
+            ("ann@here", None, ""),
+            ("", None, ""),
+        ] {
+            let read = domainpart(text).ok();
+            assert_eq!(read.as_ref().map(|part| part.as_str()), domain, "{text}");
+            assert!(read.is_none_or(|domain| dns_name(domain.as_str()) == name), "{text}");
+        }
+        // What looks like a domain in another part is none.
+        assert_eq!(
+            jid("ann@here/x@xn--mller-kva.").map(|jid| jid.to_string()).as_deref(),
+            Ok("ann@here/x@xn--mller-kva.")
+        );
+        assert_eq!(jid("xn--mller-kva@here").map(|jid| jid.to_string()).as_deref(), Ok("xn--mller-kva@here"));
     }
 
     #[test]

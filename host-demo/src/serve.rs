@@ -25,6 +25,7 @@ use tokio::{
 
 use self::{components::Components, host::Host, reload::Reload};
 use crate::{
+    address::dns_name,
     config::{Config, ConfigError},
     console,
     control::{self, Executor, Refusal},
@@ -173,7 +174,7 @@ impl Serving {
         let metrics = Arc::new(http::Metrics::default());
         let front = front(config, &host, &listeners.http)?;
         let http = http::listen(listeners.http, host.routes.clone(), front, metrics.clone()).map_err(failed("http"))?;
-        let names = vec![config.domain.to_string()];
+        let names = vec![dns_name(config.domain.as_str()).into_owned()];
         let console = console::listen(listeners.console, host.clone(), host.routes.clone(), metrics, names)
             .map_err(failed("console"))?;
         let control = control::Server::bind(&config.state).map_err(failed("control.sock"))?;
@@ -272,7 +273,7 @@ fn front(config: &Config, host: &Arc<Host>, listener: &std::net::TcpListener) ->
 /// What to copy from pages where nothing else is configured. An address that stands for all is none to visit.
 fn own_url(address: SocketAddr, domain: &str) -> String {
     if address.ip().is_unspecified() {
-        format!("http://{domain}:{}", address.port())
+        format!("http://{}:{}", dns_name(domain), address.port())
     } else {
         format!("http://{address}")
     }

@@ -16,7 +16,10 @@ use log::LevelFilter;
 use serde::{Deserialize, Deserializer, de::Error};
 
 pub use self::{components::Components, reloading::Changes};
-use crate::plugin::deploy::{probation::DEFAULT_WINDOW, vouch::Vouching};
+use crate::{
+    address::domainpart,
+    plugin::deploy::{probation::DEFAULT_WINDOW, vouch::Vouching},
+};
 
 /// How the host runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -208,9 +211,7 @@ fn parse_address(text: &str) -> Result<SocketAddr, String> {
 }
 
 fn parse_domain(text: &str) -> Result<DomainPart, String> {
-    DomainPart::new(text)
-        .map(|domain| domain.into_owned())
-        .map_err(|cause| format!("{text:?}: {cause}: expected a domain, such as example.com"))
+    domainpart(text).map_err(|cause| format!("{text:?}: {cause}: expected a domain, such as example.com"))
 }
 
 fn parse_level(text: &str) -> Result<LevelFilter, String> {

@@ -7,6 +7,7 @@ use std::{
 
 use super::{Host, logging};
 use crate::{
+    address::dns_name,
     config::{Changes, Config, ConfigError, Tls},
     xmpp::{component, connection::Server, tls},
 };
@@ -53,7 +54,7 @@ impl Reload<'_> {
 /// What accepts TLS with the configured certificate, or else with our own one.
 pub(super) fn acceptor(config: &Config, own: Option<&Tls>) -> Result<tokio_rustls::TlsAcceptor, tls::TlsError> {
     let own = own.map(|Tls { certificate, key }| (Path::new(certificate), Path::new(key)));
-    tls::acceptor(&config.state, config.domain.as_str(), own)
+    tls::acceptor(&config.state, &dns_name(config.domain.as_str()), own)
 }
 
 fn told(Changes { now, at_restart }: &Changes) -> String {

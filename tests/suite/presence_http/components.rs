@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tests::{
     artefacts::artefacts,
     host::{self, Host},
-    http::{Answer, events::EventSource},
+    http::{Answer, encode, events::EventSource},
     plugin_file::PluginFile,
     wait,
     xmpp::Component,
@@ -137,6 +137,28 @@ fn who_waits_for_a_component_that_goes_is_answered_at_once() {
     assert!(gone < PATIENCE / 2, "{gone:?}");
     let mut echo = host.component(ECHO, SECRET);
     assert_eq!(answered(&host, &mut echo, "type=text&jid=echo.localhost", ("", "<status>Back</status>")), "Back\n");
+}
+
+/// The domain of a component is one domain, in the form of the wire and in that of the DNS (RFC 7622 section 3.2).
+#[test]
+fn a_component_is_the_same_in_both_forms_of_its_domain() {
+    let mut host = Host::prepare();
+    let [office, cafe] = [("büro.localhost", "xn--bro-hoa.localhost"), ("café.localhost", "xn--caf-dma.localhost")];
+    host.allow_components(&[office.1, cafe.0], SECRET);
+    host.drop_plugin(&artefacts().presence, "presence.so");
+    host.run();
+    for (name, own, asked) in [(office.0, office.0, office.1), (cafe.0, cafe.1, cafe.0)] {
+        let mut component = host.component(own, SECRET);
+        thread::scope(|scope| {
+            let answer = scope.spawn(|| ask(&host, &format!("type=text&jid={}", encode(asked))));
+            let probe = component.expect_presence("probe").unwrap();
+            assert_eq!(probe.attr("to"), Some(name));
+            component
+                .send(&format!("<presence from='{own}' to='presence.localhost'><status>open</status></presence>"))
+                .unwrap();
+            assert_eq!(answer.join().unwrap().text(), "open\n");
+        });
+    }
 }
 
 /// A server answers a probe for each of its resources (RFC 6121 section 4.3.2), and so may a component.

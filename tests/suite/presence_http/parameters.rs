@@ -1,8 +1,10 @@
 //! What a request says, and in how many ways: query and form, repeated, empty, encoded, broken; and addresses in every spelling.
 
 use tests::{
+    artefacts::artefacts,
     host::Host,
     http::{Answer, encode, exchange},
+    xmpp,
 };
 
 use super::{STATUS, ask, open_host, show};
@@ -137,5 +139,29 @@ fn addresses_are_normalised_before_they_are_looked_up() {
     for jid in ["alice@localhost.", "alice@LOCALHOST.", "Alice@localhost.", "alice@localhost./desk"] {
         let answer = ask(&host, &format!("type=xml&jid={jid}"));
         assert!(answer.text().contains("type=\"unavailable\" from=\"alice@localhost\""), "{jid}: {answer:?}");
+    }
+}
+
+/// A label of another script has a form for the wire and one for the DNS, and both are the same domain (RFC 7622 section 3.2).
+#[test]
+fn a_domain_is_the_same_in_both_of_its_forms() {
+    let domains = ["müller.example", "xn--mller-kva.example", "XN--MLLER-KVA.Example"];
+    let mut host = Host::prepare();
+    host.configure(&format!("domain = '{}'\n", domains[1]));
+    host.drop_plugin(&artefacts().presence, "presence.so");
+    host.run();
+    host.set("presence.visibility", "anyone");
+    for (user, domain) in ["alice", "bob", "carol"].into_iter().zip(domains) {
+        let (jid, password) = (format!("{user}@{domain}"), format!("{user}'s password"));
+        host.command_with_input(&["user", "add", &jid, "--password-stdin"], &password).succeeds();
+        // The client names the server in its TLS handshake, where only the form of the DNS is one.
+        let mut session = xmpp::login(host.xmpp(), &format!("{user}@{}", domains[1]), &password).unwrap();
+        assert_eq!(session.bare_jid(), format!("{user}@{}", domains[0]));
+        show(&mut session, "away", user);
+        for domain in domains {
+            let shown = ask(&host, &format!("type=xml&jid={}", encode(&format!("{user}@{domain}"))));
+            let from = format!("<presence from=\"{user}@{}\">", domains[0]);
+            assert!(shown.text().starts_with(&from), "{domain}: {shown:?}");
+        }
     }
 }
