@@ -12,7 +12,7 @@ use abi_stable::{
     prefix_type::PrefixTypeTrait,
     std_types::{ROption, RResult, RSlice, RStr, RString},
 };
-use parking_lot::RwLock;
+use arc_swap::ArcSwapOption;
 
 use crate::{
     Error, Host, Plugin, Request, Responder, Result, Routes,
@@ -33,7 +33,8 @@ use crate::{
 
 /// The place of a library's one plugin. [`export_plugin!`](crate::export_plugin) makes it.
 pub struct Cell<P: 'static> {
-    running: RwLock<Option<Arc<Running<P>>>>,
+    /// Each request reads it: a lock, or a count of who does, would be passed from core to core.
+    running: ArcSwapOption<Running<P>>,
     routes: OnceLock<Vec<RouteView<'static>>>,
 }
 
@@ -45,11 +46,11 @@ struct Running<P: 'static> {
 impl<P: 'static> Cell<P> {
     /// An empty place.
     pub const fn new() -> Cell<P> {
-        Cell { running: RwLock::new(None), routes: OnceLock::new() }
+        Cell { running: ArcSwapOption::const_empty(), routes: OnceLock::new() }
     }
 
     fn running(&self) -> Option<Arc<Running<P>>> {
-        self.running.read().clone()
+        self.running.load_full()
     }
 }
 
@@ -134,7 +135,7 @@ fn start_plugin<P: Exported>(query: &HostQuery) -> Result<()> {
     let routes: &'static [Route<P>] = routes.into_vec().leak();
     let views = routes.iter().map(Route::view).collect();
     cell.routes.set(views).map_err(|_| Error::new("this copy of the library was started before"))?;
-    *cell.running.write() = Some(Arc::new(Running { plugin, routes }));
+    cell.running.store(Some(Arc::new(Running { plugin, routes })));
     Ok(())
 }
 
@@ -222,7 +223,7 @@ extern "C" fn routes<P: Exported>() -> RSlice<'static, RouteView<'static>> {
 extern "C" fn handle<P: Exported>(route: u32, request: &RequestView<'_>, token: u64) -> Status {
     let Some(host) = Host::current() else { return Status::FAILED };
     let request = Request::new(request);
-    let running = P::cell().running();
+    let running = P::cell().running.load();
     let handled = guard(move || {
         let responder = Responder::new(token, host);
         match running.as_ref().and_then(|running| Some((running, running.routes.get(route as usize)?))) {
@@ -286,7 +287,7 @@ extern "C" fn drain<P: Exported>() {
 }
 
 extern "C" fn stop<P: Exported>() {
-    let running = P::cell().running.write().take();
+    let running = P::cell().running.swap(None);
     guard_logged("dropping the plugin", || drop(running));
     // A closure may own what keeps it.
     guard_logged("dropping the closures of streams", response::forget_all);

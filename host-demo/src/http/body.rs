@@ -44,7 +44,7 @@ pub async fn read(headers: &HeaderMap, payload: &mut Payload, limit: usize) -> R
             return Err(BodyError::TooLong(Bytes::new()));
         }
     }
-    collect(payload, limit).await
+    Box::pin(collect(payload, limit)).await
 }
 
 async fn collect(payload: &mut Payload, limit: usize) -> Result<Bytes, BodyError> {

@@ -1,10 +1,12 @@
 //! What the public listener counts: responses by their class and by the plugin that gave them.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use actix_web::http::StatusCode;
-use foldhash::fast::RandomState;
-use papaya::HashMap;
+use arc_swap::ArcSwap;
 
 use crate::lines::{LINES, line_of_this_thread};
 
@@ -15,7 +17,8 @@ pub const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 #[derive(Default)]
 pub struct Metrics {
     own: Responses,
-    plugins: HashMap<String, Responses, RandomState>,
+    /// There are few: to look for one of them costs less than its hash.
+    plugins: ArcSwap<Vec<(String, Arc<Responses>)>>,
 }
 
 /// Each thread counts on a line of its own.
@@ -34,16 +37,28 @@ impl Metrics {
 
     /// Counts a response to a request that was a plugin's to answer.
     pub fn count(&self, plugin: &str, status: StatusCode) {
-        let plugins = self.plugins.pin();
-        match plugins.get(plugin) {
-            Some(responses) => responses.count(status),
-            None => plugins.get_or_insert_with(plugin.into(), Responses::default).count(status),
+        if !self.count_known(plugin, status) {
+            self.plugins.rcu(|known| {
+                let mut plugins = Vec::clone(known);
+                // Another thread may have met it first.
+                if plugins.iter().all(|(id, _)| id != plugin) {
+                    plugins.push((plugin.to_owned(), Arc::default()));
+                }
+                plugins
+            });
+            self.count_known(plugin, status);
         }
+    }
+
+    fn count_known(&self, plugin: &str, status: StatusCode) -> bool {
+        let plugins = self.plugins.load();
+        let known = plugins.iter().find(|(id, _)| id == plugin);
+        known.inspect(|(_, responses)| responses.count(status)).is_some()
     }
 
     /// How many responses there were in each of [`CLASSES`], by plugin; those of the host itself have an empty name and come first.
     pub fn responses(&self) -> Vec<(String, [u64; CLASSES.len()])> {
-        let mut rows: Vec<_> = self.plugins.pin().iter().map(|(id, counts)| (id.clone(), counts.read())).collect();
+        let mut rows: Vec<_> = self.plugins.load().iter().map(|(id, counts)| (id.clone(), counts.read())).collect();
         rows.push((String::new(), self.own.read()));
         rows.sort();
         rows

@@ -31,10 +31,10 @@ pub struct Public {
 }
 
 /// Leave to call a route.
-struct Entered {
+struct Entered<'p> {
     call: Call,
     index: usize,
-    values: Values,
+    values: Values<'p>,
 }
 
 /// Why a request reaches no route.
@@ -57,7 +57,7 @@ impl Public {
         Public { routes, front, metrics }
     }
 
-    /// Answers one request.
+    /// Answers one request. What few requests come to is boxed, here and below: the future of each would have room for it, and is moved about.
     pub async fn serve(&self, mut request: Request) -> HttpResponse {
         let payload = request.take_payload();
         let path = path::normalise(request.uri().path());
@@ -67,14 +67,14 @@ impl Public {
                 Err(why) => missed(&why, &path),
             }
         } else {
-            self.front.answer(request.method(), &path, query(&request), &self.routes).await
+            Box::pin(self.front.answer(request.method(), &path, query(&request), &self.routes)).await
         };
         self.metrics.count_own(own.status());
         reply::without_reading(payload, own)
     }
 
     /// Finds the route of a request and keeps its generation from being stopped.
-    fn enter(&self, method: &Method, path: &str) -> Result<Entered, Missed> {
+    fn enter<'p>(&self, method: &Method, path: &'p str) -> Result<Entered<'p>, Missed> {
         loop {
             let table = self.routes.load();
             match table.find(method.as_str(), path) {
@@ -95,7 +95,7 @@ impl Public {
         }
     }
 
-    async fn call(&self, request: &Request, mut payload: Payload, entered: Entered) -> HttpResponse {
+    async fn call(&self, request: &Request, mut payload: Payload, entered: Entered<'_>) -> HttpResponse {
         let Entered { call, index, values } = entered;
         let (manifest, number) = (call.generation().manifest(), call.generation().number());
         let route = &call.generation().routes()[index];

@@ -3,6 +3,7 @@
 //! Each finds the generation by its mark, answers `CLOSED` when that has been stopped, and catches its own panics: none may
 //! unwind into a plugin.
 
+mod fields;
 mod records;
 
 use std::{
@@ -16,11 +17,8 @@ use abi_stable::{
     std_types::{ROption, RResult, RSlice, RStr, RString, RVec},
     type_layout::TypeLayout,
 };
-use actix_web::http::{
-    StatusCode,
-    header::{self, HeaderName, HeaderValue},
-};
-use bytes::{Bytes, BytesMut};
+use actix_web::http::StatusCode;
+use bytes::Bytes;
 use plugin_api::abi::{
     host_component::{HostComponent, HostComponentRef},
     host_data::{HostData, HostDataRef},
@@ -349,41 +347,14 @@ fn malformed(context: &Context, token: u64, reason: &str) -> Status {
 }
 
 /// What an answer consists of.
-type Parts = (StatusCode, Vec<(HeaderName, HeaderValue)>, Bytes);
+type Parts = (StatusCode, Vec<fields::Parsed>, Bytes);
 
-/// Copies an answer, all its values and its body into one piece of memory.
+/// Reads the head of an answer and copies its body.
 fn read_answer(head: &ResponseHead<'_>, body: &[u8]) -> Result<Parts, String> {
     let status = StatusCode::from_u16(head.status).ok().filter(|status| status.as_u16() >= 200);
     let status = status.ok_or_else(|| format!("{} is no status of a response", head.status))?;
-    let length = head.fields.iter().map(|field| field.value.len()).sum::<usize>();
-    let mut copied = BytesMut::with_capacity(length + body.len());
-    head.fields.iter().for_each(|field| copied.extend_from_slice(&field.value));
-    copied.extend_from_slice(body);
-    let mut copied = copied.freeze();
-    let mut fields = Vec::with_capacity(head.fields.len());
-    for field in head.fields.iter() {
-        let name = field_name(field.name.as_bytes()).filter(|name| !HOSTS_OWN.contains(name));
-        let value = HeaderValue::from_maybe_shared(copied.split_to(field.value.len()));
-        let (Some(name), Ok(value)) = (name, value) else {
-            return Err(format!("the header field {:?} is malformed or not a plugin's to set", field.name));
-        };
-        fields.push((name, value));
-    }
-    Ok((status, fields, copied))
+    Ok((status, fields::read(&head.fields)?, Bytes::copy_from_slice(body)))
 }
-
-/// The name of a field. One that icons have is known here: the `http` crate does not know it, and would copy it for each of them.
-fn field_name(name: &[u8]) -> Option<HeaderName> {
-    static ICONS: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
-    if name.eq_ignore_ascii_case(ICONS.as_str().as_bytes()) {
-        return Some(ICONS.clone());
-    }
-    HeaderName::from_bytes(name).ok()
-}
-
-/// The fields that say how a message is framed.
-const HOSTS_OWN: [HeaderName; 5] =
-    [header::CONNECTION, header::CONTENT_LENGTH, header::DATE, header::TRANSFER_ENCODING, header::UPGRADE];
 
 /// Proof that the statics above stand for what their ids say.
 #[cfg(test)]

@@ -4,14 +4,25 @@
 //! actix has a regular expression do it, which took microseconds of each request. What has regular expressions in it, an open end, or two
 //! names between slashes is actix's to match.
 
-use std::panic::catch_unwind;
+use std::{borrow::Cow, panic::catch_unwind};
 
 use actix_router::{Path, ResourceDef};
+use memchr::memchr;
 use percent_encoding::percent_decode_str;
 use smallvec::SmallVec;
 
 /// What a path has in the place of each name, percent-decoded. More names than most patterns have take memory of their own.
-pub type Values = SmallVec<[String; 2]>;
+pub type Values<'p> = SmallVec<[Cow<'p, str>; 2]>;
+
+/// No pattern has more: they have 1,024 bytes at most.
+const MOST_PARTS: usize = 1_024;
+
+/// A path as it was sent, cut at its slashes once for all patterns that it is held against.
+pub struct CutPath<'p> {
+    path: &'p str,
+    /// What stands behind each slash.
+    texts: SmallVec<[&'p str; 8]>,
+}
 
 /// A pattern of whole paths.
 pub struct Pattern {
@@ -31,6 +42,20 @@ enum Part {
     Named { before: String, after: String },
 }
 
+impl<'p> CutPath<'p> {
+    /// Cuts a path. One that does not begin with a slash is like none.
+    pub fn new(path: &'p str) -> CutPath<'p> {
+        let (mut texts, mut rest) = (SmallVec::new(), path.strip_prefix('/'));
+        // One that has more than any pattern need not be cut to its end.
+        while let Some(text) = rest.filter(|_| texts.len() <= MOST_PARTS) {
+            let slash = memchr(b'/', text.as_bytes());
+            texts.push(&text[..slash.unwrap_or(text.len())]);
+            rest = slash.map(|slash| &text[slash + 1..]);
+        }
+        CutPath { path, texts }
+    }
+}
+
 impl Pattern {
     /// Reads a pattern. `None`: it is not of actix's syntax.
     pub fn parse(text: &str) -> Option<Pattern> {
@@ -48,15 +73,16 @@ impl Pattern {
         &self.names
     }
 
-    /// The value of each name in a path as it was sent. `None`: the path does not match, or a value is not UTF-8.
-    pub fn values(&self, path: &str) -> Option<Values> {
+    /// The value of each name in a path. `None`: the path does not match, or a value is not UTF-8.
+    pub fn values<'p>(&self, path: &CutPath<'p>) -> Option<Values<'p>> {
         match &self.form {
-            Form::Parts(parts) => between_slashes(parts, path)?.into_iter().map(decode).collect(),
+            Form::Parts(parts) => between_slashes(parts, &path.texts)?.into_iter().map(decode).collect(),
             Form::Other { start, actix } => {
-                let mut found = Path::new(path);
-                let matches = path.starts_with(start) && actix.capture_match_info(&mut found);
+                let mut found = Path::new(path.path);
+                let matches = path.path.starts_with(start) && actix.capture_match_info(&mut found);
                 matches.then_some(())?;
-                self.names.iter().map(|name| decode(found.get(name)?)).collect()
+                let value = |name: &String| Some(Cow::Owned(decode(found.get(name)?)?.into_owned()));
+                self.names.iter().map(value).collect()
             }
         }
     }
@@ -110,17 +136,25 @@ fn names(pattern: &str) -> Vec<String> {
     names
 }
 
-fn between_slashes<'p>(parts: &[Part], path: &'p str) -> Option<SmallVec<[&'p str; 2]>> {
-    let mut texts = path.strip_prefix('/')?.split('/');
-    let mut values = SmallVec::new();
-    for part in parts {
-        values.extend(part.value(texts.next()?)?);
+fn between_slashes<'p>(parts: &[Part], texts: &[&'p str]) -> Option<SmallVec<[&'p str; 2]>> {
+    if parts.len() != texts.len() {
+        return None;
     }
-    texts.next().is_none().then_some(values)
+    let mut values = SmallVec::new();
+    for (part, text) in parts.iter().zip(texts) {
+        if let Some(value) = part.value(text)? {
+            values.push(value);
+        }
+    }
+    Some(values)
 }
 
-fn decode(value: &str) -> Option<String> {
-    Some(percent_decode_str(value).decode_utf8().ok()?.into_owned())
+fn decode(value: &str) -> Option<Cow<'_, str>> {
+    // Most have nothing to decode.
+    if memchr(b'%', value.as_bytes()).is_none() {
+        return Some(Cow::Borrowed(value));
+    }
+    percent_decode_str(value).decode_utf8().ok()
 }
 
 #[cfg(test)]
@@ -181,8 +215,11 @@ mod tests {
         for text in PATTERNS {
             let pattern = Pattern::parse(text).unwrap();
             for path in PATHS {
-                let pairs = |values| std::iter::zip(pattern.names().to_vec(), values).collect();
-                assert_eq!(pattern.values(path).map(pairs), by_actix(text, path), "{text} {path}");
+                let pairs = |values: Values<'_>| {
+                    let values = values.into_iter().map(Cow::into_owned);
+                    std::iter::zip(pattern.names().to_vec(), values).collect()
+                };
+                assert_eq!(pattern.values(&CutPath::new(path)).map(pairs), by_actix(text, path), "{text} {path}");
             }
         }
         let is_matched_here = |text: &&&str| parts(text).is_some();
@@ -199,9 +236,11 @@ mod tests {
     #[test]
     fn values_are_decoded() {
         let pattern = Pattern::parse("/users/{jid}/{tail:.*}").unwrap();
-        assert_eq!(pattern.values("/users/a%40b/x/y%20z").unwrap().to_vec(), ["a@b", "x/y z"]);
-        assert_eq!(pattern.values("/users/%ff/x"), None);
-        assert_eq!(pattern.values("/user"), None);
-        assert_eq!(Pattern::parse("/{x}").unwrap().values("/%2e%2F").unwrap().to_vec(), ["./"]);
+        assert_eq!(pattern.values(&CutPath::new("/users/a%40b/x/y%20z")).unwrap().to_vec(), ["a@b", "x/y z"]);
+        assert_eq!(pattern.values(&CutPath::new("/users/%ff/x")), None);
+        assert_eq!(pattern.values(&CutPath::new("/user")), None);
+        let pattern = Pattern::parse("/{x}").unwrap();
+        assert_eq!(pattern.values(&CutPath::new("/%2e%2F")).unwrap().to_vec(), ["./"]);
+        assert_eq!(pattern.values(&CutPath::new("a")), None);
     }
 }

@@ -1,6 +1,6 @@
 //! A request on its way into a plugin: borrowed from HTTP for an inline route, owned for one on a thread.
 
-use std::iter::zip;
+use std::{borrow::Cow, iter::zip};
 
 use abi_stable::std_types::RSlice;
 use actix_web::http::header::HeaderMap;
@@ -29,7 +29,7 @@ pub struct Request<'a> {
     /// The names of the named parts of the path.
     pub names: &'a [String],
     /// Their values, percent-decoded.
-    pub values: &'a [String],
+    pub values: &'a [Cow<'a, str>],
     /// The body.
     pub body: &'a [u8],
     /// The client's address; empty when unknown.
@@ -43,7 +43,7 @@ pub struct OwnedRequest {
     query: String,
     headers: HeaderMap,
     names: Vec<String>,
-    values: Vec<String>,
+    values: Vec<Cow<'static, str>>,
     body: Vec<u8>,
     peer: String,
 }
@@ -57,7 +57,7 @@ impl Request<'_> {
             query: self.query.into(),
             headers: self.headers.clone(),
             names: self.names.to_vec(),
-            values: self.values.to_vec(),
+            values: self.values.iter().map(|value| Cow::Owned(value.to_string())).collect(),
             body: self.body.to_vec(),
             peer: self.peer.into(),
         }
@@ -71,7 +71,7 @@ impl Request<'_> {
             .map(|(name, value)| Field { name: name.as_str().into(), value: RSlice::from_slice(value.as_bytes()) })
             .collect();
         let parameters: SmallVec<[ParameterView<'_>; FEW]> = zip(self.names, self.values)
-            .map(|(name, value)| ParameterView { name: name.as_str().into(), value: value.as_str().into() })
+            .map(|(name, value)| ParameterView { name: name.as_str().into(), value: (&**value).into() })
             .collect();
         show(&RequestView {
             method: self.method.into(),

@@ -8,11 +8,12 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use foldhash::fast::RandomState;
 use plugin_api::abi::plugin_http::{ExecutionCode, RouteView};
 
 use super::{
     generation::Generation,
-    pattern::{Pattern, Values},
+    pattern::{CutPath, Pattern, Values},
 };
 
 /// The path below which plugins are mounted.
@@ -155,7 +156,7 @@ impl Route {
 }
 
 /// What stands at a path.
-pub enum Found<'a> {
+pub enum Found<'a, 'p> {
     /// A route of this plugin.
     Route {
         /// Who answers it.
@@ -163,7 +164,7 @@ pub enum Found<'a> {
         /// Its index among the generation's routes.
         index: usize,
         /// What the path has for the route's [`names`](Route::names), percent-decoded.
-        values: Values,
+        values: Values<'p>,
     },
     /// A plugin that is out of service until somebody brings it back.
     Disabled,
@@ -176,7 +177,7 @@ pub enum Found<'a> {
 /// The active generation of each plugin by its id.
 #[derive(Default)]
 pub struct RouteTable {
-    plugins: HashMap<String, Arc<Generation>>,
+    plugins: HashMap<String, Arc<Generation>, RandomState>,
     draining: Vec<Arc<Generation>>,
     disabled: BTreeSet<String>,
 }
@@ -215,17 +216,17 @@ impl RouteTable {
     }
 
     /// Looks up a path as it was sent. An earlier route of a plugin goes before a later one.
-    pub fn find(&self, method: &str, path: &str) -> Found<'_> {
+    pub fn find<'p>(&self, method: &str, path: &'p str) -> Found<'_, 'p> {
         let Some((id, _)) = path.strip_prefix(MOUNT).and_then(|rest| rest.split_once('/')) else {
             return Found::Nothing;
         };
         let Some(generation) = self.plugins.get(id) else {
             return if self.disabled.contains(id) { Found::Disabled } else { Found::Nothing };
         };
-        let below = &path[MOUNT.len() + id.len()..];
+        let below = CutPath::new(&path[MOUNT.len() + id.len()..]);
         let mut others = Vec::new();
         for (index, route) in generation.routes().iter().enumerate() {
-            let Some(values) = route.below.values(below) else { continue };
+            let Some(values) = route.below.values(&below) else { continue };
             if route.methods.iter().any(|known| known == method || known == ANY_METHOD) {
                 return Found::Route { generation, index, values };
             }

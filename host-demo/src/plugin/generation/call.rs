@@ -81,7 +81,7 @@ impl Call {
         if route.is_inline() {
             answer_inline(generation, http, index as u32, request).await
         } else {
-            answer_on_thread(generation, http, index as u32, request.detach(), route.patience()).await
+            Box::pin(answer_on_thread(generation, http, index as u32, request.detach(), route.patience())).await
         }
     }
 }
@@ -130,7 +130,7 @@ async fn answer_inline(
     if let Some(answer) = waiting.pending.answered() {
         return answer.map_err(abandoned);
     }
-    within(ANSWER_PATIENCE, waiting.pending.answer()).await
+    Box::pin(within(ANSWER_PATIENCE, waiting.pending.answer())).await
 }
 
 async fn answer_on_thread(
