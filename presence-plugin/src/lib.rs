@@ -130,12 +130,13 @@ impl Plugin for Presence {
     }
 
     fn settings_changed(&self) {
-        match Settings::read(|name| self.host.setting(name)) {
-            Ok(settings) => {
-                self.users.renew_keys(settings.token_key);
-                self.settings.renew(settings);
-            }
-            Err(error) => return log::error!("the settings stay as they were: {error}"),
+        let read = || {
+            let settings = Settings::read(|name| self.host.setting(name))?;
+            self.users.renew_keys(settings.token_key);
+            Ok(settings)
+        };
+        if let Err(error) = self.settings.renew(read) {
+            return log::error!("the settings stay as they were: {error}");
         }
         self.live.look_again();
     }
@@ -200,9 +201,11 @@ impl Presence {
         };
         let place = self.memo.place(self.host, request, &settings, user.as_ref(), &requester);
         let (response, written) = self.users.look(&settings, user.as_ref(), &requester, |shown| {
-            let is_kept = *shown != Shown::Forbidden && question.custom_image(shown, &settings).is_none();
-            let written = is_kept.then(|| question.represent(shown, &settings));
-            (question.answer(shown, &settings), written)
+            if question.custom_image(shown, &settings).is_some() {
+                return (question.answer(shown, &settings), None);
+            }
+            let written = question.represent(shown, &settings);
+            (question.recipient.give(&written), Some(written).filter(|_| *shown != Shown::Forbidden))
         });
         if let (Some(place), Some(written)) = (place, written) {
             place.keep(&question.recipient, written);

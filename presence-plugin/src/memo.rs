@@ -46,7 +46,7 @@ pub struct Memo {
 /// taken.
 #[derive(Default)]
 struct Shelf {
-    entries: HashMap<u64, Box<Entry>, RandomState>,
+    entries: HashMap<u64, Entry, RandomState>,
     bytes: usize,
 }
 
@@ -157,7 +157,7 @@ impl Shelf {
             *self = Shelf::default();
         }
         self.bytes += entry.bytes();
-        let former = self.entries.insert(hash, Box::new(entry));
+        let former = self.entries.insert(hash, entry);
         self.bytes -= former.map_or(0, |former| former.bytes());
     }
 }

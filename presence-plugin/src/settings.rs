@@ -1,6 +1,9 @@
 //! What the administrator can set.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::IpAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use arc_swap::{ArcSwap, Guard};
 use plugin_api::{Error, Result, Setting};
@@ -45,23 +48,32 @@ pub struct Settings {
 }
 
 /// The settings that hold at this moment. Every request reads them: a lock, or a count of who does, would be passed from core to core.
-pub struct InForce(ArcSwap<Settings>);
+pub struct InForce {
+    settings: ArcSwap<Settings>,
+    turn: Mutex<()>,
+}
 
 impl InForce {
     /// These hold at first.
     pub fn new(settings: Settings) -> InForce {
-        InForce(ArcSwap::from_pointee(settings))
+        InForce { settings: ArcSwap::from_pointee(settings), turn: Mutex::default() }
     }
 
     /// Those that hold now.
     pub fn read(&self) -> Guard<Arc<Settings>> {
-        self.0.load()
+        self.settings.load()
     }
 
-    /// Puts others in their place.
-    pub fn renew(&self, settings: Settings) {
-        let edition = self.read().edition + 1;
-        self.0.store(Arc::new(Settings { edition, ..settings }));
+    /// Puts others in their place, which `read` reads. Of several threads that do, each waits for the one before: what was read first must not be in
+    /// force last.
+    ///
+    /// # Errors
+    /// They can't be read. Nothing changes.
+    pub fn renew(&self, read: impl FnOnce() -> Result<Settings>) -> Result<()> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let (settings, edition) = (read()?, self.read().edition + 1);
+        self.settings.store(Arc::new(Settings { edition, ..settings }));
+        Ok(())
     }
 }
 
@@ -144,13 +156,13 @@ fn line_or(value: &str, default: &str) -> String {
     if line.is_empty() { default.to_owned() } else { line }
 }
 
-/// Row: "The two texts: an empty value restores the default".
 /// The addresses of a list. What is none has been refused by the host.
 pub fn addresses(list: &str) -> Vec<IpAddr> {
     let addresses = list.split(',').filter_map(|entry| entry.trim().parse::<IpAddr>().ok());
     addresses.map(|address| address.to_canonical()).collect()
 }
 
+/// Row: "The two texts: an empty value restores the default".
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -199,6 +211,33 @@ mod tests {
             edition: 0,
         };
         assert_eq!(Settings::read(read).unwrap(), expected);
+    }
+
+    #[test]
+    fn what_was_read_first_is_not_in_force_last() {
+        let in_force = InForce::new(settings("anyone"));
+        let [(reads, is_reading), (goes_on, may_go_on)] = [std::sync::mpsc::channel(), std::sync::mpsc::channel()];
+        std::thread::scope(|scope| {
+            let in_force = &in_force;
+            scope.spawn(move || {
+                in_force.renew(|| {
+                    reads.send(()).unwrap();
+                    may_go_on.recv().unwrap();
+                    Ok(settings("subscribed"))
+                })
+            });
+            is_reading.recv().unwrap();
+            let last = scope.spawn(move || in_force.renew(|| Ok(settings("verified"))));
+            // Were it not to wait, it would be done soon.
+            let soon = std::time::Instant::now() + std::time::Duration::from_millis(200);
+            while !last.is_finished() && std::time::Instant::now() < soon {
+                std::thread::yield_now();
+            }
+            goes_on.send(()).unwrap();
+        });
+        assert_eq!((in_force.read().visibility, in_force.read().edition), (Visibility::Verified, 2));
+        assert!(in_force.renew(|| Err(Error::new("gone"))).is_err());
+        assert_eq!(in_force.read().edition, 2);
     }
 
     #[test]

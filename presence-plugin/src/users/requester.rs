@@ -87,6 +87,11 @@ impl Requester {
         !self.is_named
     }
 
+    /// Whether it was let in by what it bears and names nobody: without that it is nobody who may see anything.
+    pub(super) fn bears_all(&self) -> bool {
+        self.proof.is_some() && !self.is_named
+    }
+
     /// The proof, where it is about this user.
     pub(super) fn proof_before(&self, user: &str) -> Option<&Proof> {
         self.proof.as_ref().filter(|proof| proof.of.as_deref().is_none_or(|of| of == user))
