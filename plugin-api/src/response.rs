@@ -200,8 +200,9 @@ impl Responder {
         let former = WRITABLE.write().insert(self.token, once.clone());
         drop(former);
         let tables = self.host.tables();
-        // It may have been gone before anybody was there to hear of it.
-        if tables.http.is_waiting()(tables.context, self.token) != Status::OK {
+        // It may have been gone before anybody was there to hear of it. A host that can't say so does not tell of it at all.
+        let status = tables.http.is_waiting().map(|is_waiting| is_waiting(tables.context, self.token));
+        if status.is_some_and(|status| status != Status::OK) {
             once();
         }
     }

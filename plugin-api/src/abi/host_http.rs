@@ -56,6 +56,7 @@ pub struct HostHttp {
     /// has told of a client that is gone, or will.
     ///
     /// - Called: at any time. Threads: any; never blocks. Owned: nothing.
+    #[sabi(missing_field(option))]
     pub is_waiting: extern "C" fn(HostContext, token: u64) -> Status,
 }
 

@@ -160,10 +160,14 @@ impl Hub {
         let connected = self.components.connected.read().get(to.domain().as_str()).cloned();
         if let Some(Connected { outbox, unanswered }) = connected {
             let bytes = serialise_within_limit(&moved(stanza, ns::CLIENT, xml::COMPONENT))?;
-            if let Some(from) = prober(stanza).filter(|from| !self.serves(from)) {
-                unanswered.ask(&from, to, stanza);
+            // Its answer may be there before it is known that it was sent.
+            let prober = prober(stanza).filter(|from| !self.serves(from));
+            prober.iter().for_each(|from| unanswered.ask(from, to, stanza));
+            let handed = outbox.offer(bytes, stanza.name() != "presence");
+            if handed != Handed::Over {
+                prober.iter().for_each(|from| unanswered.answer(to, from));
             }
-            return match outbox.offer(bytes, stanza.name() != "presence") {
+            return match handed {
                 Handed::Over => Ok(()),
                 Handed::Full => Err(Condition::ResourceConstraint),
                 Handed::Gone => Err(Condition::RemoteServerNotFound),
