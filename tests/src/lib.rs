@@ -8,7 +8,7 @@
 //! author        somebody who signs plugins
 //! browser       Chromium, driven from outside
 //! host          starts the server in a temporary folder, runs its commands, kills and restarts it
-//! other_times   plugins built against plugin-api as it was, and as it may become
+//! other_times   plugins built against plugin-api as it was, as it may become, and as it is not: counting allocations
 //! plugin_file   variants of a plugin file
 //! records       what the presence service has stored, read and written without it
 //! drop_style    the ways in which people copy files

@@ -95,17 +95,46 @@ const NEWER: &[Change<'_>] = &[
     },
 ];
 
+/// Memory that is counted by the piece, from the start on.
+const COUNTING: &[Change<'_>] = &[
+    Change {
+        file: "src/memory.rs",
+        from: "        count(bytes);\n",
+        until: "    }\n    memory\n}",
+        new: "        let _ = bytes;\n        count(1);\n",
+    },
+    Change {
+        file: "src/memory.rs",
+        from: "        count(-(layout.size() as isize));\n",
+        until: "        // SAFETY: the caller keeps the promises of `dealloc`;",
+        new: "",
+    },
+];
+
+/// The presence service, which says how often it has allocated where it says how much memory it has.
+pub fn counting_presence() -> PathBuf {
+    let (name, folder) = ("counting", workspace("counting"));
+    write_root(&folder, name, "presence");
+    copy(&Path::new(WORKSPACE).join("plugin-api"), &folder.join(api(name)), COUNTING);
+    // Under a name of its own: what is built of it lies beside ours.
+    let renamed =
+        Change { file: "Cargo.toml", from: "presence-plugin", until: "\"\ndescription", new: "presence-counts" };
+    copy(&Path::new(WORKSPACE).join("presence-plugin"), &folder.join("presence"), &[renamed]);
+    build(name, &folder);
+    artefacts().host.with_file_name("libpresence_counts.so")
+}
+
 /// A plugin that was built before today's interfaces.
 pub fn older(plugin: &str) -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    library(BUILT.get_or_init(|| build("older", OLDER, &["older"])), plugin)
+    library(BUILT.get_or_init(|| examples("older", OLDER, &["older"])), plugin)
 }
 
 /// A plugin that was built after them.
 pub fn newer(plugin: &str) -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let plugins = ["needs_echo", "wants_echo", "counts_presence"];
-    library(BUILT.get_or_init(|| build("newer", NEWER, &plugins)), plugin)
+    library(BUILT.get_or_init(|| examples("newer", NEWER, &plugins)), plugin)
 }
 
 fn library(folder: &Path, plugin: &str) -> PathBuf {
@@ -113,37 +142,14 @@ fn library(folder: &Path, plugin: &str) -> PathBuf {
 }
 
 /// Builds these plugins against a changed copy of plugin-api. Returns the folder where they are.
-fn build(name: &str, changes: &[Change<'_>], plugins: &[&str]) -> PathBuf {
-    // Where everything else was built to, and has been by now: two cargos at a time would wait for each other.
-    let profile = artefacts().host.parent().expect("the host is in target/<profile>");
-    let target = profile.parent().expect("the profile's folder is in target");
-    let folder = target.join("other-times").join(name);
-    write_workspace(&folder, name, changes, plugins);
-    let profile = if profile.ends_with("debug") { "dev" } else { "release" };
-    let output = cargo()
-        .args(["build", "--offline", "--lib", "--examples", "--quiet", "--profile", profile, "--target-dir"])
-        .arg(target)
-        .current_dir(&folder)
-        .output()
-        .expect("cargo starts");
-    assert!(output.status.success(), "{name} does not build:\n{}", String::from_utf8_lossy(&output.stderr));
-    artefacts().host.with_file_name("examples")
-}
-
-/// A workspace of the changed plugin-api and the plugins, with the profiles and the versions of dependencies of ours.
-fn write_workspace(folder: &Path, name: &str, changes: &[Change<'_>], plugins: &[&str]) {
-    let ours = Path::new(WORKSPACE);
-    // Under a name of its own: cargo tells packages in one target folder apart by their places within their workspaces.
-    let api = format!("plugin-api-{name}");
-    let members = format!("[workspace]\nresolver = \"3\"\nmembers = [\"{api}\", \"plugins\"]\n");
-    let manifest =
-        read(&ours.join("Cargo.toml")).replace("{ path = \"plugin-api\" }", &format!("{{ path = \"{api}\" }}"));
-    let members = Change { file: "Cargo.toml", from: "[workspace]", until: "\n[workspace.package]", new: &members };
-    put(&folder.join("Cargo.toml"), &members.apply(&manifest));
-    put(&folder.join("Cargo.lock"), &read(&ours.join("Cargo.lock")));
-    let api = folder.join(api);
-    copy_sources(&ours.join("plugin-api"), &api, changes);
-    put(&api.join("src/abi/host_echo.rs"), &read(&ours.join("tests/fixtures/evolution/host_echo.rs")));
+fn examples(name: &str, changes: &[Change<'_>], plugins: &[&str]) -> PathBuf {
+    let (ours, folder) = (Path::new(WORKSPACE), workspace(name));
+    write_root(&folder, name, "plugins");
+    copy(&ours.join("plugin-api"), &folder.join(api(name)), changes);
+    put(
+        &folder.join(api(name)).join("src/abi/host_echo.rs"),
+        read(&ours.join("tests/fixtures/evolution/host_echo.rs")),
+    );
     let mut package =
         format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[lib]\npath = \"lib.rs\"\n");
     package += "[dependencies]\nplugin-api.workspace = true\n";
@@ -153,25 +159,68 @@ fn write_workspace(folder: &Path, name: &str, changes: &[Change<'_>], plugins: &
     }
     put(&folder.join("plugins/Cargo.toml"), &package);
     put(&folder.join("plugins/lib.rs"), "");
+    build(name, &folder);
+    artefacts().host.with_file_name("examples")
 }
 
-fn copy_sources(from: &Path, to: &Path, changes: &[Change<'_>]) {
-    let mut places = vec![PathBuf::from("Cargo.toml"), "build.rs".into(), "src".into()];
-    let mut changed = 0;
+/// Where everything else was built to, and has been by now: two cargos at a time would wait for each other.
+fn target() -> (&'static Path, &'static str) {
+    let profile = artefacts().host.parent().expect("the host is in target/<profile>");
+    let target = profile.parent().expect("the profile's folder is in target");
+    (target, if profile.ends_with("debug") { "dev" } else { "release" })
+}
+
+fn workspace(name: &str) -> PathBuf {
+    target().0.join("other-times").join(name)
+}
+
+/// The folder of the changed plugin-api. Under a name of its own: cargo tells packages in one target folder apart by their places within their
+/// workspaces.
+fn api(name: &str) -> String {
+    format!("plugin-api-{name}")
+}
+
+/// Builds a workspace into the target folder of ours.
+fn build(name: &str, folder: &Path) {
+    let (target, profile) = target();
+    let output = cargo()
+        .args(["build", "--offline", "--lib", "--examples", "--quiet", "--profile", profile, "--target-dir"])
+        .arg(target)
+        .current_dir(folder)
+        .output()
+        .expect("cargo starts");
+    assert!(output.status.success(), "{name} does not build:\n{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// The manifest of a workspace of a changed plugin-api and of `member`, with the profiles and the versions of dependencies of ours.
+fn write_root(folder: &Path, name: &str, member: &str) {
+    let (ours, api) = (Path::new(WORKSPACE), api(name));
+    let members = format!("[workspace]\nresolver = \"3\"\nmembers = [\"{api}\", \"{member}\"]\n");
+    let manifest =
+        read(&ours.join("Cargo.toml")).replace("{ path = \"plugin-api\" }", &format!("{{ path = \"{api}\" }}"));
+    let members = Change { file: "Cargo.toml", from: "[workspace]", until: "\n[workspace.package]", new: &members };
+    put(&folder.join("Cargo.toml"), members.apply(&manifest));
+    put(&folder.join("Cargo.lock"), read(&ours.join("Cargo.lock")));
+}
+
+/// Copies a package, with changes.
+fn copy(from: &Path, to: &Path, changes: &[Change<'_>]) {
+    let (mut places, mut changed) = (vec![PathBuf::new()], 0);
     while let Some(place) = places.pop() {
         if from.join(&place).is_dir() {
-            let entries = fs::read_dir(from.join(&place)).expect("plugin-api can be read");
-            places.extend(entries.map(|entry| place.join(entry.expect("plugin-api can be read").file_name())));
+            let entries = fs::read_dir(from.join(&place)).expect("a package of ours can be read");
+            places.extend(entries.map(|entry| place.join(entry.expect("it can be read").file_name())));
             continue;
         }
-        let mut text = read(&from.join(&place));
-        for change in changes.iter().filter(|change| Path::new(change.file) == place) {
-            text = change.apply(&text);
-            changed += 1;
+        let here: Vec<_> = changes.iter().filter(|change| Path::new(change.file) == place).collect();
+        changed += here.len();
+        if here.is_empty() {
+            put(&to.join(&place), fs::read(from.join(&place)).expect("a package of ours can be read"));
+        } else {
+            put(&to.join(&place), here.iter().fold(read(&from.join(&place)), |text, change| change.apply(&text)));
         }
-        put(&to.join(&place), &text);
     }
-    assert_eq!(changed, changes.len(), "a file that is to be changed is not in plugin-api");
+    assert_eq!(changed, changes.len(), "a file that is to be changed is not there");
 }
 
 impl Change<'_> {
@@ -201,11 +250,11 @@ fn read(path: &Path) -> String {
 
 /// Writes a file, unless that is what it holds: cargo would build it again. Its own changes of the lock file are left alone too.
 #[track_caller]
-fn put(path: &Path, text: &str) {
-    let is_same = fs::read_to_string(path).is_ok_and(|held| held == text);
+fn put(path: &Path, content: impl AsRef<[u8]>) {
+    let is_same = fs::read(path).is_ok_and(|held| held == content.as_ref());
     if !is_same {
         let written =
-            fs::create_dir_all(path.parent().expect("it is in a folder")).and_then(|()| fs::write(path, text));
+            fs::create_dir_all(path.parent().expect("it is in a folder")).and_then(|()| fs::write(path, content));
         written.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     }
 }

@@ -1,18 +1,30 @@
-//! What a plugin's route is set against: the same bodies from plain actix-web routes, in a process of their own.
+//! What a plugin's route is set against: the same answers from plain actix-web routes, in a process of their own.
 
 use std::{
-    io::{self, BufRead, BufReader},
+    io::{self, BufRead, BufReader, Write},
     net::SocketAddr,
     process::{Child, Command, Stdio},
 };
 
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use actix_web::{App, HttpResponse, HttpServer, web};
+use tests::http::Answer;
 
-/// Serves until standard input ends. The address goes to standard output.
+/// The fields that a server adds by itself.
+const SERVERS_OWN: [&str; 3] = ["content-length", "date", "connection"];
+
+/// The fields of an answer, and its body.
+type Given = (Vec<(String, String)>, Vec<u8>);
+
+/// Serves the answers that the first line of standard input has, at `/0`, `/1` and so on, and two bodies, until that input ends. The address goes to
+/// standard output.
 ///
 /// # Errors
-/// No port is to be had.
+/// No port is to be had, or the line is none of ours.
 pub fn serve() -> io::Result<()> {
+    let mut line = String::new();
+    io::stdin().read_line(&mut line)?;
+    // They are served as long as the process is there.
+    let answers: &'static [Given] = serde_json::from_str::<Vec<Given>>(&line)?.leak();
     actix_web::rt::System::new().block_on(async {
         let routes = || {
             let body = |body: &'static [u8]| {
@@ -21,20 +33,19 @@ pub fn serve() -> io::Result<()> {
                     .insert_header(("X-Content-Type-Options", "nosniff"))
                     .body(body)
             };
-            let public = |request: HttpRequest| async move {
-                let length = request.query_string().strip_prefix("length=").and_then(|length| length.parse().ok());
-                HttpResponse::Ok()
-                    .insert_header(("X-Content-Type-Options", "nosniff"))
-                    .insert_header(("Cache-Control", "no-cache"))
-                    .insert_header(("Access-Control-Allow-Origin", "*"))
-                    .insert_header(("Content-Type", "text/plain; charset=utf-8"))
-                    .insert_header(("ETag", "\"t0123456789abcdef\""))
-                    .body(&[b'x'; 1 << 14][..length.unwrap_or(0)])
-            };
-            App::new()
-                .route("/public", web::get().to(public))
+            let app = App::new()
                 .route("/small", web::get().to(move || async move { body(&[b'x'; 16]) }))
-                .route("/large", web::get().to(move || async move { body(&[b'x'; 4096]) }))
+                .route("/large", web::get().to(move || async move { body(&[b'x'; 4096]) }));
+            answers.iter().enumerate().fold(app, |app, (number, (fields, body))| {
+                let answer = move || async move {
+                    let mut response = HttpResponse::Ok();
+                    for (name, value) in fields {
+                        response.insert_header((name.as_str(), value.as_str()));
+                    }
+                    response.body(body.as_slice())
+                };
+                app.route(&format!("/{number}"), web::get().to(answer))
+            })
         };
         let server = HttpServer::new(routes).bind(("127.0.0.1", 0))?;
         println!("{}", server.addrs()[0]);
@@ -57,12 +68,15 @@ pub struct Native {
 }
 
 impl Native {
-    /// Starts this program again as that server.
-    pub fn start() -> Native {
+    /// Starts this program again as that server, to give these answers with all their fields.
+    pub fn start(answers: &[Answer]) -> Native {
         let program = std::env::current_exe().expect("this program has a path");
         let mut native = Command::new(program);
         native.arg("--native").stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = native.spawn().expect("this program starts again");
+        let given: Vec<Given> = answers.iter().map(given).collect();
+        let line = serde_json::to_string(&given).expect("texts and bytes can be written");
+        writeln!(child.stdin.as_ref().expect("standard input is piped"), "{line}").expect("it reads");
         let mut line = String::new();
         let output = child.stdout.take().expect("standard output is piped");
         BufReader::new(output).read_line(&mut line).expect("the server says where it listens");
@@ -73,6 +87,11 @@ impl Native {
     pub fn id(&self) -> u32 {
         self.child.id()
     }
+}
+
+fn given(answer: &Answer) -> Given {
+    let fields = answer.headers.iter().filter(|(name, _)| !SERVERS_OWN.contains(&name.as_str()));
+    (fields.cloned().collect(), answer.body.clone())
 }
 
 impl Drop for Native {

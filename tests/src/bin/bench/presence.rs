@@ -1,10 +1,9 @@
-//! The presence service with a thousand users online, each asked for as often as the next: every type of answer against a native
-//! route with a body of that length and as many fields, and a 304 against the 200 it stands for; icons of other sizes and themes once they
-//! were made, and a batch of fifty against a single answer.
+//! The presence service with a thousand users online, each asked for as often as the next: every type of answer, and icons of other sizes and themes once
+//! they were made, against a native route that gives the same answer; a 304 against the 200 it stands for, and a batch of fifty against a single answer.
 
 use std::time::Duration;
 
-use tests::host::Host;
+use tests::{host::Host, other_times::counting_presence};
 
 use crate::{
     Spread,
@@ -17,9 +16,11 @@ const USERS: usize = 1_000;
 /// How many users a batch asks for.
 const BATCH: usize = 50;
 /// How often each is measured.
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 21;
+/// How many requests are sent to find out how often the plugin allocates for each.
+const REPEATED: usize = 500;
 /// How long each time.
-const LENGTH: Duration = Duration::from_secs(1);
+const LENGTH: Duration = Duration::from_millis(400);
 
 /// Prints a line for each type.
 pub fn measure() {
@@ -31,17 +32,21 @@ pub fn measure() {
         session.available("away", "Back in five minutes").and_then(|()| session.settle()).expect("the user is there");
         session
     });
-    let native = Native::start();
     println!("The presence service with {USERS} users online ({ROUNDS} rounds, median, range):");
-    for kind in ["image", "svg", "text", "xml", "json"] {
-        println!("  {kind:>5}: {} of a native route", against_native(&host, &native, kind));
-    }
-    for icon in ["icon.png?size=64&theme=dark", "icon.gif?size=48&theme=contrast", "icon.svg?size=32"] {
-        println!("  {icon}: {} of a native route", icons(&host, &native, icon));
+    let types = ["image", "svg", "text", "xml", "json"].map(|kind| (kind, Targets::Status(kind)));
+    let icons = ["icon.png?size=64&theme=dark", "icon.gif?size=48&theme=contrast", "icon.svg?size=32"];
+    for (name, targets) in types.into_iter().chain(icons.map(|icon| (icon, Targets::V1(icon)))) {
+        println!("  {name:>5}: {} of a native route", against_native(&host, targets));
     }
     println!("  a batch of {BATCH}: {}", batches(&host));
     println!("  a 304 instead of a 200 as text: {} of it", held(&host));
     drop(sessions);
+    println!("  allocations of the plugin for an answer, of a request that was sent before / that was not:");
+    allocations(&[
+        ("image", Targets::Status("image")),
+        ("json", Targets::Status("json")),
+        (icons[0], Targets::V1(icons[0])),
+    ]);
 }
 
 /// All names, and so all answers, are of one length.
@@ -49,14 +54,66 @@ fn name(user: usize) -> String {
     format!("u{user:04}")
 }
 
+/// What is asked for of each user.
+#[derive(Clone, Copy)]
+enum Targets {
+    Status(&'static str),
+    V1(&'static str),
+}
+
+impl Targets {
+    fn of(self, user: usize) -> String {
+        let user = name(user);
+        match self {
+            Targets::Status(kind) => format!("/plugins/presence/status?jid={user}@localhost&type={kind}"),
+            Targets::V1(form) => format!("/plugins/presence/v1/users/{user}@localhost/{form}"),
+        }
+    }
+
+    fn requests(self, fields: &str) -> Vec<String> {
+        (0..USERS).map(|user| get(&self.of(user), fields)).collect()
+    }
+}
+
 /// Every user is away, and so all answers are of one length.
-fn icons(host: &Host, native: &Native, icon: &str) -> String {
-    let target = |user| format!("/plugins/presence/v1/users/{}@localhost/{icon}", name(user));
-    let answer = host.http().get(&target(0));
-    let theirs = [get(&format!("/public?length={}", answer.body.len()), "")];
-    let ours: Vec<_> = (0..USERS).map(|user| get(&target(user), "")).collect();
+fn against_native(host: &Host, targets: Targets) -> String {
+    let native = Native::start(&[host.http().get(&targets.of(0))]);
+    let (ours, theirs) = (targets.requests(""), [get("/0", "")]);
     let (address, process) = (host.process().ready().http, host.process().id());
     compare(|| (drive(address, &ours, process, LENGTH), drive(native.address, &theirs, native.id(), LENGTH)))
+}
+
+/// How often the plugin allocates, as counted by its own allocator in a build that is changed for that.
+fn allocations(kinds: &[(&str, Targets)]) {
+    let mut host = Host::prepare();
+    host.drop_plugin(&counting_presence(), "presence.so");
+    host.run();
+    host.set("presence.visibility", "anyone");
+    let mut session = host.new_user(&name(0));
+    session.available("away", "Back in five minutes").and_then(|()| session.settle()).expect("the user is there");
+    let each = |targets: &dyn Fn(usize) -> String| {
+        // What is made once is made before.
+        (0..REPEATED).for_each(|number| drop(host.http().get(&targets(number))));
+        let before = counted(&host);
+        (REPEATED..2 * REPEATED).for_each(|number| drop(host.http().get(&targets(number))));
+        (counted(&host) - before) as f64 / REPEATED as f64
+    };
+    for (kind, targets) in kinds {
+        let target = targets.of(0);
+        let separator = if target.contains('?') { '&' } else { '?' };
+        let (known, fresh) = (each(&|_| target.clone()), each(&|number| format!("{target}{separator}n={number}")));
+        println!("    {kind}: {known:.1} / {fresh:.1}");
+    }
+}
+
+/// What the plugin says of its memory.
+fn counted(host: &Host) -> u64 {
+    let metrics = host.console().get("/metrics");
+    let line = metrics
+        .text()
+        .lines()
+        .find_map(|line| line.strip_prefix("host_demo_plugin_memory_bytes{plugin=\"presence\"} "));
+    line.and_then(|count| count.parse().ok()).expect("the console tells of the plugin's memory")
 }
 
 /// How much more a batch costs than one answer as JSON, by processor time and by answers a second.
@@ -64,7 +121,8 @@ fn batches(host: &Host) -> String {
     let users =
         |first: usize| (first..first + BATCH).map(|user| format!("jid={}@localhost&", name(user))).collect::<String>();
     let batch = |number: usize| get(&format!("/plugins/presence/v1/presence?{}", users(number * BATCH)), "");
-    let (batches, singles): (Vec<_>, _) = ((0..USERS / BATCH).map(batch).collect(), requests("json", ""));
+    let (batches, singles): (Vec<_>, _) =
+        ((0..USERS / BATCH).map(batch).collect(), Targets::Status("json").requests(""));
     let (address, process) = (host.process().ready().http, host.process().id());
     let once = || (drive(address, &batches, process, LENGTH), drive(address, &singles, process, LENGTH));
     let pairs: Vec<_> = std::iter::repeat_with(once).take(ROUNDS).collect();
@@ -76,24 +134,12 @@ fn batches(host: &Host) -> String {
     )
 }
 
-fn requests(kind: &str, fields: &str) -> Vec<String> {
-    let target = |user| format!("/plugins/presence/status?jid={}@localhost&type={kind}", name(user));
-    (0..USERS).map(|user| get(&target(user), fields)).collect()
-}
-
-fn against_native(host: &Host, native: &Native, kind: &str) -> String {
-    let answer = host.http().get(&format!("/plugins/presence/status?jid={}@localhost&type={kind}", name(0)));
-    let theirs = [get(&format!("/public?length={}", answer.body.len()), "")];
-    let ours = requests(kind, "");
-    let (address, process) = (host.process().ready().http, host.process().id());
-    compare(|| (drive(address, &ours, process, LENGTH), drive(native.address, &theirs, native.id(), LENGTH)))
-}
-
 /// The text is the same for all, and so is its tag.
 fn held(host: &Host) -> String {
-    let answer = host.http().get(&format!("/plugins/presence/status?jid={}@localhost&type=text", name(0)));
+    let texts = Targets::Status("text");
+    let answer = host.http().get(&texts.of(0));
     let tag = answer.header("etag").expect("a tag");
-    let (sent, held) = (requests("text", ""), requests("text", &format!("If-None-Match: {tag}\r\n")));
+    let (sent, held) = (texts.requests(""), texts.requests(&format!("If-None-Match: {tag}\r\n")));
     let (address, process) = (host.process().ready().http, host.process().id());
     compare(|| (drive(address, &held, process, LENGTH), drive(address, &sent, process, LENGTH)))
 }
