@@ -22,7 +22,7 @@ use crate::{
     Presence,
     cache::Audience,
     query::Parameters,
-    representation::{Interface, Recipient, Representation},
+    representation::{Body, Interface, Recipient, Representation},
     send,
     settings::Settings,
     users::Requester,
@@ -174,9 +174,14 @@ impl Entry {
         Recipient { audience: *audience, if_none_match, interface: *interface }.give(written)
     }
 
-    /// What it takes, more or less.
+    /// What it takes, more or less. An icon counts for each entry that has it.
     fn bytes(&self) -> usize {
-        size_of::<Entry>() + self.request.target.len() + self.request.user.len() + self.written.body.bytes().len()
+        let body = match &self.written.body {
+            Body::Static(_) => 0,
+            Body::Icon(icon) => icon.bytes.len(),
+            Body::Own(bytes) => bytes.len(),
+        };
+        size_of::<Entry>() + self.request.target.len() + self.request.user.len() + body
     }
 }
 
@@ -184,4 +189,28 @@ impl Entry {
 fn is_target(target: &[u8], request: &Request<'_>) -> bool {
     let (path, query) = (request.path().as_bytes(), request.query().as_bytes());
     target.len() == path.len() + 1 + query.len() && target.starts_with(path) && target.ends_with(query)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::representation::Media;
+
+    fn entry(length: usize) -> Entry {
+        let request =
+            Asked { target: SmallVec::from_slice(b"/?"), user: SmallVec::from_slice(b"ann@x"), stamp: 0, edition: 0 };
+        let written = Representation::of(Media::Text, b't', vec![b'x'; length]);
+        Entry { request, audience: Audience::Nobody, interface: Interface::Status, written }
+    }
+
+    #[test]
+    fn a_shelf_never_holds_more_than_there_is_room() {
+        let mut shelf = Shelf::default();
+        for number in 0..1_000 {
+            shelf.put(number % 300, entry(number as usize * 16));
+            assert!(shelf.bytes <= ROOM && shelf.entries.contains_key(&(number % 300)), "{number}");
+            assert_eq!(shelf.entries.values().map(Entry::bytes).sum::<usize>(), shelf.bytes, "{number}");
+        }
+        assert!(shelf.entries.len() > 1);
+    }
 }
