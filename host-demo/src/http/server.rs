@@ -55,7 +55,8 @@ where
         let answer = fn_service(move |request: Request| {
             let heads = request.conn_data::<Rc<Heads>>().cloned().unwrap_or_default();
             heads.complete();
-            let response = serve(request);
+            // Each connection has room for this four times over, and a stream outlives it.
+            let response = Box::pin(serve(request));
             async move { Ok::<_, Infallible>(Response::from(heads.answered(response.await))) }
         });
         let http = HttpService::<Connection, _, _>::build()

@@ -57,7 +57,7 @@ impl Public {
         Public { routes, front, metrics }
     }
 
-    /// Answers one request. What few requests come to is boxed, here and below: the future of each would have room for it, and is moved about.
+    /// Answers one request. What few requests come to is boxed, here and below, or the future of each would have room for it.
     pub async fn serve(&self, mut request: Request) -> HttpResponse {
         let payload = request.take_payload();
         let path = path::normalise(request.uri().path());
