@@ -152,8 +152,8 @@ impl Host {
     /// [presence](Host::presence), whether there is an account ([`relation`](Host::relation) without a viewer), and those
     /// [records](Host::record) of this plugin that the user owns.
     ///
-    /// To keep what was made of them, take the stamp before they are read, and look later whether it is the same: that costs a tenth of reading
-    /// them again. It may be another without a change. An error: this host has no stamps, and nothing can be kept.
+    /// To keep what was made of them, take the stamp before they are read, and look later whether it is the same. It may be another without a
+    /// change. An error: this host has no stamps, and nothing can be kept.
     pub fn stamp(self, user: &str) -> Result<u64> {
         let table = self.need(self.0.stamps)?;
         let mut stamp = 0;

@@ -6,7 +6,7 @@
 //! force with the next one, as it would be without this. With a host that has no stamps nothing is kept.
 //!
 //! An entry is one piece of memory. The user that is asked for, of a thousand, is not in the processor's cache, and each piece more would be one more wait
-//! for memory; together they would cost as much as to look the user up.
+//! for memory, as each piece of what it stands for was.
 
 use std::{
     collections::HashMap,
