@@ -305,8 +305,8 @@ extern "C" fn stop<P: Exported>() {
 /// it does not know of this.
 ///
 /// `needs` are the interfaces of the host that the plugin cannot do without: `presence`, `roster`, `settings`, `data`, `timers`, `records`,
-/// `component`, `stamps`; a host that lacks one refuses the plugin. `wants`, behind them, are those that it uses where they are. The administrator sees both, and the host
-/// gives no others. By default a plugin needs `presence` and `roster`.
+/// `component`, `stamps`; a host that lacks one refuses the plugin. `wants`, behind them, are those that it uses where they are. The
+/// administrator sees both, and the host gives no others. By default a plugin needs `presence` and `roster`.
 #[macro_export]
 macro_rules! export_plugin {
     (

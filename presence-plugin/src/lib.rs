@@ -4,14 +4,15 @@
 //! `/plugins/presence/` says how to use that; `/plugins/presence/example` is its part of the server's front page.
 //!
 //! # Layout
-//! A request becomes a [`Question`](answer::Question): its parameters ([`query`]), the type of the answer and the two JIDs.
-//! [`users`] asks the host how the requester stands to the user and for the user's presence, and has [`visibility`] decide; [`shown`] holds
-//! what is left to see. [`answer`] turns that into a response, with a body by [`image`], [`xml`], [`json`] or [`text`], with a way to
-//! a custom image by [`redirect`], with the fields by [`representation`] and [`cache`]; [`memo`] has it again for whoever asks the same. [`v1`] is the interface beside `/status`, with [`icons`] of any size. [`live`] tells those
-//! who wait of changes. [`probe`] asks components, which have no account, while what matters of a request is [`kept`]. [`page`] makes the
-//! pages, [`limit`] counts who asks how often, [`pace`] who is refused how much, of [`clients`] that both remember, and [`brake`] has the answers of
-//! these wait. Users have their say at an XMPP address of the plugin's, by [`service`]. Everything but this file, [`users`], [`memo`], [`live`],
-//! [`probe`] and [`brake`] is free of the host.
+//! A request becomes a [`Question`](answer::Question): its parameters ([`query`]), the type of the answer and the two JIDs. [`users`] asks
+//! the host how the requester stands to the user and for the user's presence, and has [`visibility`] decide; [`shown`] holds what is left
+//! to see. [`answer`] turns that into a response, with a body by [`image`], [`xml`], [`json`] or [`text`], with a way to a custom image by
+//! [`redirect`], with the fields by [`representation`] and [`cache`]; [`memo`] has it again for whoever asks the same. [`v1`] is the
+//! interface beside `/status`, with [`icons`] of any size. [`live`] tells those who wait of changes. [`probe`] asks components, which have
+//! no account, while what matters of a request is [`kept`]. [`page`] makes the pages, [`limit`] counts who asks how often, [`pace`] who is
+//! refused how much, of [`clients`] that both remember, and [`brake`] has the answers of these wait. Users have their say at an XMPP
+//! address of the plugin's, by [`service`]. Everything but this file, [`users`], [`memo`], [`live`], [`probe`] and [`brake`] is free of the
+//! host.
 
 #![forbid(unsafe_code)]
 
@@ -57,7 +58,7 @@ use crate::{
     kept::Kept,
     limit::Limiter,
     live::{Awaited, Live},
-    memo::{Memo, recalled},
+    memo::Memo,
     page::{Base, Person},
     probe::Probes,
     query::Parameters,
@@ -304,6 +305,16 @@ impl Presence {
 
     fn settings(&self) -> Guard<Arc<Settings>> {
         self.settings.read()
+    }
+}
+
+/// A handler that is not asked where the answer is known.
+fn recalled(
+    handler: impl Fn(&Presence, &Request<'_>, Responder) + Send + Sync + 'static,
+) -> impl Fn(&Presence, &Request<'_>, Responder) + Send + Sync + 'static {
+    move |presence, request, responder| match presence.recall(request) {
+        Some(response) => send(responder, response),
+        None => handler(presence, request, responder),
     }
 }
 

@@ -15,15 +15,13 @@ use std::{
 };
 
 use foldhash::fast::RandomState;
-use plugin_api::{Host, Jid, Request, Responder, Response};
+use plugin_api::{Host, Jid, Request, Response};
 use smallvec::SmallVec;
 
 use crate::{
-    Presence,
     cache::Audience,
     query::Parameters,
     representation::{Body, Interface, Recipient, Representation},
-    send,
     settings::Settings,
     users::Requester,
 };
@@ -52,14 +50,14 @@ struct Shelf {
 
 /// An answer that was sent.
 pub struct Entry {
-    request: Asked,
+    terms: Terms,
     audience: Audience,
     interface: Interface,
     written: Representation,
 }
 
-/// What was asked for, and when.
-struct Asked {
+/// What was asked for, and under which conditions the answer holds.
+struct Terms {
     /// The path and the query, as sent.
     target: SmallVec<[u8; 96]>,
     /// The user, a bare JID.
@@ -72,17 +70,7 @@ struct Asked {
 pub struct Place<'m> {
     memo: &'m Memo,
     hash: u64,
-    request: Asked,
-}
-
-/// A handler that is not asked where the answer is known.
-pub fn recalled(
-    handler: impl Fn(&Presence, &Request<'_>, Responder) + Send + Sync + 'static,
-) -> impl Fn(&Presence, &Request<'_>, Responder) + Send + Sync + 'static {
-    move |presence, request, responder| match presence.recall(request) {
-        Some(response) => send(responder, response),
-        None => handler(presence, request, responder),
-    }
+    terms: Terms,
 }
 
 impl Memo {
@@ -97,7 +85,7 @@ impl Memo {
         let hash = self.hash(request)?;
         let shelf = self.shelf(hash).read().unwrap_or_else(PoisonError::into_inner);
         let entry = shelf.entries.get(&hash)?;
-        let Asked { target, user, stamp, edition } = &entry.request;
+        let Terms { target, user, stamp, edition } = &entry.terms;
         let is_same = *edition == settings.edition && is_target(target, request);
         let user = str::from_utf8(user).ok().filter(|_| is_same)?;
         host.stamp(user).is_ok_and(|now| now == *stamp).then(|| give(entry))
@@ -121,13 +109,13 @@ impl Memo {
         }
         let stamp = host.stamp(user).ok()?;
         let target = [request.path().as_bytes(), b"?", request.query().as_bytes()].concat();
-        let request = Asked {
+        let terms = Terms {
             target: SmallVec::from_slice(&target),
             user: SmallVec::from_slice(user.as_bytes()),
             stamp,
             edition: settings.edition,
         };
-        Some(Place { memo: self, hash, request })
+        Some(Place { memo: self, hash, terms })
     }
 
     /// The hash of a request whose answer depends on nothing but its target, the user and the settings, if it is one.
@@ -146,7 +134,7 @@ impl Place<'_> {
     pub fn keep(self, recipient: &Recipient<'_>, mut written: Representation) {
         written.body.shrink_to_fit();
         let Recipient { audience, interface, .. } = *recipient;
-        let entry = Entry { request: self.request, audience, interface, written };
+        let entry = Entry { terms: self.terms, audience, interface, written };
         self.memo.shelf(self.hash).write().unwrap_or_else(PoisonError::into_inner).put(self.hash, entry);
     }
 }
@@ -181,7 +169,7 @@ impl Entry {
             Body::Icon(icon) => icon.bytes.len(),
             Body::Own(bytes) => bytes.len(),
         };
-        size_of::<Entry>() + self.request.target.len() + self.request.user.len() + body
+        size_of::<Entry>() + self.terms.target.len() + self.terms.user.len() + body
     }
 }
 
@@ -197,10 +185,10 @@ mod tests {
     use crate::representation::Media;
 
     fn entry(length: usize) -> Entry {
-        let request =
-            Asked { target: SmallVec::from_slice(b"/?"), user: SmallVec::from_slice(b"ann@x"), stamp: 0, edition: 0 };
+        let terms =
+            Terms { target: SmallVec::from_slice(b"/?"), user: SmallVec::from_slice(b"ann@x"), stamp: 0, edition: 0 };
         let written = Representation::of(Media::Text, b't', vec![b'x'; length]);
-        Entry { request, audience: Audience::Nobody, interface: Interface::Status, written }
+        Entry { terms, audience: Audience::Nobody, interface: Interface::Status, written }
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! The public HTTP listener (RFC 9110, RFC 9112): the routes of plugins below `/plugins/<id>/`, and a page of the host's own at `/`.
 //!
 //! # Layout
-//! [`server`] is what both listeners of this host have in common: time limits, and the end of a [`connection`] that does not keep them or whose [`framing`] is none.
-//! Every request goes to one [`service`], which looks its [`path`] up in the route table of that moment, reads the [`body`], calls
-//! the plugin and makes a response of its answer ([`reply`]). [`front`] is the page at `/`; [`metrics`] counts.
+//! [`server`] is what both listeners of this host have in common: time limits, and the end of a [`connection`] that does not keep them or
+//! whose [`framing`] is none. Every request goes to one [`service`], which looks its [`path`] up in the route table of that moment, reads
+//! the [`body`], calls the plugin and makes a response of its answer ([`reply`]). [`front`] is the page at `/`; [`metrics`] counts.
 //!
 //! `/plugins/<id>` without a slash is redirected to `/plugins/<id>/` if the plugin answers there, so that relative links on its page work.
 

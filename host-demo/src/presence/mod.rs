@@ -2,8 +2,8 @@
 //!
 //! Written by the XMPP hub, read by plugins on HTTP threads. Reads take no lock and give a copy: what a reader does with it, and for how
 //! long, keeps nothing of the table from being freed. The copy is cheap: a user's presence is one piece of memory ([`record`]), which
-//! mostly lies in the table's entry ([`Inline`]), and a reader may use its own again. Keys are bare JIDs in normalised text form (RFC 7622), so that a reader that
-//! already holds a normalised JID looks it up without parsing.
+//! mostly lies in the table's entry ([`Inline`]), and a reader may use its own again. Keys are bare JIDs in normalised text form (RFC
+//! 7622), so that a reader that already holds a normalised JID looks it up without parsing.
 
 mod record;
 

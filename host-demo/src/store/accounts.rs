@@ -98,9 +98,10 @@ impl Store {
         self.inner.writer.change(work, |_, ()| {}).await
     }
 
-    /// Removes an account with its roster, blocklist, documents, offline messages, last status and what plugins keep of it, in one transaction with what others keep about it: in their
-    /// rosters the contact stays with its name and groups but without any subscription, request or pre-approval, so that
-    /// a later owner of the name inherits nothing; a contact known only by its request goes. Who blocks the user still blocks the name.
+    /// Removes an account with its roster, blocklist, documents, offline messages, last status and what plugins keep of it, in one
+    /// transaction with what others keep about it: in their rosters the contact stays with its name and groups but without any
+    /// subscription, request or pre-approval, so that a later owner of the name inherits nothing; a contact known only by its request goes.
+    /// Who blocks the user still blocks the name.
     ///
     /// Returns the users whose rosters changed thereby, to be told by a roster push.
     ///

@@ -1,5 +1,5 @@
-//! What survives a restart: accounts, rosters, blocklists, offline messages, what clients keep, last status, settings, what is known of plugins and what they have
-//! kept, in SQLite.
+//! What survives a restart: accounts, rosters, blocklists, offline messages, what clients keep, last status, settings, what is known of
+//! plugins and what they have kept, in SQLite.
 //!
 //! # Layout
 //! Changes go to one [`writer`] thread, which commits them in groups and answers when they are on the disk. Reads of

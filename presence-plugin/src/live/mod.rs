@@ -1,10 +1,11 @@
 //! Presence that moves: clients are told of changes instead of asking again.
 //!
 //! # Layout
-//! Whoever waits is a [`Watcher`]: an event [`stream`], which is told of each change as an [`event`], or a long [`poll`], which is answered by
-//! the first one. Each has one of the [`seats`], and is in the [`crowd`], where the host has one subscription for each user who is watched,
-//! however many watch. [`Live`] hears of a change and has each watcher of that user look, in one [`round`], at what it may be shown, as a request would: one who
-//! may see no more is shown that, and not why. Nothing is remembered of what was told but a hash: the event after a missed one is the truth.
+//! Whoever waits is a [`Watcher`]: an event [`stream`], which is told of each change as an [`event`], or a long [`poll`], which is answered
+//! by the first one. Each has one of the [`seats`], and is in the [`crowd`], where the host has one subscription for each user who is
+//! watched, however many watch. [`Live`] hears of a change and has each watcher of that user look, in one [`round`], at what it may be
+//! shown, as a request would: one who may see no more is shown that, and not why. Nothing is remembered of what was told but a hash: the
+//! event after a missed one is the truth.
 //!
 //! Components can't be subscribed to: one that is watched is asked once a [`BEAT`], for all its watchers ([`probe`](crate::probe)).
 //!

@@ -14,7 +14,9 @@
 //! What is wrong with a request is told by a [`problem`] before any user is looked up. Every address answers OPTIONS.
 //!
 //! # Layout
-//! [`asked`] is who is asked for by whom, and has the answer. [`negotiation`] finds the form, [`picture`] answers with an icon, [`badge`] with a label and a word; the other forms are those of `/status`. [`batch`] is about many users, and [`gathering`] has it wait for components. [`openapi`] describes all of it.
+//! [`asked`] is who is asked for by whom, and has the answer. [`negotiation`] finds the form, [`picture`] answers with an icon, [`badge`]
+//! with a label and a word; the other forms are those of `/status`. [`batch`] is about many users, and [`gathering`] has it wait for
+//! components. [`openapi`] describes all of it.
 
 mod asked;
 pub mod badge;
@@ -44,9 +46,9 @@ use crate::{
     icons::themes::State,
     kept::Kept,
     live::Awaited,
-    memo::recalled,
     pace, probe,
     query::Parameters,
+    recalled,
     representation::{Interface, Recipient},
     send,
 };

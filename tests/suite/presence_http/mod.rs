@@ -1,9 +1,10 @@
 //! The presence service as web pages see it: HTTP.md, sections 1 and 2, row by row.
 //!
-//! Who may see is in [`visibility`] and [`own`], what is shown in [`states`] and [`json_and_svg`], how it is asked for in [`parameters`], where custom
-//! images are in [`redirects`], components in [`components`], answers that are repeated in [`repeats`], methods and header fields in [`answers`] and [`shared_cache`]. Of the table of faults, H1, H4 to
-//! H6, H8, H27, H28 and X14 are in [`abuse`], H2 in [`redirects`], H3 and H7 in [`scripts`], H9 in [`own`], H10 in [`enumeration`], H11 in [`answers`], H24
-//! in [`settings`], H25 in [`parameters`], and H20 to H23 beside it in `abuse/http.rs`; H5, H10, H25, H26, X14 and X15 are rows that `make soak` tries at length.
+//! Who may see is in [`visibility`] and [`own`], what is shown in [`states`] and [`json_and_svg`], how it is asked for in [`parameters`],
+//! where custom images are in [`redirects`], components in [`components`], answers that are repeated in [`repeats`], methods and header
+//! fields in [`answers`] and [`shared_cache`]. Of the table of faults, H1, H4 to H6, H8, H27, H28 and X14 are in [`abuse`], H2 in
+//! [`redirects`], H3 and H7 in [`scripts`], H9 in [`own`], H10 in [`enumeration`], H11 in [`answers`], H24 in [`settings`], H25 in
+//! [`parameters`], and H20 to H23 beside it in `abuse/http.rs`; H5, H10, H25, H26, X14 and X15 are rows that `make soak` tries at length.
 
 mod abuse;
 mod answers;

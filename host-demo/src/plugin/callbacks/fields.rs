@@ -1,7 +1,7 @@
 //! The header fields of plugins' answers.
 //!
-//! An answer has most fields of the one before it, and to parse a field takes longer than to compare it. So each thread remembers one field for each place in an
-//! answer: where it comes again it is given out as it was parsed, and where it has another value its name is.
+//! An answer has most fields of the one before it, and to parse a field takes longer than to compare it. So each thread remembers one field
+//! for each place in an answer: where it comes again it is given out as it was parsed, and where it has another value its name is.
 
 use std::cell::RefCell;
 

@@ -3,11 +3,12 @@
 //!
 //! # Layout
 //! A stream that has authenticated a user binds a resource and receives a [`Session`]. It hands every stanza it reads to
-//! [`Session::receive`]; what is sent back, and what others send, arrives in the session's outbox. [`stanza`] parses and
-//! answers, then [`presence`], [`message`] or [`iq`] takes over; [`offline`] keeps what nobody is there for, [`carbons`] copies, [`documents`] keeps what clients store, [`returned`] delivers what a session did not get; [`roster`] and
-//! [`handshake`] change rosters, by the tables of [`subscription`]. [`audience`] says who sees a presence, [`probes`] answers who asks for one, [`blocking`] whom
-//! a user keeps away, [`components`] who answers for other domains and [`unanswered`] what they still owe, [`anonymous`] what sessions without an account may do. [`registry`] knows who is connected, [`locks`]
-//! keeps changes of one roster in order.
+//! [`Session::receive`]; what is sent back, and what others send, arrives in the session's outbox. [`stanza`] parses and answers, then
+//! [`presence`], [`message`] or [`iq`] takes over; [`offline`] keeps what nobody is there for, [`carbons`] copies, [`documents`] keeps what
+//! clients store, [`returned`] delivers what a session did not get; [`roster`] and [`handshake`] change rosters, by the tables of
+//! [`subscription`]. [`audience`] says who sees a presence, [`probes`] answers who asks for one, [`blocking`] whom a user keeps away,
+//! [`components`] who answers for other domains and [`unanswered`] what they still owe, [`anonymous`] what sessions without an account may
+//! do. [`registry`] knows who is connected, [`locks`] keeps changes of one roster in order.
 //!
 //! Assumed: all users are of one domain. Of other domains only those of [`components`] are there, what they send is in
 //! [`from_component`]; the rest is answered with `<remote-server-not-found/>`: there are no streams between servers yet.

@@ -8,7 +8,10 @@ use jid::{BareJid, Jid};
 use minidom::Element;
 use parking_lot::Mutex;
 
-use super::returned::address_in;
+use super::{
+    returned::address_in,
+    stanza::{ns, set},
+};
 
 /// The most probes that are remembered of one component's.
 const MOST: usize = 1_000;
@@ -22,7 +25,7 @@ impl Unanswered {
     pub(super) fn ask(&self, from: &Jid, to: &Jid, probe: &Element) {
         let (parties, mut probes) = ((from.to_bare(), to.to_bare()), self.0.lock());
         if probes.len() < MOST || probes.contains_key(&parties) {
-            probes.insert(parties, probe.clone());
+            probes.insert(parties, head(probe));
         }
     }
 
@@ -35,6 +38,14 @@ impl Unanswered {
     pub(super) fn take(&self) -> impl Iterator<Item = Element> + use<> {
         std::mem::take(&mut *self.0.lock()).into_values()
     }
+}
+
+/// What of a probe is needed to say that it is not answered.
+fn head(probe: &Element) -> Element {
+    let mut head = Element::bare("presence", ns::CLIENT);
+    let told = ["from", "to", "id", "type"].into_iter().filter_map(|name| Some((name, probe.attr(name)?)));
+    told.for_each(|(name, value)| set(&mut head, name, value));
+    head
 }
 
 /// Who sent a stanza, if it is a probe.
