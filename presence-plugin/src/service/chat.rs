@@ -33,35 +33,44 @@ pub fn answer(desk: &dyn Desk, user: &str, line: &str) -> String {
 
 fn obey(desk: &dyn Desk, user: &str, line: &str) -> Result<String, Condition> {
     let mut words = line.split_whitespace();
-    let word = words.next().unwrap_or_default().to_lowercase();
+    let word = plain(words.next().unwrap_or_default());
     let rest: Vec<&str> = words.collect();
     Ok(match (word.as_str(), &rest[..]) {
         ("help" | "hello" | "hi" | "?", _) => HELP.to_owned(),
         ("show" | "status", []) => told(choice(desk, user)?),
-        ("who", [who]) => {
-            let who = Viewers::parse(&who.to_lowercase())
+        ("who", who) => {
+            let who = Viewers::parse(&plain(&who.join(" ")))
                 .ok_or_else(|| wrong("who is one of default, anyone, subscribers, nobody"))?;
             choose(desk, user, Choice { who, ..choice(desk, user)? })?
         }
-        ("what", [what]) => {
-            let what = Details::parse(&what.to_lowercase()).ok_or_else(|| wrong("what is one of status, state"))?;
+        ("what", what) => {
+            let what = Details::parse(&plain(&what.join(" "))).ok_or_else(|| wrong("what is one of status, state"))?;
             choose(desk, user, Choice { what, ..choice(desk, user)? })?
         }
         ("token", wish) => token(desk, user, wish)?,
         ("tokens", []) => tokens(desk, user)?,
         ("address", words) => address(desk, user, &words.join(" "))?,
         ("addresses", []) => addresses(desk, user)?,
-        ("revoke", ["all"]) => {
+        ("revoke", [all]) if plain(all) == "all" => {
             let ids: Vec<_> = desk.tokens(user)?.into_iter().map(|token| token.id).collect();
             revoked(desk.revoke_tokens(user, &ids)?, "token")
         }
         ("revoke", [id]) => revoke(desk, user, id)?,
+        ("revoke", _) => {
+            return Err(wrong("revoke is followed by the ID of a token or an unlisted address, or by all"));
+        }
         ("forget", []) => {
             desk.forget(user)?;
             format!("Forgotten. {}", told(Choice::DEFAULT))
         }
         _ => "I don't understand that. Write \"help\" to see what I do.".to_owned(),
     })
+}
+
+/// A word as it is compared: in small letters, and without what people put around it, as in `"Help"` or `help!`.
+fn plain(word: &str) -> String {
+    let bare = word.trim_matches(|character: char| !character.is_alphanumeric());
+    if bare.is_empty() { word } else { bare }.to_lowercase()
 }
 
 fn wrong(text: &str) -> Condition {

@@ -410,6 +410,20 @@ fn everything_can_be_said_in_words() {
     assert_eq!(service.desk.has(|content| content.choice), None);
 }
 
+/// Telephones begin a line with a capital, and the answers themselves put what is to be written into quotes.
+#[test]
+fn words_may_be_written_as_people_write_them() {
+    let service = service();
+    for help in ["&quot;help&quot;", "Help!", "/help", "HELP.", "?", "Hi!", "»help«"] {
+        assert!(say(&service, help).starts_with("I decide with you"), "{help}");
+    }
+    assert!(say(&service, "Who: Nobody.").contains("nobody can see"));
+    assert!(say(&service, "what \"state\"").contains("without the status text"));
+    say(&service, "Token");
+    assert_eq!(say(&service, "Revoke All"), "1 token was revoked.");
+    assert!(say(&service, "Forget.").starts_with("Forgotten."));
+}
+
 #[test]
 fn what_was_said_wrong_is_explained_and_changes_nothing() {
     let service = service();
@@ -420,8 +434,13 @@ fn what_was_said_wrong_is_explained_and_changes_nothing() {
         ("token of", "followed by a user"),
         ("token forever", "token [of USER]"),
         (&format!("address {}", "x".repeat(65)), "64 characters"),
-        ("who", "help"),
+        ("who", "default, anyone, subscribers, nobody"),
+        ("who but nobody", "default, anyone, subscribers, nobody"),
+        ("what", "status, state"),
+        ("revoke", "or by all"),
+        ("revoke all tokens", "or by all"),
         ("", "help"),
+        ("!", "help"),
         ("&lt;script&gt;", "help"),
     ] {
         assert!(say(&service, line).contains(told), "{line}");
