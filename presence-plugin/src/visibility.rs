@@ -41,13 +41,13 @@ impl Visibility {
             }
             Viewers::Nobody => who == Who::Proven(user),
         };
-        relation.account && !relation.blocked && open
+        relation.account && !relation.blocked && who != Who::Refused && open
     }
 
     /// The requester, as far as it is believed.
     fn counted(self, who: Who<'_>) -> Option<&str> {
         match who {
-            Who::Nobody => None,
+            Who::Nobody | Who::Refused => None,
             Who::Claimed(_) if self == Visibility::Verified => None,
             Who::Claimed(requester) | Who::Proven(requester) => Some(requester),
         }
@@ -108,12 +108,14 @@ mod tests {
     }
 
     /// Row H9: every setting, every choice, every kind of requester. A letter says who sees: `n`obody in particular, a `s`tranger, a subscriber
-    /// (`b`), the user (`a`), each by a claim or, as a capital, by proof; nobody who is blocked, and nobody a user who is gone.
+    /// (`b`), the user (`a`), each by a claim or, as a capital, by proof; never who came by what was `r`evoked or is blocked, and nobody a user
+    /// who is gone.
     #[test]
     fn the_matrix_of_settings_choices_and_requesters() {
         let (subscriber, stranger) = ("bob@example.com", "eve@example.com");
         let requesters = [
             ('n', Who::Nobody, STRANGER),
+            ('r', Who::Refused, STRANGER),
             ('s', Who::Claimed(stranger), STRANGER),
             ('b', Who::Claimed(subscriber), SUBSCRIBER),
             ('a', Who::Claimed(ALICE), STRANGER),

@@ -100,8 +100,6 @@ impl Users {
         let choice = self.host.with_record(&place_of("choice", user.bare(), ""), Choice::read);
         let relation = self.host.relation(user, viewer);
         let visible = match (choice, relation) {
-            // An address that was revoked since it was looked up.
-            _ if proof.is_none() && requester.bears_all() => None,
             (Ok(choice), Ok(relation)) if user.is_local() => {
                 let may_see = settings.visibility.allows(choice.who, user.bare(), who, relation);
                 may_see.then(|| proof.map_or(choice.what, |proof| proof.what.min(choice.what)))

@@ -13,6 +13,8 @@ pub struct Requester {
     claimed: Option<Jid>,
     is_believed: bool,
     is_named: bool,
+    /// It came by what lets everybody in who bears it.
+    is_bearer: bool,
     proof: Option<Proof>,
 }
 
@@ -47,6 +49,8 @@ pub enum Who<'a> {
     Claimed(&'a str),
     /// Nobody but the owner of this address, or whom the owner gave the proof to.
     Proven(&'a str),
+    /// Whoever came by what let everybody in and does so no more: not even like nobody.
+    Refused,
 }
 
 impl Requester {
@@ -57,7 +61,7 @@ impl Requester {
 
     /// Whoever sent a request that names `claimed`. `is_believed`: it comes from where nobody lies about that.
     pub(super) fn claiming(claimed: Option<Jid>, is_believed: bool) -> Requester {
-        Requester { is_named: claimed.is_some(), claimed, is_believed, proof: None }
+        Requester { is_named: claimed.is_some(), claimed, is_believed, ..Requester::default() }
     }
 
     /// The same with a token, which may be worth nothing: the answer must not tell by its fields whether it is.
@@ -67,7 +71,7 @@ impl Requester {
 
     /// Whoever has what this user gave away for everybody who has it.
     pub(super) fn bearing(proof: Proof) -> Requester {
-        Requester { proof: Some(proof), ..Requester::default() }
+        Requester { is_bearer: true, proof: Some(proof), ..Requester::default() }
     }
 
     /// Somebody whose name is no JID, for tests.
@@ -87,11 +91,6 @@ impl Requester {
         !self.is_named
     }
 
-    /// Whether it was let in by what it bears and names nobody: without that it is nobody who may see anything.
-    pub(super) fn bears_all(&self) -> bool {
-        self.proof.is_some() && !self.is_named
-    }
-
     /// The proof, where it is about this user.
     pub(super) fn proof_before(&self, user: &str) -> Option<&Proof> {
         self.proof.as_ref().filter(|proof| proof.of.as_deref().is_none_or(|of| of == user))
@@ -103,6 +102,7 @@ impl Requester {
             (Some(proof), _) => (Who::Proven(proof.who.bare()), Some(&proof.who)),
             (None, Some(jid)) if self.is_believed => (Who::Proven(jid.bare()), Some(jid)),
             (None, Some(jid)) => (Who::Claimed(jid.bare()), Some(jid)),
+            (None, None) if self.is_bearer => (Who::Refused, None),
             (None, None) => (Who::Nobody, None),
         }
     }
@@ -160,5 +160,14 @@ mod tests {
     fn an_answer_to_a_token_is_never_public_whatever_it_is_worth() {
         assert!(Requester::claiming(None, true).is_nobody());
         assert!(!Requester::claiming(None, false).with_token(None).is_nobody());
+    }
+
+    /// What let it in may be revoked after it was looked up, and what is shown then is kept for others.
+    #[test]
+    fn who_came_by_what_was_revoked_since_is_refused() {
+        let bearer = Requester { is_bearer: true, ..Requester::default() };
+        assert_eq!(bearer.by(None).0, Who::Refused);
+        assert_eq!(Requester::nobody().by(None).0, Who::Nobody);
+        assert!(bearer.is_nobody(), "its answer is the same whoever sends it");
     }
 }
