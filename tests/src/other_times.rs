@@ -10,7 +10,10 @@ use std::{
     sync::OnceLock,
 };
 
-use crate::artefacts::{artefacts, cargo};
+use crate::{
+    artefacts::{artefacts, cargo},
+    host::Host,
+};
 
 const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
@@ -122,6 +125,17 @@ pub fn counting_presence() -> PathBuf {
     copy(&Path::new(WORKSPACE).join("presence-plugin"), &folder.join("presence"), &[renamed]);
     build(name, &folder);
     artefacts().host.with_file_name("libpresence_counts.so")
+}
+
+/// What [`counting_presence`] says: how often it has allocated so far.
+#[track_caller]
+pub fn counted(host: &Host) -> u64 {
+    let metrics = host.console().get("/metrics");
+    let line = metrics
+        .text()
+        .lines()
+        .find_map(|line| line.strip_prefix("host_demo_plugin_memory_bytes{plugin=\"presence\"} "));
+    line.and_then(|count| count.parse().ok()).expect("the console tells of the plugin's memory")
 }
 
 /// A plugin that was built before today's interfaces.

@@ -6,6 +6,7 @@ use std::{cell::Cell, time::Duration};
 use tests::{
     host::Host,
     http::{Answer, encode},
+    other_times::{counted, counting_presence},
     wait::until,
     xmpp::Session,
 };
@@ -133,5 +134,32 @@ fn a_repeated_answer_has_its_own_moment_and_is_held_like_the_first() {
             let is_later = || (host.http().get(&target).body != first.body).then_some(());
             until(Duration::from_secs(10), "another moment is told", is_later);
         }
+    }
+}
+
+/// What was sent is taken from where it is kept, and not only made the same anew: it takes the plugin fewer pieces of memory, counted in a build that is
+/// changed for that.
+#[test]
+fn what_is_sent_again_is_not_made_again() {
+    const TIMES: u64 = 50;
+    let mut host = Host::prepare();
+    host.drop_plugin(&counting_presence(), "presence.so");
+    host.run();
+    host.set("presence.visibility", "anyone");
+    let mut alice = host.new_user("alice");
+    show(&mut alice, "away", "Lunch");
+    let of = |ask: &dyn Fn(u64)| {
+        // What is made once is made before.
+        ask(0);
+        let before = counted(&host);
+        (1..=TIMES).for_each(ask);
+        (counted(&host) - before) / TIMES
+    };
+    let status = ["image", "text", "xml", "json"].map(|kind| format!("{STATUS}?jid=alice@localhost&type={kind}"));
+    let icon = "/plugins/presence/v1/users/alice@localhost/icon.png?size=33".to_owned();
+    for target in status.into_iter().chain([icon]) {
+        let again = of(&|_| drop(host.http().get(&target)));
+        let anew = of(&|number| drop(host.http().get(&format!("{target}&n={number}"))));
+        assert!(again < anew, "{target}: {again} pieces of memory, and {anew} for an address that was never asked for");
     }
 }

@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use tests::{host::Host, other_times::counting_presence};
+use tests::{
+    host::Host,
+    other_times::{counted, counting_presence},
+};
 
 use crate::{
     Spread,
@@ -104,16 +107,6 @@ fn allocations(kinds: &[(&str, Targets)]) {
         let (known, fresh) = (each(&|_| target.clone()), each(&|number| format!("{target}{separator}n={number}")));
         println!("    {kind}: {known:.1} / {fresh:.1}");
     }
-}
-
-/// What the plugin says of its memory.
-fn counted(host: &Host) -> u64 {
-    let metrics = host.console().get("/metrics");
-    let line = metrics
-        .text()
-        .lines()
-        .find_map(|line| line.strip_prefix("host_demo_plugin_memory_bytes{plugin=\"presence\"} "));
-    line.and_then(|count| count.parse().ok()).expect("the console tells of the plugin's memory")
 }
 
 /// How much more a batch costs than one answer as JSON, by processor time and by answers a second.
