@@ -124,12 +124,13 @@ impl Connection {
         self.heads.clone()
     }
 
-    /// Takes what the client sent.
-    fn hear(&mut self, bytes: &mut [u8]) {
-        if !bytes.is_empty() {
+    /// Takes what the client sent. Answers how much of it is to be handed on.
+    fn hear(&mut self, bytes: &mut [u8]) -> usize {
+        let taken = self.framing.take(bytes);
+        if taken > 0 {
             self.heads.heard();
-            self.framing.take(bytes);
         }
+        taken
     }
 
     /// Ready when the head that has begun is late. The timer is set once for many heads, and looks again when it is over: most are complete
@@ -155,10 +156,14 @@ impl Connection {
 impl AsyncRead for Connection {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if read.is_ready() {
-            self.hear(&mut buffer.filled_mut()[before..]);
-            return read;
+        while let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(cx, buffer) {
+            let sent = buffer.filled().len() - before;
+            let taken = self.hear(&mut buffer.filled_mut()[before..]);
+            buffer.set_filled(before + taken);
+            // Nothing would mean that the client is gone.
+            if taken > 0 || sent == 0 {
+                return Poll::Ready(read);
+            }
         }
         ready!(self.poll_late(cx));
         // The client may be gone: then nobody hears of it.

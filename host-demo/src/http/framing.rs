@@ -7,6 +7,9 @@
 //!
 //! So is a byte behind the first [`LONGEST`] of a head: actix takes heads of 128 KiB, and panics where the name of a field has 64.
 //!
+//! What comes behind a request that says it is the last one of its connection (section 9.6) is not handed on: actix would serve it, and then keep the
+//! connection.
+//!
 //! Bodies are passed over, by what their heads say of them. A head that says what it must not (two lengths, a length and a coding) is refused by actix,
 //! which reads nothing of what stands behind it: what is made of that here is no matter.
 
@@ -27,6 +30,8 @@ pub struct Framing {
     line: Vec<u8>,
     /// How many bytes there are of the lines that have to be [`LONGEST`] together at most.
     size: usize,
+    /// The head has said that nothing comes behind its request.
+    is_last: bool,
     is_refused: bool,
 }
 
@@ -42,6 +47,8 @@ enum Part {
     ChunkSize,
     /// To the fields behind a body in chunks.
     Trailer,
+    /// To no request any more.
+    Over,
 }
 
 /// What stands behind a head.
@@ -52,21 +59,29 @@ enum Body {
 }
 
 impl Framing {
-    /// Takes the bytes that come next. From one on that no head may hold no line ends any more: it is made NUL, and so are all line feeds behind it.
-    pub fn take(&mut self, bytes: &mut [u8]) {
+    /// Takes the bytes that come next, and answers how many of them are to be handed on: none behind the last request. From one on that no head may hold
+    /// no line ends any more: it is made NUL, and so are all line feeds behind it.
+    pub fn take(&mut self, bytes: &mut [u8]) -> usize {
         let good = if self.is_refused { 0 } else { self.follow(bytes) };
+        if matches!(self.part, Part::Over) {
+            return good;
+        }
         if let Some((wrong, rest)) = bytes[good..].split_first_mut() {
             self.is_refused = true;
             *wrong = 0;
             rest.iter_mut().filter(|byte| **byte == b'\n').for_each(|line_feed| *line_feed = 0);
         }
+        bytes.len()
     }
 
-    /// Goes on to the end of these bytes, or to the one that is wrong. Answers how many come before.
+    /// Goes on to the end of these bytes or of the last request, or to the byte that is wrong. Answers how many come before.
     fn follow(&mut self, bytes: &[u8]) -> usize {
         let mut start = 0;
         loop {
             start += self.pass_over(bytes.len() - start);
+            if matches!(self.part, Part::Over) {
+                return start;
+            }
             let (rest, room) = (&bytes[start..], LONGEST - self.size);
             match memchr(b'\n', &rest[..rest.len().min(room)]) {
                 Some(end) if self.end_line(&rest[..end]) => start += end + 1,
@@ -109,16 +124,24 @@ impl Framing {
         let is_empty = line.is_empty();
         match self.part {
             Part::Outside if !is_empty => Part::Head(Body::Length(0)),
-            Part::Head(body) if !is_empty => Part::Head(Body::told_by(line).unwrap_or(body)),
+            Part::Head(body) if !is_empty => {
+                self.is_last |= is_close(line);
+                Part::Head(Body::told_by(line).unwrap_or(body))
+            }
             Part::Trailer if !is_empty => Part::Trailer,
             Part::Head(Body::Chunked) => self.begin(Part::ChunkSize, 0),
-            Part::Head(Body::Length(length)) => self.begin(Part::Outside, length),
-            Part::Outside | Part::Trailer => self.begin(Part::Outside, 0),
+            Part::Head(Body::Length(length)) => self.begin(self.part_behind_request(), length),
+            Part::Trailer => self.begin(self.part_behind_request(), 0),
+            Part::Outside | Part::Over => self.begin(self.part, 0),
             Part::ChunkSize => match chunk_size(line) {
                 0 => Part::Trailer,
                 size => self.begin(Part::ChunkSize, size.saturating_add(b"\r\n".len() as u64)),
             },
         }
+    }
+
+    fn part_behind_request(&self) -> Part {
+        if self.is_last { Part::Over } else { Part::Outside }
     }
 
     /// Lines come that have nothing to do with those before, behind so many bytes.
@@ -144,6 +167,14 @@ impl Body {
     }
 }
 
+/// Whether a field says that its request is the last one.
+fn is_close(field: &[u8]) -> bool {
+    const NAME: &[u8] = b"Connection:";
+    let Some((name, options)) = field.split_at_checked(NAME.len()) else { return false };
+    let is_close = |option: &[u8]| option.trim_ascii().eq_ignore_ascii_case(b"close");
+    name.eq_ignore_ascii_case(NAME) && options.split(|byte| *byte == b',').any(is_close)
+}
+
 /// The size in the line before a chunk. One that is none is refused by actix, and what stands behind it is not read.
 fn chunk_size(line: &[u8]) -> u64 {
     let end = line.iter().position(|byte| !byte.is_ascii_hexdigit()).unwrap_or(line.len());
@@ -160,7 +191,8 @@ mod tests {
     fn taken(bytes: &str) -> String {
         let in_pieces = |length: usize| {
             let (mut framing, mut taken) = (Framing::default(), bytes.as_bytes().to_vec());
-            taken.chunks_mut(length).for_each(|piece| framing.take(piece));
+            let handed_on: usize = taken.chunks_mut(length).map(|piece| framing.take(piece)).sum();
+            taken.truncate(handed_on);
             let wrong = taken.iter().position(|byte| *byte == 0);
             taken.truncate(wrong.map_or(taken.len(), |wrong| wrong + 1));
             String::from_utf8(taken).unwrap()
@@ -215,6 +247,22 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_handed_on_behind_the_last_request() {
+        for field in ["Connection: close", "connection:\tKeep-Alive , CLOSE ", "Connection: x\r\nConnection: close"] {
+            for last in WITH_BODIES {
+                let last = last.replacen(" HTTP/1.1\r\n", &format!(" HTTP/1.1\r\n{field}\r\n"), 1);
+                for behind in ["", GET, "\n", "\r\n\r\n", &last] {
+                    assert_eq!(taken(&[GET, &last, behind].concat()), [GET, &last].concat(), "{behind:?}");
+                }
+            }
+        }
+        for field in ["Connection: closed", "X-Connection: close", "Connection : close", "Connection"] {
+            let request = format!("GET / HTTP/1.1\r\n{field}\r\n\r\n");
+            assert_eq!(taken(&[&request, GET].concat()), [&request, GET].concat());
+        }
+    }
+
+    #[test]
     fn no_line_ends_behind_what_is_wrong() {
         let (mut framing, mut bytes) = (Framing::default(), b"GET / HTTP/1.1\nA: b\r\n\r\n".to_vec());
         framing.take(&mut bytes);
@@ -232,7 +280,7 @@ mod tests {
             for (length, is_taken) in [(LONGEST, true), (LONGEST + 1, false)] {
                 let sent = [head(LONGEST), post.clone(), head(length), head(100)].concat().into_bytes();
                 let (mut framing, mut bytes) = (Framing::default(), sent.clone());
-                bytes.chunks_mut(piece).for_each(|piece| framing.take(piece));
+                bytes.chunks_mut(piece).for_each(|piece| assert_eq!(framing.take(piece), piece.len()));
                 assert_eq!(bytes == sent, is_taken, "{length} in pieces of {piece}");
                 let wrong = bytes.iter().position(|byte| *byte == 0);
                 assert_eq!(wrong, (!is_taken).then_some(2 * LONGEST + post.len()));

@@ -92,6 +92,29 @@ fn line_feeds_that_stand_alone() {
     );
 }
 
+/// RFC 9112 section 9.6: the request that says `close` is the last one of its connection, which ends behind the answer.
+#[test]
+fn nothing_is_served_behind_the_last_request() {
+    let host = Host::with_presence();
+    let address = host.process().ready().http;
+    let next = "GET /plugins/presence/status?type=text HTTP/1.1\r\nHost: x\r\n\r\n";
+    let post = "POST /plugins/presence/status?type=text HTTP/1.1\r\nHost: x\r\nConnection: close";
+    for last in [
+        next.replace("Host", "Connection: close\r\nHost"),
+        next.replace("Host", "connection: keep-alive, Close\r\nHost"),
+        format!("{post}\r\nContent-Length: 5\r\n\r\na=b&c"),
+        format!("{post}\r\nTransfer-Encoding: chunked\r\n\r\n5\r\na=b&c\r\n0\r\n\r\n"),
+    ] {
+        for behind in ["", next, &last, "garbage\n"] {
+            assert_eq!(answers(address, &[&last, behind].concat()), [200], "{last:?} {behind:?}"); // [H22]
+            let mut kept = Kept::open(address);
+            assert_eq!(kept.send(next, 1), Some(200));
+            let statuses = (kept.send(&[&last, behind].concat(), 3), kept.answer());
+            assert_eq!(statuses, (Some(200), None), "in pieces: {last:?} {behind:?}");
+        }
+    }
+}
+
 /// A field's name of 65,536 bytes or more is one that actix can't make: whoever sends it is told so, and nothing panics. [H23]
 #[test]
 fn names_of_fields_without_end() {
