@@ -29,7 +29,7 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-use super::framing::Framing;
+use super::{framing::Framing, refusal};
 
 /// What a client hears that is too slow.
 const TOO_SLOW: &[u8] =
@@ -53,6 +53,8 @@ pub struct Heads {
     between: Cell<bool>,
     /// When the first byte of the next head came, or the connection, for the first.
     begun: Cell<Option<Instant>>,
+    /// How many bytes the body of the last answer has, until all of it is written.
+    unwritten: Cell<u64>,
 }
 
 impl Heads {
@@ -64,7 +66,13 @@ impl Heads {
 
     /// It has its answer; a stream, when that has ended.
     pub fn answered(self: Rc<Self>, response: HttpResponse) -> HttpResponse {
-        if response.body().size() == BodySize::Stream {
+        let size = response.body().size();
+        self.unwritten.set(match size {
+            BodySize::None => 0,
+            BodySize::Sized(size) => size,
+            BodySize::Stream => u64::MAX,
+        });
+        if size == BodySize::Stream {
             response.map_body(|_, body| BoxBody::new(Streamed { body, _end: End(self) }))
         } else {
             drop(End(self));
@@ -76,6 +84,13 @@ impl Heads {
     fn heard(&self) {
         if self.between.get() && self.begun.get().is_none() {
             self.begun.set(Some(Instant::now()));
+        }
+    }
+
+    /// All of the answers is written so far.
+    fn written(&self) {
+        if self.between.get() {
+            self.unwritten.set(0);
         }
     }
 }
@@ -174,9 +189,18 @@ impl AsyncRead for Connection {
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        // It looks for what actix answers by itself, and the end of a body might look like that.
+        let may_be_body = self.heads.unwritten.get() >= refusal::SHORTEST;
+        let completed = if may_be_body { bytes.into() } else { refusal::completed(bytes) };
+        let written = Pin::new(&mut self.stream).poll_write(cx, &completed);
         self.is_stuck = written.is_pending();
-        written
+        match written {
+            Poll::Ready(Ok(count)) if count >= bytes.len() => {
+                self.heads.written();
+                Poll::Ready(Ok(bytes.len()))
+            }
+            other => other,
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

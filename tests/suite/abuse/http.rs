@@ -115,6 +115,38 @@ fn nothing_is_served_behind_the_last_request() {
     }
 }
 
+/// What is no request is answered by nobody of ours, and has the fields of all answers all the same.
+#[test]
+fn refusals_of_heads_are_not_sniffed() {
+    let host = Host::with_presence();
+    let ready = host.process().ready();
+    let good = "GET /plugins/presence/status?type=xml HTTP/1.1\r\nHost: x\r\n\r\n";
+    let fields = (0..97).map(|number| format!("X-{number}: y\r\n")).collect::<String>();
+    for (bad, status) in [
+        ("garbage\r\n\r\n".to_owned(), 400),
+        ("GET / HTTP/1.1\r\n\r\n".into(), 400),
+        ("GET / HTTP/1.1\nHost: x\r\n\r\n".into(), 400),
+        (format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "a".repeat(40 << 10)), 400),
+        (format!("GET / HTTP/1.1\r\nHost: x\r\n{fields}\r\n"), 431),
+    ] {
+        for address in [ready.http, ready.console] {
+            for before in [&[][..], &[good]] {
+                let mut kept = Kept::open(address);
+                for request in before {
+                    kept.send(request, 1).expect("an answer");
+                }
+                // The server may refuse before it has read everything.
+                let _ = kept.0.get_mut().write_all(bad.as_bytes());
+                let refusal = read_answer(&mut kept.0).expect("an answer");
+                assert_eq!((refusal.status, refusal.body.len()), (status, 0), "{refusal:?}");
+                assert_eq!(refusal.header("x-content-type-options"), Some("nosniff"), "{refusal:?}");
+                assert_eq!(refusal.header("connection"), Some("close"), "{refusal:?}");
+                assert_eq!(kept.answer(), None, "the connection is closed");
+            }
+        }
+    }
+}
+
 /// A field's name of 65,536 bytes or more is one that actix can't make: whoever sends it is told so, and nothing panics. [H23]
 #[test]
 fn names_of_fields_without_end() {
