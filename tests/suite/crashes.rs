@@ -194,6 +194,6 @@ fn last_words_that_can_not_be_read_stop_no_start() {
 #[track_caller]
 fn is_out_of_service(host: &Host) {
     let answer = host.http().get(VERSION);
-    assert_eq!((answer.status, answer.text()), (503, "This plugin is disabled.\n"));
+    assert!(answer.status == 503 && answer.text().contains("This plugin is disabled."), "{answer:?}");
     assert!(answer.header("retry-after").is_some(), "{answer:?}");
 }

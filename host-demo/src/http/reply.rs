@@ -19,6 +19,7 @@ use actix_web::{
     },
 };
 use bytes::Bytes;
+use serde_json::json;
 
 use crate::plugin::{
     exchange::{Answer, Body},
@@ -125,14 +126,29 @@ pub fn refusal(status: StatusCode, line: impl Into<Cow<'static, str>>) -> HttpRe
         .body(line.into())
 }
 
+/// What is wrong with a request to a plugin, or with the plugin, as problem details (RFC 9457): programs that ask plugins read these, whatever
+/// else a plugin answers with.
+pub fn problem(status: StatusCode, detail: &str) -> HttpResponse {
+    let title = status.canonical_reason().unwrap_or_default();
+    let problem = json!({ "title": title, "status": status.as_u16(), "detail": detail });
+    HttpResponse::build(status)
+        .insert_header((CONTENT_TYPE, "application/problem+json"))
+        .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .body(format!("{problem}\n"))
+}
+
 /// 404.
 pub fn nothing() -> HttpResponse {
     refusal(StatusCode::NOT_FOUND, "There is nothing here.\n")
 }
 
-/// 405: the path answers to these methods only, separated by commas.
+/// 405.
 pub fn other_methods(allowed: &str) -> HttpResponse {
-    let response = refusal(StatusCode::METHOD_NOT_ALLOWED, "This address does not answer to that method.\n");
+    allowing(allowed, refusal(StatusCode::METHOD_NOT_ALLOWED, "This address does not answer to that method.\n"))
+}
+
+/// A 405 that says which methods the path answers to, separated by commas.
+pub fn allowing(allowed: &str, response: HttpResponse) -> HttpResponse {
     with(response, ALLOW, allowed)
 }
 
@@ -141,9 +157,9 @@ pub fn moved(path: &str) -> HttpResponse {
     with(refusal(StatusCode::PERMANENT_REDIRECT, "This page has another address.\n"), LOCATION, path)
 }
 
-/// 503: it may work again in a moment.
-pub fn unavailable(line: &'static str) -> HttpResponse {
-    with(refusal(StatusCode::SERVICE_UNAVAILABLE, line), RETRY_AFTER, "5")
+/// 503: a plugin may answer again in a moment.
+pub fn unavailable(detail: &str) -> HttpResponse {
+    with(problem(StatusCode::SERVICE_UNAVAILABLE, detail), RETRY_AFTER, "5")
 }
 
 fn with(mut response: HttpResponse, name: HeaderName, value: &str) -> HttpResponse {

@@ -152,31 +152,34 @@ fn is_home(table: &RouteTable, path: &str) -> bool {
 
 fn missed(why: &Missed, path: &str) -> HttpResponse {
     match why {
-        Missed::Path => reply::nothing(),
-        Missed::Method { allowed } => reply::other_methods(allowed),
+        Missed::Path => reply::problem(StatusCode::NOT_FOUND, "There is nothing here."),
+        Missed::Method { allowed } => {
+            let detail = "This address does not answer to that method.";
+            reply::allowing(allowed, reply::problem(StatusCode::METHOD_NOT_ALLOWED, detail))
+        }
         Missed::Slash => reply::moved(&format!("{path}/")),
-        Missed::Disabled => reply::unavailable("This plugin is disabled.\n"),
-        Missed::Moment => reply::unavailable("The server is stopping.\n"),
+        Missed::Disabled => reply::unavailable("This plugin is disabled."),
+        Missed::Moment => reply::unavailable("The server is stopping."),
     }
 }
 
 fn refused(error: BodyError, limit: usize) -> HttpResponse {
     match error {
-        BodyError::TooLong(_) => reply::refusal(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            format!("The body is longer than this address takes: {limit} bytes.\n"),
-        ),
-        BodyError::TooSlow => reply::refusal(StatusCode::REQUEST_TIMEOUT, "The body took too long.\n"),
-        BodyError::Broken => reply::refusal(StatusCode::BAD_REQUEST, "The body is broken.\n"),
+        BodyError::TooLong(_) => {
+            let detail = format!("The body is longer than this address takes: {limit} bytes.");
+            reply::problem(StatusCode::PAYLOAD_TOO_LARGE, &detail)
+        }
+        BodyError::TooSlow => reply::problem(StatusCode::REQUEST_TIMEOUT, "The body took too long."),
+        BodyError::Broken => reply::problem(StatusCode::BAD_REQUEST, "The body is broken."),
     }
 }
 
-/// What the client is told of a plugin's failure: no detail.
+/// What the client is told of a plugin's failure: nothing of its cause.
 fn failed(error: &CallError) -> HttpResponse {
     match error {
-        CallError::Abandoned(_) => reply::refusal(StatusCode::INTERNAL_SERVER_ERROR, "The plugin failed to answer.\n"),
-        CallError::Busy => reply::unavailable("The plugin is busy.\n"),
-        CallError::TimedOut => reply::unavailable("The plugin took too long.\n"),
+        CallError::Abandoned(_) => reply::problem(StatusCode::INTERNAL_SERVER_ERROR, "The plugin failed to answer."),
+        CallError::Busy => reply::unavailable("The plugin is busy."),
+        CallError::TimedOut => reply::unavailable("The plugin took too long."),
     }
 }
 

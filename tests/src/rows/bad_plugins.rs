@@ -155,7 +155,7 @@ pub fn crash_loop(extent: Extent) -> Report {
     let (stable, seconds) = (Instant::now(), extent.of(1, 600));
     wait::until(PATIENCE + Duration::from_secs(seconds), "time passes", || {
         let answer = host.http().get("/plugins/hello/inline");
-        assert_eq!((answer.status, answer.text()), (503, "This plugin is disabled.\n"));
+        assert!(answer.status == 503 && answer.text().contains("This plugin is disabled."), "{answer:?}");
         (stable.elapsed() >= Duration::from_secs(seconds)).then_some(())
     });
     Report::new(format!("{crashes} crashes, then {seconds} s of \"This plugin is disabled.\""))

@@ -299,7 +299,7 @@ fn no_path_leads_to_a_file() {
                 let way = format!("{up}/").repeat(depth * 3 + 1);
                 let answer = kept.get(&format!("{mount}/{way}{file}"));
                 assert_eq!(answer.status, 404, "{mount}/{way}{file}");
-                assert_eq!(answer.text(), "There is nothing here.\n");
+                assert!(answer.text().contains("There is nothing here."), "{answer:?}");
             }
         }
     }

@@ -7,7 +7,7 @@ mod description;
 use serde_json::{Value, json};
 use tests::{
     host::Host,
-    http::{Answer, encode},
+    http::{Answer, encode, exchange},
 };
 
 use super::{ask, open_host, show};
@@ -175,6 +175,26 @@ fn another_method_and_an_unknown_path_are_problems() {
     problem(&ask("OPTIONS", "/nothing"), 404);
     let head = host.http().request("HEAD", "/plugins/presence/v1/nothing", &[]);
     assert_eq!((head.status, head.header("content-type")), (404, Some("application/problem+json")));
+}
+
+/// What never reaches the plugin: the host says it in the same form.
+#[test]
+fn what_the_host_refuses_for_the_plugin_is_a_problem() {
+    let host = open_host();
+    for path in ["users/%FF@localhost.json", "users/%ED%A0%80@localhost/icon.svg", "u/%FF", "%FF"] {
+        problem(&host.http().get(&format!("/plugins/presence/v1/{path}")), 404);
+    }
+    let head = "POST /plugins/presence/v1/presence/query HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
+    for (body, status) in
+        [("Transfer-Encoding: chunked\r\n\r\nno length\r\n", 400), ("Content-Length: 9\r\n\r\n{", 408)]
+    {
+        let answer = exchange(host.process().ready().http, format!("{head}{body}")).expect("an answer");
+        problem(&answer, status);
+    }
+    host.command(&["plugin", "disable", "presence"]).succeeds();
+    let answer = form(&host, "alice@localhost.json");
+    problem(&answer, 503);
+    assert!(answer.header("retry-after").is_some(), "{answer:?}");
 }
 
 /// Row H11: every address says what pages of other origins may do, and repeats nothing of what they say.
