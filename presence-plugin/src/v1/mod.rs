@@ -103,7 +103,7 @@ fn options(methods: &'static str) -> Response {
         .header("Allow", methods)
         .header("Access-Control-Allow-Origin", "*")
         .header("Access-Control-Allow-Methods", methods)
-        .header("Access-Control-Allow-Headers", "If-None-Match, Content-Type")
+        .header("Access-Control-Allow-Headers", "If-None-Match, Last-Event-ID, Content-Type")
         .header("Access-Control-Max-Age", "86400")
         .header("X-Content-Type-Options", "nosniff")
 }

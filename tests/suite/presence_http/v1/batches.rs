@@ -229,7 +229,7 @@ fn other_origins_may_send_json() {
     let preflight = host.http().request("OPTIONS", MANY, &fields);
     assert_eq!((preflight.status, preflight.header("access-control-allow-origin")), (204, Some("*")), "{preflight:?}");
     assert_eq!(preflight.header("access-control-allow-methods"), Some("POST, OPTIONS"));
-    assert_eq!(preflight.header("access-control-allow-headers"), Some("If-None-Match, Content-Type"));
+    assert_eq!(preflight.header("access-control-allow-headers"), Some("If-None-Match, Last-Event-ID, Content-Type"));
     let answer = post(&host, &json!({"jids": ["alice@localhost"]}));
     assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
     let private = post(&host, &json!({"jids": ["alice@localhost"], "req_jid": "bob@localhost"}));

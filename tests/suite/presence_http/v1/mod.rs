@@ -215,7 +215,7 @@ fn other_origins_may_ask_with_a_tag() {
         let field = |name| answer.header(name).unwrap_or_default();
         assert_eq!((answer.status, field("allow"), answer.text()), (204, "GET, HEAD, OPTIONS", ""), "{rest}");
         assert_eq!(field("access-control-allow-methods"), "GET, HEAD, OPTIONS", "{rest}");
-        assert_eq!(field("access-control-allow-headers"), "If-None-Match, Content-Type", "{rest}");
+        assert_eq!(field("access-control-allow-headers"), "If-None-Match, Last-Event-ID, Content-Type", "{rest}");
         assert_eq!((field("access-control-allow-origin"), answer.header("vary")), ("*", None), "{rest}");
         assert!(answer.header("access-control-allow-credentials").is_none(), "{rest}");
     }
