@@ -91,7 +91,8 @@ pub fn preferred<'a>(fields: impl Iterator<Item = (&'a str, &'a [u8])>) -> Optio
             (best, liked) = (Some(form), weight);
         }
     }
-    best
+    // By another name the same (RFC 7303 section 9.2). Browsers name it, too, and like objects as well.
+    best.or_else(|| (weight(&lines, "application", "xml") > 0).then_some(Form::Written(Format::Xml)))
 }
 
 /// Whether these are the words of a browser about an `<img>`. Some name formats that are not had here, and then anything.
@@ -185,6 +186,8 @@ mod tests {
             ("*/*, application/json;q=0, image/svg+xml;q=0", PNG),
             ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", JSON),
             ("text/xml;q=nonsense", XML),
+            ("application/xml", XML),
+            ("text/html, Application/XML;q=0.1", XML),
         ] {
             assert_eq!(accepting(&[line]), Some(form), "{line}");
         }
@@ -193,7 +196,16 @@ mod tests {
 
     #[test]
     fn a_client_may_take_nothing() {
-        for line in ["text/html", "image/webp", "*/*;q=0", "application/json;q=0.0", "json", "a/b/c", ";q=1"] {
+        for line in [
+            "text/html",
+            "image/webp",
+            "*/*;q=0",
+            "application/json;q=0.0",
+            "application/xml;q=0",
+            "json",
+            "a/b/c",
+            ";q=1",
+        ] {
             assert_eq!(accepting(&[line]), None, "{line}");
         }
     }
