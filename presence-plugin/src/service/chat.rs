@@ -17,7 +17,7 @@ token [of USER] [for DAYS] [state] [as LABEL] – make a token, by which a progr
 tokens – the tokens that you have made
 address [LABEL] – make an unlisted address, which shows you to whoever has it
 addresses – the unlisted addresses that you have made
-revoke ID – revoke a token or an unlisted address; revoke all: all tokens
+revoke ID – revoke a token, or an unlisted address by its ID or as it is; revoke all: all tokens
 forget – forget what you have chosen, with all tokens and unlisted addresses";
 
 const DAY: u64 = 86_400;
@@ -55,7 +55,7 @@ fn obey(desk: &dyn Desk, user: &str, line: &str) -> Result<String, Condition> {
             let ids: Vec<_> = desk.tokens(user)?.into_iter().map(|token| token.id).collect();
             revoked(desk.revoke_tokens(user, &ids)?, "token")
         }
-        ("revoke", [id]) => revoke(desk, user, id)?,
+        ("revoke", [id]) => revoke(desk, user, id_of(id))?,
         ("revoke", _) => {
             return Err(wrong("revoke is followed by the ID of a token or an unlisted address, or by all"));
         }
@@ -140,6 +140,12 @@ fn addresses(desk: &dyn Desk, user: &str) -> Result<String, Condition> {
 fn list(lines: impl Iterator<Item = String>, of: &str) -> String {
     let lines: Vec<_> = lines.collect();
     if lines.is_empty() { format!("You have no {of}.") } else { lines.join("\n") }
+}
+
+/// The ID in an unlisted address, whatever stands around it, or what is none as it is.
+fn id_of(address: &str) -> &str {
+    let id = address.split_once("/v1/u/").and_then(|(_, rest)| rest.split(['/', '.', '?']).next());
+    id.unwrap_or(address)
 }
 
 fn revoke(desk: &dyn Desk, user: &str, id: &str) -> Result<String, Condition> {

@@ -404,6 +404,14 @@ fn everything_can_be_said_in_words() {
     assert!(say(&service, "address My blog").starts_with("/plugins/presence/v1/u/ADDRESS\n"));
     assert_eq!(say(&service, "addresses"), "ADDRESS – My blog: /plugins/presence/v1/u/ADDRESS");
     assert_eq!(say(&service, "revoke ADDRESS"), "1 unlisted address was revoked.");
+    for whole in [
+        "/plugins/presence/v1/u/ADDRESS",
+        "http://x/plugins/presence/v1/u/ADDRESS/icon.svg?size=32",
+        "/plugins/presence/v1/u/ADDRESS.json",
+    ] {
+        say(&service, "address");
+        assert_eq!(say(&service, &format!("revoke {whole}")), "1 unlisted address was revoked.");
+    }
     assert_eq!(say(&service, "revoke all"), "1 token was revoked.");
     assert_eq!(say(&service, "revoke all"), "Nothing was revoked.");
     assert!(say(&service, "forget").starts_with("Forgotten."));
