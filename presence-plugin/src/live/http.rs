@@ -97,7 +97,10 @@ impl Presence {
         let visit = self.visit(request, &parameters, &settings);
         let head = head(Audience::of(&settings, &visit.requester));
         if request.method() == "HEAD" {
-            responder.send(head);
+            // Of a stream, or it would have a length: that of no body (RFC 9110 section 8.6).
+            if let Some(stream) = responder.stream(head) {
+                stream.finish();
+            }
             return;
         }
         let mut watched: Vec<Whom> = Vec::with_capacity(users.len());

@@ -275,6 +275,7 @@ fn what_is_asked_for_has_bounds() {
     assert_eq!((refused("events"), refused("users//events")), (400, 404));
     let head = host.http().request("HEAD", "/plugins/presence/v1/events?jid=alice@localhost", &[]);
     assert_eq!((head.status, head.header("content-type"), head.body.len()), (200, Some("text/event-stream"), 0));
+    assert_eq!(head.header("content-length"), None, "a stream has none");
     assert_eq!(host.http().request("POST", "/plugins/presence/v1/events?jid=alice@localhost", &[]).status, 405);
 }
 
