@@ -6,7 +6,14 @@ const origin = location.origin;
 // An address of this server becomes one that can be used from another site.
 const whole = (text) => text.replaceAll("/plugins/presence/", origin + "/plugins/presence/");
 
-for (const code of document.querySelectorAll("pre code")) code.textContent = whole(code.textContent);
+// Where a long text may go on in the next line: at the parts of an address and the fields of an object, not in the middle of a word.
+const BREAKS = /(?<=\w[\/?,]|",)(?=["\w])|(?<=\w)(?=[&%])/;
+
+function write(code, text) {
+  code.replaceChildren(...text.split(BREAKS).flatMap((part) => [part, document.createElement("wbr")]));
+}
+
+for (const code of document.querySelectorAll("pre code")) write(code, whole(code.textContent));
 for (const hint of document.querySelectorAll("p.hint")) {
   if (hint.textContent.startsWith("On another site")) hint.remove();
 }
@@ -36,7 +43,7 @@ async function answer(pre) {
   const reply = await fetch(pre.dataset.answer, { cache: "no-cache" });
   const command = pre.dataset.command ??= pre.textContent;
   const text = await reply.text();
-  if (reply.ok) pre.firstChild.textContent = "$ " + command + "\n" + text.trimEnd();
+  if (reply.ok) write(pre.firstChild, "$ " + command + "\n" + text.trimEnd());
 }
 
 // Shows what is shown now. A picture that is asked for again by the same address would be the one that is there.

@@ -75,6 +75,36 @@ fn it_follows_a_user_by_one_stream() {
     until(copied, &command);
 }
 
+/// On a phone, too, whoever copies an address by hand finds its parts whole.
+#[test]
+fn what_is_to_be_copied_breaks_between_words() {
+    let Some(mut browser) = Browser::start() else { return without_browser("the page") };
+    let host = open_host();
+    let mut alice = host.new_user("alice");
+    show(&mut alice, "away", "Lunch");
+    browser.look_like(390, "light");
+    browser.open(&format!("http://{}{HOME}?jid=alice@localhost&theme=dark", host.process().ready().http));
+    let answered =
+        "[...document.querySelectorAll('[data-answer]')].filter((pre) => pre.textContent.startsWith('$')).length";
+    wait::until(PATIENCE, "three answers", || (browser.value(answered) == 3).then_some(()));
+    assert_eq!(browser.value(BROKEN_WORDS), serde_json::json!([]));
+}
+
+/// The words of what is to be copied of which one part stands in another line than the rest.
+const BROKEN_WORDS: &str = r#"
+    [...document.querySelectorAll("pre code")].flatMap((code) => {
+        const nodes = document.createTreeWalker(code, NodeFilter.SHOW_TEXT), broken = [];
+        while (nodes.nextNode()) {
+            for (const word of nodes.currentNode.data.matchAll(/[\w@.]+/g)) {
+                const range = document.createRange();
+                range.setStart(nodes.currentNode, word.index);
+                range.setEnd(nodes.currentNode, word.index + word[0].length);
+                if (new Set([...range.getClientRects()].map(({top}) => top)).size > 1) broken.push(word[0]);
+            }
+        }
+        return broken;
+    })"#;
+
 /// Rows H7 and H19.
 #[test]
 fn a_strict_policy_stands_before_what_was_typed() {
