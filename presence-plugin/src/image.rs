@@ -20,11 +20,16 @@ pub struct File {
     pub etag: ETag,
 }
 
+impl File {
+    /// A file of these bytes. `letter` tells the types apart by their tags.
+    pub const fn new(letter: u8, bytes: &'static [u8]) -> File {
+        File { bytes, etag: ETag::new(letter, bytes) }
+    }
+}
+
 impl Icon {
     const fn new(gif: &'static [u8], svg: &'static [u8]) -> Icon {
-        let gif = File { bytes: gif, etag: ETag::new(b'i', gif) };
-        let svg = File { bytes: svg, etag: ETag::new(b'v', svg) };
-        Icon { gif, svg }
+        Icon { gif: File::new(b'i', gif), svg: File::new(b'v', svg) }
     }
 }
 

@@ -62,7 +62,7 @@ use crate::{
     page::{Base, Person},
     probe::Probes,
     query::Parameters,
-    representation::{Interface, Recipient},
+    representation::{Interface, Media, Recipient, give_file},
     service::{News, Office, Service},
     settings::{InForce, Settings},
     shown::Shown,
@@ -255,11 +255,11 @@ impl Presence {
     }
 
     fn page_script(&self, request: &Request<'_>) -> Result<Response> {
-        Ok(page::file(true, cache::held(request).as_deref()))
+        Ok(give_file(Media::Script, &page::SCRIPT, cache::held(request).as_deref()))
     }
 
     fn page_style(&self, request: &Request<'_>) -> Result<Response> {
-        Ok(page::file(false, cache::held(request).as_deref()))
+        Ok(give_file(Media::Style, &page::STYLE, cache::held(request).as_deref()))
     }
 
     fn example(&self, request: &Request<'_>) -> Result<Response> {

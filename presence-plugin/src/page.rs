@@ -16,8 +16,8 @@ use quick_xml::escape::escape;
 
 use self::wishes::Wishes;
 use crate::{
-    cache::{self, ETag},
     icons::themes::{State, Theme},
+    image::File,
     query::Parameters,
     settings::Settings,
     shown::Shown,
@@ -37,6 +37,11 @@ const POLICY: &str =
 /// The same with a script of this server, which asks this server.
 const POLICY_WITH_SCRIPT: &str = "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; connect-src 'self'; form-action 'self'; \
                                   base-uri 'none'; frame-ancestors 'none'";
+
+/// What the plugin's own page can do beside what it does without.
+pub static SCRIPT: File = File::new(b'f', include_bytes!("page/page.js"));
+/// How it looks.
+pub static STYLE: File = File::new(b'f', include_bytes!("page/page.css"));
 
 /// The states and what they mean.
 const STATES: [(State, &str, &str); 7] = [
@@ -132,21 +137,6 @@ pub fn home(parameters: &Parameters<'_>, placeholder: &str, visibility: Visibili
     page.push_str(&rules(visibility));
     page.push_str("<p><a href=\"/\">What else runs here</a></p></main></body></html>\n");
     html(page, POLICY_WITH_SCRIPT)
-}
-
-/// A file that the plugin's own page needs.
-pub fn file(is_script: bool, if_none_match: Option<&str>) -> Response {
-    let (kind, bytes) = match is_script {
-        true => ("text/javascript; charset=utf-8", &include_bytes!("page/page.js")[..]),
-        false => ("text/css; charset=utf-8", &include_bytes!("page/page.css")[..]),
-    };
-    let etag = ETag::new(b'f', bytes);
-    let is_held = if_none_match.is_some_and(|held| cache::is_held(etag.as_str(), held));
-    let head = Response::new(if is_held { 304 } else { 200 })
-        .header("X-Content-Type-Options", "nosniff")
-        .header("Cache-Control", "no-cache")
-        .header("ETag", etag.as_str().to_owned());
-    if is_held { head } else { head.header("Content-Type", kind).body(bytes) }
 }
 
 fn html(page: String, policy: &'static str) -> Response {

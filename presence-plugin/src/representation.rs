@@ -42,6 +42,10 @@ pub enum Media {
     Text,
     /// An object.
     Json,
+    /// A program for a page.
+    Script,
+    /// The looks of a page.
+    Style,
 }
 
 /// The bytes of a body.
@@ -89,6 +93,8 @@ impl Media {
             Media::Xml => "text/xml; charset=utf-8",
             Media::Text => "text/plain; charset=utf-8",
             Media::Json => "application/json",
+            Media::Script => "text/javascript; charset=utf-8",
+            Media::Style => "text/css; charset=utf-8",
         }
     }
 }
@@ -158,6 +164,12 @@ impl Recipient<'_> {
         let is_document = matches!(media, Media::Svg | Media::Xml);
         if is_document { response.header("Content-Security-Policy", DOCUMENT_POLICY) } else { response }
     }
+}
+
+/// A file, the same for everybody, or the news that the client holds it.
+pub fn give_file(media: Media, file: &'static File, if_none_match: Option<&str>) -> Response {
+    let recipient = Recipient { audience: Audience::Everyone { max_age: 0 }, if_none_match, interface: Interface::V1 };
+    recipient.give(&Representation::of_file(media, file))
 }
 
 /// What any page may show as an image.
