@@ -78,6 +78,21 @@ fn other_methods_are_refused_as_described() {
     }
 }
 
+/// An address that is too long for a stream to keep is told so as described, whether it names users or is an unlisted one.
+#[test]
+fn too_long_an_address_is_refused_as_described() {
+    let host = open_host();
+    let document: Value = serde_json::from_str(host.http().get(DESCRIPTION).text()).expect("JSON");
+    let long = "a".repeat(9_000);
+    for path in ["/v1/users/{jid}/events", "/v1/u/{id}/events", "/v1/events"] {
+        let target = format!("{path}?jid={long}").replace("{jid}", &long).replace("{id}", &long);
+        let answer = host.http().get(&format!("/plugins/presence{target}"));
+        let response = referred(&document, &document["paths"][path]["get"]["responses"][answer.status.to_string()]);
+        let form = answer.header("content-type").expect("a type");
+        assert!(answer.status == 413 && response["content"][form].is_object(), "{path}: {answer:?}");
+    }
+}
+
 /// What a reference within the document stands for.
 fn referred<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
     let target = value["$ref"].as_str().and_then(|target| target.strip_prefix('#'));
