@@ -148,6 +148,18 @@ impl Connection {
         taken
     }
 
+    /// Writes the last answer of the connection, behind others, in place of so many bytes. What of it the client does not take at once is lost.
+    fn poll_write_last(
+        &mut self,
+        cx: &mut Context<'_>,
+        before: &[u8],
+        last: &[u8],
+        count: usize,
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &[before, last].concat()))?;
+        Poll::Ready(Ok(if written > before.len() { count } else { written }))
+    }
+
     /// Ready when the head that has begun is late. The timer is set once for many heads, and looks again when it is over: most are complete
     /// before it is asked.
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -189,18 +201,17 @@ impl AsyncRead for Connection {
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        // It looks for what actix answers by itself, and the end of a body might look like that.
+        // The end of a body might look like what actix answers by itself.
         let may_be_body = self.heads.unwritten.get() >= refusal::SHORTEST;
-        let completed = if may_be_body { bytes.into() } else { refusal::completed(bytes) };
-        let written = Pin::new(&mut self.stream).poll_write(cx, &completed);
+        let written = match refusal::split_off(bytes).filter(|_| !may_be_body) {
+            None => Pin::new(&mut self.stream).poll_write(cx, bytes),
+            Some((before, refusal)) => self.poll_write_last(cx, before, &refusal, bytes.len()),
+        };
         self.is_stuck = written.is_pending();
-        match written {
-            Poll::Ready(Ok(count)) if count >= bytes.len() => {
-                self.heads.written();
-                Poll::Ready(Ok(bytes.len()))
-            }
-            other => other,
+        if matches!(written, Poll::Ready(Ok(count)) if count == bytes.len()) {
+            self.heads.written();
         }
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

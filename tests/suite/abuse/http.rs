@@ -121,6 +121,7 @@ fn refusals_of_heads_are_not_sniffed() {
     let host = Host::with_presence();
     let ready = host.process().ready();
     let good = "GET /plugins/presence/status?type=xml HTTP/1.1\r\nHost: x\r\n\r\n";
+    let older = good.replace("1.1", "1.0").replace("Host", "Connection: keep-alive\r\nHost");
     let fields = (0..97).map(|number| format!("X-{number}: y\r\n")).collect::<String>();
     for (bad, status) in [
         ("garbage\r\n\r\n".to_owned(), 400),
@@ -130,7 +131,7 @@ fn refusals_of_heads_are_not_sniffed() {
         (format!("GET / HTTP/1.1\r\nHost: x\r\n{fields}\r\n"), 431),
     ] {
         for address in [ready.http, ready.console] {
-            for before in [&[][..], &[good]] {
+            for before in [&[][..], &[good], &[&older]] {
                 let mut kept = Kept::open(address);
                 for request in before {
                     kept.send(request, 1).expect("an answer");
