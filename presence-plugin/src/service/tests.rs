@@ -194,6 +194,28 @@ fn a_token_takes_two_forms_and_can_go_back() {
     assert_eq!(made.expires, 7 * 86_400);
 }
 
+/// Whatever the step's action is: nothing that was cancelled is done.
+#[test]
+fn a_form_that_is_cancelled_cancels_its_command() {
+    let service = service();
+    let with_form = |session: &str, kind: &str| {
+        let form = format!("<x xmlns='jabber:x:data' type='{kind}'/>");
+        ask(&service, "set", &format!("<command xmlns='{}' {session}>{form}</command>", commands::NAMESPACE))
+    };
+    let choosing = session(&step(&service, "node='visibility'", &[]), "visibility");
+    let minting = session(&step(&service, "node='token'", &[]), "token");
+    step(&service, &minting, &[]);
+    for (session, action) in [(choosing, "complete"), (minting, "execute")] {
+        let session = format!("{session} action='{action}'");
+        for other in ["form", "result"] {
+            assert_eq!(conditions(&with_form(&session, other)), ["bad-request", "bad-payload"], "{other}");
+        }
+        assert_eq!(state(&with_form(&session, "cancel")).0, "canceled");
+        assert_eq!(conditions(&with_form(&session, "submit")), ["bad-request", "bad-sessionid"], "it is over");
+    }
+    assert!(service.desk.has(|content| content.choice.is_none() && content.tokens.is_empty()));
+}
+
 /// A client that goes back and forth adds nothing to what is kept for it.
 #[test]
 fn only_so_much_can_be_filled_in() {

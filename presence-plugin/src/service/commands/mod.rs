@@ -108,8 +108,9 @@ impl Commands {
             }
             None => return Err(Condition::BAD_SESSION),
         };
-        let filled = step.find("x", forms::NAMESPACE).and_then(forms::submitted).unwrap_or_default();
-        match self.act(desk, user, command, action, &mut session, filled) {
+        let acted = filled_in(step, action)
+            .and_then(|(action, filled)| self.act(desk, user, command, action, &mut session, filled));
+        match acted {
             Ok(End::Canceled) => Ok(status(&session, "canceled")),
             Ok(End::Completed(outcome)) => Ok(completed(&session, outcome)),
             Ok(End::NotYet) => self.show(desk, user, command, session),
@@ -198,6 +199,18 @@ pub fn label(text: &str) -> Result<String, Condition> {
         return Err(Condition::bad_payload(format!("a label has at most {LONGEST_LABEL} characters")));
     }
     Ok(line)
+}
+
+/// What a step has filled in, and the action that this makes of it: a form can be cancelled, too (XEP-0004 section 3.1).
+fn filled_in(step: &Element, action: Action) -> Result<(Action, Values), Condition> {
+    let Some(form) = step.find("x", forms::NAMESPACE) else { return Ok((action, Values::new())) };
+    if form.attribute("type") == Some("cancel") {
+        return Ok((Action::Cancel, Values::new()));
+    }
+    let filled = forms::submitted(form);
+    filled
+        .map(|filled| (action, filled))
+        .ok_or_else(|| Condition::bad_payload("the form is none that was filled in".into()))
 }
 
 /// Goes on to the next stage, or to the end.
