@@ -20,7 +20,9 @@ impl Hosts {
         Hosts(setting.split(',').map(str::trim).filter(|host| !host.is_empty()).map(str::to_owned).collect())
     }
 
+    /// The dot of the root is no part of a name (RFC 1034 section 3.1).
     fn allow(&self, host: &str) -> bool {
+        let host = host.strip_suffix('.').unwrap_or(host);
         self.0.is_empty() || self.0.iter().any(|allowed| allowed.eq_ignore_ascii_case(host))
     }
 }

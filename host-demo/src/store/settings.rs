@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension};
 use serde::{Deserialize, Serialize};
 
 use super::{Store, StoreError};
+use crate::address::dns_name;
 
 /// All settings at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -224,9 +225,9 @@ fn ip_address(text: &str) -> Result<String, String> {
     text.parse::<IpAddr>().map(|address| address.to_canonical().to_string()).map_err(wrong)
 }
 
-/// One host name of a list (RFC 1123 section 2.1), in lower case.
+/// One host name of a list (RFC 1123 section 2.1), in lower case, as the DNS has it, and without the dot of the root.
 fn host(text: &str) -> Result<String, String> {
-    let host = text.to_ascii_lowercase();
+    let host = dns_name(text.strip_suffix('.').unwrap_or(text)).to_ascii_lowercase();
     let label = |label: &str| {
         label.len() <= 63
             && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
@@ -237,7 +238,7 @@ fn host(text: &str) -> Result<String, String> {
     } else {
         Err(format!(
             "{} is no host name: expected names separated by commas, such as www.example.com,example.org",
-            quoted(&host)
+            quoted(text)
         ))
     }
 }
@@ -431,6 +432,10 @@ mod tests {
             (SettingKind::Boolean, "True", Some("true")),
             (SettingKind::Boolean, "yes", None),
             (SettingKind::Hosts, "WWW.example.com, a.org ,", Some("www.example.com,a.org")),
+            (SettingKind::Hosts, "a.org., Müller.Example", Some("a.org,xn--mller-kva.example")),
+            (SettingKind::Hosts, "a.org..", None),
+            (SettingKind::Hosts, ".", None),
+            (SettingKind::Hosts, "mü ller.example", None),
             (SettingKind::Hosts, "http://a.org", None),
             (SettingKind::Hosts, "-a.org", None),
             (

@@ -146,11 +146,15 @@ fn an_unusable_address_of_the_state_gives_the_built_in_icon() {
 fn the_administrator_names_the_hosts_to_redirect_to() {
     let host = open_host();
     host.new_user("alice");
-    host.set("presence.redirect_hosts", "icons.example, other.example");
+    host.set("presence.redirect_hosts", "icons.example, other.example., Müller.example");
     for (url, allowed) in [
         ("http://icons.example/x", true),
         ("https://ICONS.example:8443/x", true),
         ("http://other.example", true),
+        ("http://icons.example./x", true),
+        ("http://other.example:80/x", true),
+        ("http://xn--mller-kva.example/x", true),
+        ("http://icons.example../x", false),
         ("http://evil.example/x", false),
         ("http://icons.example.evil.example/x", false),
         ("http://evil.example/icons.example", false),
