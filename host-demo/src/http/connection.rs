@@ -80,7 +80,7 @@ impl Heads {
         }
     }
 
-    /// Bytes came.
+    /// Bytes came that end no head.
     fn heard(&self) {
         if self.between.get() && self.begun.get().is_none() {
             self.begun.set(Some(Instant::now()));
@@ -139,10 +139,11 @@ impl Connection {
         self.heads.clone()
     }
 
-    /// Takes what the client sent. Answers how much of it is to be handed on.
+    /// Takes what the client sent. Answers how much of it is to be handed on. Most heads come whole, and are requests in a moment: for these nobody looks at
+    /// the clock.
     fn hear(&mut self, bytes: &mut [u8]) -> usize {
         let taken = self.framing.take(bytes);
-        if taken > 0 {
+        if taken > 0 && !self.framing.has_head() {
             self.heads.heard();
         }
         taken

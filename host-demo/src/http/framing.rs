@@ -32,6 +32,7 @@ pub struct Framing {
     size: usize,
     /// The head has said that nothing comes behind its request.
     is_last: bool,
+    has_head: bool,
     is_refused: bool,
 }
 
@@ -62,6 +63,7 @@ impl Framing {
     /// Takes the bytes that come next, and answers how many of them are to be handed on: none behind the last request. From one on that no head may hold
     /// no line ends any more: it is made NUL, and so are all line feeds behind it.
     pub fn take(&mut self, bytes: &mut [u8]) -> usize {
+        self.has_head = false;
         let good = if self.is_refused { 0 } else { self.follow(bytes) };
         if matches!(self.part, Part::Over) {
             return good;
@@ -72,6 +74,11 @@ impl Framing {
             rest.iter_mut().filter(|byte| **byte == b'\n').for_each(|line_feed| *line_feed = 0);
         }
         bytes.len()
+    }
+
+    /// Whether a head has ended among the bytes that were taken last.
+    pub fn has_head(&self) -> bool {
+        self.has_head
     }
 
     /// Goes on to the end of these bytes or of the last request, or to the byte that is wrong. Answers how many come before.
@@ -129,14 +136,21 @@ impl Framing {
                 Part::Head(Body::told_by(line).unwrap_or(body))
             }
             Part::Trailer if !is_empty => Part::Trailer,
-            Part::Head(Body::Chunked) => self.begin(Part::ChunkSize, 0),
-            Part::Head(Body::Length(length)) => self.begin(self.part_behind_request(), length),
+            Part::Head(body) => self.end_head(body),
             Part::Trailer => self.begin(self.part_behind_request(), 0),
             Part::Outside | Part::Over => self.begin(self.part, 0),
             Part::ChunkSize => match chunk_size(line) {
                 0 => Part::Trailer,
                 size => self.begin(Part::ChunkSize, size.saturating_add(b"\r\n".len() as u64)),
             },
+        }
+    }
+
+    fn end_head(&mut self, body: Body) -> Part {
+        self.has_head = true;
+        match body {
+            Body::Chunked => self.begin(Part::ChunkSize, 0),
+            Body::Length(length) => self.begin(self.part_behind_request(), length),
         }
     }
 
@@ -226,6 +240,29 @@ mod tests {
             for before in WITH_BODIES {
                 assert_eq!(taken(&[before, GET, sent].concat()), [before, GET, handed_on].concat(), "sent ahead");
             }
+        }
+    }
+
+    #[test]
+    fn it_is_known_where_a_head_has_ended() {
+        let post = "POST / HTTP/1.1\r\nContent-Length: 4\r\n";
+        let pieces = [
+            ("\r\n", false),
+            (GET, true),
+            ("GET / HTTP/1.1\r\nHost: x\r\n", false),
+            ("\r", false),
+            ("\n", true),
+            (post, false),
+            ("\r\n\r\n", true),
+            ("\r\n", false),
+            (&[GET, "GET /"].concat(), true),
+            (" HTTP/1.1\r\n\n", false),
+            (GET, false),
+        ];
+        let mut framing = Framing::default();
+        for (piece, has_ended) in pieces {
+            framing.take(&mut piece.as_bytes().to_vec());
+            assert_eq!(framing.has_head(), has_ended, "{piece:?}");
         }
     }
 
