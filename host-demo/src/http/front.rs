@@ -109,8 +109,8 @@ impl Front {
     async fn example(&self, table: &RouteTable, generation: &Arc<Generation>, users: &[String]) -> Option<Example> {
         let manifest = generation.manifest();
         let path = format!("{MOUNT}{}/example", manifest.id);
-        let Found::Route { index, values, .. } = table.find("GET", &path) else { return None };
-        let call = generation.enter()?;
+        let Found::Route { doors, index, values } = table.find("GET", &path) else { return None };
+        let call = doors.enter()?;
         let query = example_query(&self.origin, users);
         let headers = HeaderMap::new();
         let request = Request {

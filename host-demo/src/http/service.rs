@@ -78,8 +78,8 @@ impl Public {
         loop {
             let table = self.routes.load();
             match table.find(method.as_str(), path) {
-                Found::Route { generation, index, values } => {
-                    if let Some(call) = generation.enter() {
+                Found::Route { doors, index, values } => {
+                    if let Some(call) = doors.enter() {
                         return Ok(Entered { call, index, values });
                     }
                 }

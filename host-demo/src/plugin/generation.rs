@@ -26,7 +26,7 @@ use plugin_api::{
 };
 
 pub use self::{
-    call::{Call, CallError},
+    call::{Call, CallError, Doors},
     load::{LoadError, Loaded, StartError},
 };
 use super::{
@@ -43,8 +43,7 @@ use crate::store::{SettingSchema, SettingsChange};
 /// within a second of the cut (`make soak ROW=P26`).
 pub const JOB_PATIENCE: Duration = Duration::from_millis(750);
 
-/// A started plugin. Every request counts itself among its owners, so what it reads does not lie on the line of that count.
-#[repr(align(64))]
+/// A started plugin.
 pub struct Generation {
     context: &'static Context,
     library: PathBuf,

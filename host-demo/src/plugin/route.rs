@@ -12,7 +12,7 @@ use foldhash::fast::RandomState;
 use plugin_api::abi::plugin_http::{ExecutionCode, RouteView};
 
 use super::{
-    generation::Generation,
+    generation::{Doors, Generation},
     pattern::{CutPath, Pattern, Values},
 };
 
@@ -160,7 +160,7 @@ pub enum Found<'a, 'p> {
     /// A route of this plugin.
     Route {
         /// Who answers it.
-        generation: &'a Arc<Generation>,
+        doors: &'a Doors,
         /// Its index among the generation's routes.
         index: usize,
         /// What the path has for the route's [`names`](Route::names), percent-decoded.
@@ -177,7 +177,7 @@ pub enum Found<'a, 'p> {
 /// The active generation of each plugin by its id.
 #[derive(Default)]
 pub struct RouteTable {
-    plugins: HashMap<String, Arc<Generation>, RandomState>,
+    plugins: HashMap<String, Doors, RandomState>,
     draining: Vec<Arc<Generation>>,
     disabled: BTreeSet<String>,
 }
@@ -185,7 +185,7 @@ pub struct RouteTable {
 impl RouteTable {
     /// The table of these generations, one a plugin, and of plugins that are known and out of service.
     pub fn new(generations: impl IntoIterator<Item = Arc<Generation>>, disabled: BTreeSet<String>) -> RouteTable {
-        let by_id = |generation: Arc<Generation>| (generation.manifest().id.clone(), generation);
+        let by_id = |generation: Arc<Generation>| (generation.manifest().id.clone(), Doors::new(&generation));
         RouteTable { plugins: generations.into_iter().map(by_id).collect(), draining: Vec::new(), disabled }
     }
 
@@ -202,12 +202,12 @@ impl RouteTable {
 
     /// The active generations.
     pub fn generations(&self) -> impl Iterator<Item = &Arc<Generation>> {
-        self.plugins.values()
+        self.plugins.values().map(Doors::generation)
     }
 
     /// The active generation that answers for the XMPP address of the plugin with this id.
     pub fn component(&self, id: &str) -> Option<&Arc<Generation>> {
-        self.plugins.get(id).filter(|generation| generation.is_component())
+        self.plugins.get(id).map(Doors::generation).filter(|generation| generation.is_component())
     }
 
     /// The generations that answered for that address before, and are not at their end.
@@ -220,15 +220,15 @@ impl RouteTable {
         let Some((id, _)) = path.strip_prefix(MOUNT).and_then(|rest| rest.split_once('/')) else {
             return Found::Nothing;
         };
-        let Some(generation) = self.plugins.get(id) else {
+        let Some(doors) = self.plugins.get(id) else {
             return if self.disabled.contains(id) { Found::Disabled } else { Found::Nothing };
         };
         let below = CutPath::new(&path[MOUNT.len() + id.len()..]);
         let mut others = Vec::new();
-        for (index, route) in generation.routes().iter().enumerate() {
+        for (index, route) in doors.generation().routes().iter().enumerate() {
             let Some(values) = route.below.values(&below) else { continue };
             if route.methods.iter().any(|known| known == method || known == ANY_METHOD) {
-                return Found::Route { generation, index, values };
+                return Found::Route { doors, index, values };
             }
             others.extend(
                 route.methods.iter().map(String::as_str).filter(|known| !others.contains(known)).collect::<Vec<_>>(),

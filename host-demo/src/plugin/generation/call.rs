@@ -8,15 +8,18 @@ use std::{
 use plugin_api::abi::{plugin_http::PluginHttpRef, wire::Status};
 
 use super::Generation;
-use crate::plugin::{
-    calls::Place,
-    context::Context,
-    exchange::{Abandoned, Answer, Pending},
-    mark::Mark,
-    request::{OwnedRequest, Request},
-    stream_body::on_worker,
-    threads::Busy,
-    watchdog,
+use crate::{
+    lines::{LINES, line_of_this_thread},
+    plugin::{
+        calls::Place,
+        context::Context,
+        exchange::{Abandoned, Answer, Pending},
+        mark::Mark,
+        request::{OwnedRequest, Request},
+        stream_body::on_worker,
+        threads::Busy,
+        watchdog,
+    },
 };
 
 /// How long a request may wait for an answer that its handler left for later.
@@ -34,33 +37,68 @@ pub enum CallError {
 }
 
 /// The right to call a generation, counted until it is dropped.
-pub struct Call {
+pub struct Call(Arc<Door>);
+
+/// A way into a generation, on a line of its own. Every call counts itself among the owners of one: were they all owners of the generation itself, its count
+/// would be passed from core to core.
+#[repr(align(64))]
+struct Door {
     generation: Arc<Generation>,
     place: Place,
 }
 
+/// The ways into a generation, one for each line of threads.
+pub struct Doors([Arc<Door>; LINES]);
+
+impl Doors {
+    /// Those of this generation.
+    pub fn new(generation: &Arc<Generation>) -> Doors {
+        Doors(Place::all().map(|place| Door::new(generation, place)))
+    }
+
+    /// Where they lead.
+    pub fn generation(&self) -> &Arc<Generation> {
+        &self.0[0].generation
+    }
+
+    /// Begins a call. `None`: this generation takes no more; look the route up again.
+    pub fn enter(&self) -> Option<Call> {
+        Call::begin(&self.0[line_of_this_thread()]).unless_closed()
+    }
+}
+
+impl Door {
+    fn new(generation: &Arc<Generation>, place: Place) -> Arc<Door> {
+        Arc::new(Door { generation: generation.clone(), place })
+    }
+}
+
 impl Drop for Call {
     fn drop(&mut self) {
-        self.generation.calls.end(self.place);
+        self.generation().calls.end(self.0.place);
     }
 }
 
 impl Generation {
-    /// Begins a call. `None`: this generation takes no more; look the route up again.
-    pub fn enter(self: &Arc<Self>) -> Option<Call> {
-        let call = self.count_in();
-        (!self.calls.is_closed()).then_some(call)
-    }
-
-    fn count_in(self: &Arc<Self>) -> Call {
-        Call { place: self.calls.begin(), generation: self.clone() }
+    /// Begins a call of one that comes without a door.
+    pub(super) fn enter(self: &Arc<Self>) -> Option<Call> {
+        Call::begin(&Door::new(self, Place::of_this_thread())).unless_closed()
     }
 }
 
 impl Call {
+    fn begin(door: &Arc<Door>) -> Call {
+        door.generation.calls.begin(door.place);
+        Call(door.clone())
+    }
+
+    fn unless_closed(self) -> Option<Call> {
+        (!self.generation().calls.is_closed()).then_some(self)
+    }
+
     /// Whom it calls.
     pub fn generation(&self) -> &Generation {
-        &self.generation
+        &self.0.generation
     }
 
     /// Passes a request to the route of this index and waits for the answer.
@@ -69,20 +107,53 @@ impl Call {
     /// The plugin gave none.
     pub async fn answer(&self, index: usize, request: &Request<'_>) -> Result<Answer, CallError> {
         let result = self.ask(index, request).await;
-        self.generation.calls.count(self.place, &result);
+        self.generation().calls.count(self.0.place, &result);
         result
     }
 
     async fn ask(&self, index: usize, request: &Request<'_>) -> Result<Answer, CallError> {
-        let generation = &self.generation;
+        let generation = self.generation();
         let (Some(http), Some(route)) = (generation.http, generation.routes.get(index)) else {
             return Err(CallError::Abandoned("the plugin has no such route".into()));
         };
         if route.is_inline() {
             answer_inline(generation, http, index as u32, request).await
         } else {
-            Box::pin(answer_on_thread(generation, http, index as u32, request.detach(), route.patience())).await
+            Box::pin(self.answer_on_thread(http, index as u32, request.detach(), route.patience())).await
         }
+    }
+
+    async fn answer_on_thread(
+        &self,
+        http: PluginHttpRef,
+        index: u32,
+        request: OwnedRequest,
+        patience: Duration,
+    ) -> Result<Answer, CallError> {
+        let generation = self.generation();
+        let mut waiting = begin(generation)?;
+        let token = waiting.pending.token();
+        let (returned, mut returns) = tokio::sync::oneshot::channel();
+        let running = Call::begin(&self.0);
+        let mark = generation.context.mark;
+        let job = move || {
+            let handled = mark.keep_thread(|| handle(http, mark, index, &request.borrow(), token));
+            drop(running);
+            // Nobody waits any more if the client is gone.
+            let _ = returned.send(handled);
+        };
+        let seat = generation.threads.seat().await;
+        seat.and_then(|seat| generation.threads.run(seat, job)).map_err(|Busy| CallError::Busy)?;
+        let patience = tokio::time::sleep(patience);
+        tokio::select! {
+            biased;
+            answer = waiting.pending.answer() => return answer.map_err(abandoned),
+            handled = &mut returns => if handled != Ok(Status::OK) {
+                return Err(CallError::Abandoned("the handler panicked".into()));
+            },
+            () = patience => return Err(CallError::TimedOut),
+        }
+        within(ANSWER_PATIENCE, waiting.pending.answer()).await
     }
 }
 
@@ -131,38 +202,6 @@ async fn answer_inline(
         return answer.map_err(abandoned);
     }
     Box::pin(within(ANSWER_PATIENCE, waiting.pending.answer())).await
-}
-
-async fn answer_on_thread(
-    generation: &Arc<Generation>,
-    http: PluginHttpRef,
-    index: u32,
-    request: OwnedRequest,
-    patience: Duration,
-) -> Result<Answer, CallError> {
-    let mut waiting = begin(generation)?;
-    let token = waiting.pending.token();
-    let (returned, mut returns) = tokio::sync::oneshot::channel();
-    let running = generation.count_in();
-    let mark = generation.context.mark;
-    let job = move || {
-        let handled = mark.keep_thread(|| handle(http, mark, index, &request.borrow(), token));
-        drop(running);
-        // Nobody waits any more if the client is gone.
-        let _ = returned.send(handled);
-    };
-    let seat = generation.threads.seat().await;
-    seat.and_then(|seat| generation.threads.run(seat, job)).map_err(|Busy| CallError::Busy)?;
-    let patience = tokio::time::sleep(patience);
-    tokio::select! {
-        biased;
-        answer = waiting.pending.answer() => return answer.map_err(abandoned),
-        handled = &mut returns => if handled != Ok(Status::OK) {
-            return Err(CallError::Abandoned("the handler panicked".into()));
-        },
-        () = patience => return Err(CallError::TimedOut),
-    }
-    within(ANSWER_PATIENCE, waiting.pending.answer()).await
 }
 
 async fn within(
