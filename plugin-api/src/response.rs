@@ -136,11 +136,13 @@ impl Response {
     }
 
     fn with_head<R>(&self, give: impl FnOnce(&ResponseHead<'_>) -> R) -> R {
-        let fields: SmallVec<[Field<'_>; MANY]> = self
-            .fields
-            .iter()
-            .map(|(name, value)| Field { name: (&**name).into(), value: RSlice::from_slice(value.as_bytes()) })
-            .collect();
+        // Not collected: that would move all the room there is for them.
+        let mut fields = SmallVec::<[Field<'_>; MANY]>::new();
+        fields.extend(
+            self.fields
+                .iter()
+                .map(|(name, value)| Field { name: (&**name).into(), value: RSlice::from_slice(value.as_bytes()) }),
+        );
         give(&ResponseHead { fields: RSlice::from_slice(&fields), status: self.status })
     }
 }

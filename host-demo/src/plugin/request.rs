@@ -65,14 +65,18 @@ impl Request<'_> {
 
     /// Shows it in the form that crosses the boundary.
     pub fn with_view<R>(&self, show: impl FnOnce(&RequestView<'_>) -> R) -> R {
-        let fields: SmallVec<[Field<'_>; MANY]> = self
-            .headers
-            .iter()
-            .map(|(name, value)| Field { name: name.as_str().into(), value: RSlice::from_slice(value.as_bytes()) })
-            .collect();
-        let parameters: SmallVec<[ParameterView<'_>; FEW]> = zip(self.names, self.values)
-            .map(|(name, value)| ParameterView { name: name.as_str().into(), value: (&**value).into() })
-            .collect();
+        // Not collected: that would move all the room there is for them.
+        let mut fields = SmallVec::<[Field<'_>; MANY]>::new();
+        fields.extend(
+            self.headers
+                .iter()
+                .map(|(name, value)| Field { name: name.as_str().into(), value: RSlice::from_slice(value.as_bytes()) }),
+        );
+        let mut parameters = SmallVec::<[ParameterView<'_>; FEW]>::new();
+        parameters.extend(
+            zip(self.names, self.values)
+                .map(|(name, value)| ParameterView { name: name.as_str().into(), value: (&**value).into() }),
+        );
         show(&RequestView {
             method: self.method.into(),
             path: self.path.into(),

@@ -42,7 +42,13 @@ pub fn read(fields: &[Field<'_>]) -> Result<Vec<Parsed>, String> {
     let read = |remembered: &mut [Option<Remembered>]| {
         let mut parsed = Vec::with_capacity(fields.len());
         for (place, field) in fields.iter().enumerate() {
-            parsed.push(read_at(remembered.get_mut(place), field).ok_or_else(|| wrong(field))?);
+            match remembered.get_mut(place) {
+                Some(Some(known)) if known.is(field) => {
+                    known.others = 0;
+                    parsed.push(known.field.clone());
+                }
+                place => parsed.push(parse(field, place).ok_or_else(|| wrong(field))?),
+            }
         }
         Ok(parsed)
     };
@@ -54,18 +60,19 @@ fn wrong(field: &Field<'_>) -> String {
     format!("the header field {:?} is malformed or not a plugin's to set", field.name)
 }
 
-/// Reads one field, at whose place this is remembered.
-fn read_at(mut place: Option<&mut Option<Remembered>>, field: &Field<'_>) -> Option<Parsed> {
+impl Remembered {
+    fn is(&self, field: &Field<'_>) -> bool {
+        *self.written == *field.name.as_bytes() && self.field.1 == *field.value.as_slice()
+    }
+}
+
+/// Reads a field that is not the one which is remembered at its place.
+fn parse(field: &Field<'_>, place: Option<&mut Option<Remembered>>) -> Option<Parsed> {
     let (written, value) = (field.name.as_bytes(), field.value.as_slice());
-    let known = place.as_deref_mut().and_then(Option::as_mut);
-    let is_known = known.as_ref().is_some_and(|known| *known.written == *written);
+    let known = place.as_deref().and_then(Option::as_ref).filter(|known| *known.written == *written);
     let name = match known {
-        Some(known) if is_known && known.field.1 == value => {
-            known.others = 0;
-            return Some(known.field.clone());
-        }
-        Some(known) if is_known => known.field.0.clone(),
-        _ => HeaderName::from_bytes(written).ok().filter(|name| !HOSTS_OWN.contains(name))?,
+        Some(known) => known.field.0.clone(),
+        None => HeaderName::from_bytes(written).ok().filter(|name| !HOSTS_OWN.contains(name))?,
     };
     let parsed = (name, HeaderValue::from_bytes(value).ok()?);
     match place {
