@@ -13,6 +13,7 @@ mod stamps;
 use std::{
     fs,
     hint::black_box,
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
@@ -28,7 +29,7 @@ const STRIDE: usize = 1_024;
 fn main() {
     let users: Vec<_> = (0..USERS).map(|number| format!("user{number}@example.com")).collect();
     let before = anonymous_memory();
-    let table = Table::with_capacity(USERS);
+    let table = Table::with_capacity(USERS, Arc::default());
     users.iter().for_each(|user| table.set(user, resource()));
     let each = (anonymous_memory() - before) as f64 / USERS as f64;
     println!("Presence table of {USERS} users with one resource: {each:.0} bytes each");

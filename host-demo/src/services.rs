@@ -12,6 +12,7 @@ use crate::{
         settings::StoredSettings,
     },
     presence::{Source, Table},
+    stamps::Stamps,
     store::{RecordChange, Store, StoreError},
 };
 
@@ -23,6 +24,8 @@ pub struct Server {
     pub store: Store,
     /// Who is available.
     pub presence: Arc<Table>,
+    /// What moves on with each change of the store's and of this presence that plugins are told of.
+    pub stamps: Arc<Stamps>,
     /// The folder below which each plugin has one of its own.
     pub data: PathBuf,
     /// What they send.
@@ -39,8 +42,7 @@ impl Services for Server {
     }
 
     fn stamp(&self, user: &str) -> u64 {
-        // Both only grow: their sum is another when one of them is.
-        self.presence.stamp(user).wrapping_add(self.store.stamp(user))
+        self.stamps.of(user)
     }
 
     fn relation(&self, user: &str, viewer: &str) -> Result<Relation, String> {
@@ -122,7 +124,8 @@ mod tests {
         let (presence, domain) = (Arc::<Table>::default(), "here".to_owned());
         let hub = Hub::new(domain.parse().unwrap(), store.clone(), presence.clone());
         let voices = Voices::new(hub, domain.clone(), tokio::runtime::Handle::current());
-        let server = Server { domain, store, presence, data: folder.path().into(), voices };
+        let stamps = store.stamps();
+        let server = Server { domain, store, presence, stamps, data: folder.path().into(), voices };
 
         let blocked = |viewer| server.relation("ann@here", viewer).unwrap().blocked;
         assert!(blocked("bob@here") && blocked("tim@away") && blocked("away"));

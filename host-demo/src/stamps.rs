@@ -16,13 +16,13 @@ const PLACES: usize = 1024;
 
 /// The stamps of all users there may be.
 pub struct Stamps {
-    numbers: Box<[AtomicU64]>,
+    numbers: [AtomicU64; PLACES],
     hasher: RandomState,
 }
 
 impl Default for Stamps {
     fn default() -> Stamps {
-        Stamps { numbers: (0..PLACES).map(|_| AtomicU64::default()).collect(), hasher: RandomState::default() }
+        Stamps { numbers: [const { AtomicU64::new(0) }; PLACES], hasher: RandomState::default() }
     }
 }
 

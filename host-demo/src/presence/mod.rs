@@ -7,7 +7,10 @@
 
 mod record;
 
-use std::{borrow::Borrow, sync::Weak};
+use std::{
+    borrow::Borrow,
+    sync::{Arc, Weak},
+};
 
 use foldhash::fast::RandomState;
 use parking_lot::RwLock;
@@ -25,8 +28,6 @@ pub trait Listener: Send + Sync {
 pub trait Source: Send + Sync {
     /// Copies the presence of `user`, a normalised bare JID, into `seen`. `false`: never seen, offline; `seen` says that too.
     fn read_into(&self, user: &str, seen: &mut UserPresence) -> bool;
-    /// The stamp of that presence, to be taken before it is read: it moves on with each change.
-    fn stamp(&self, user: &str) -> u64;
     /// Adds a listener for all changes, for as long as somebody else holds it.
     fn listen(&self, listener: Weak<dyn Listener>);
 }
@@ -43,16 +44,16 @@ type Value = Inline<86>;
 #[derive(Default)]
 pub struct Table {
     users: papaya::HashMap<Key, Value, RandomState>,
-    stamps: Stamps,
+    stamps: Arc<Stamps>,
     listeners: RwLock<Vec<Weak<dyn Listener>>>,
 }
 
 impl Table {
-    /// A table with room for so many users. It grows beyond them, but just before it does, it is full, and then each read
-    /// takes many steps: with a million users four times as long.
-    pub fn with_capacity(users: usize) -> Table {
+    /// A table with room for so many users, whose stamps move on with each change of their presence. It grows beyond them, but just before it does, it is
+    /// full, and then each read takes many steps: with a million users four times as long.
+    pub fn with_capacity(users: usize, stamps: Arc<Stamps>) -> Table {
         let users = papaya::HashMap::with_capacity_and_hasher(users, RandomState::default());
-        Table { users, ..Table::default() }
+        Table { users, stamps, ..Table::default() }
     }
 
     /// Sets the presence of one resource, replacing an earlier one of the same name.
@@ -137,10 +138,6 @@ impl Source for Table {
                 false
             }
         }
-    }
-
-    fn stamp(&self, user: &str) -> u64 {
-        self.stamps.of(user)
     }
 
     fn listen(&self, listener: Weak<dyn Listener>) {

@@ -46,7 +46,8 @@ pub(super) struct Host {
 
 impl Host {
     pub fn start(config: &Config, store: Store) -> Result<Host, Refusal> {
-        let presence = Arc::new(Table::with_capacity(store.accounts().len()));
+        let stamps = store.stamps();
+        let presence = Arc::new(Table::with_capacity(store.accounts().len(), stamps.clone()));
         for (user, status, at) in store.last_statuses()? {
             presence.restore(&user, &status, at.try_into().unwrap_or_default());
         }
@@ -58,6 +59,7 @@ impl Host {
             domain: config.domain.to_string(),
             store: store.clone(),
             presence: presence.clone(),
+            stamps,
             data: config.state.join("data"),
             voices: Voices::new(hub.clone(), config.domain.to_string(), Handle::current()),
         };

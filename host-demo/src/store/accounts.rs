@@ -1,12 +1,13 @@
 //! Accounts and what proves their passwords (RFC 5802, RFC 7677): stored keys, from which no password can be read.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use jid::BareJid;
 use rusqlite::{Connection, ErrorCode, OptionalExtension};
 use serde::{Deserialize, Serialize};
 
 use super::{Store, StoreError, roster};
+use crate::stamps::Stamps;
 
 /// What the server keeps of a password.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,9 +44,9 @@ impl Store {
         self.inner.memory.accounts.pin().contains_key(user.as_bytes())
     }
 
-    /// The stamp of what is held of a user, whether there is one or not: the account and the records that go with it. To be taken before they are read.
-    pub fn stamp(&self, user: &str) -> u64 {
-        self.inner.memory.stamps.of(user)
+    /// What moves on with each change of what is held of a user: the account and the records that go with it. There are stamps of whoever has no account, too.
+    pub fn stamps(&self) -> Arc<Stamps> {
+        self.inner.memory.stamps.clone()
     }
 
     /// All accounts, sorted.

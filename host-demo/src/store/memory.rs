@@ -43,7 +43,7 @@ pub(super) struct Memory {
     /// What plugins have kept.
     pub(super) records: Records,
     /// What moves on when an account comes or goes, or a record that goes with it changes.
-    pub(super) stamps: Stamps,
+    pub(super) stamps: Arc<Stamps>,
     /// All settings and what plugins declared about them.
     pub(super) settings: ArcSwap<Settings>,
     /// The goodbyes that wait to be written.
