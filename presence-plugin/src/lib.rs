@@ -58,7 +58,7 @@ use crate::{
     kept::Kept,
     limit::Limiter,
     live::{Awaited, Live},
-    memo::Memo,
+    memo::{Answer, Memo, Name},
     page::{Base, Person},
     probe::Probes,
     query::Parameters,
@@ -87,7 +87,8 @@ struct Presence {
     limiter: Limiter,
     brake: Brake,
     icons: Arc<Icons>,
-    memo: Memo,
+    answers: Memo<Answer>,
+    objects: Arc<Memo<v1::Object>>,
 }
 
 impl Plugin for Presence {
@@ -115,8 +116,8 @@ impl Plugin for Presence {
             News::Proofs => watching.look_again(),
         });
         let (service, limiter, icons, brake) = (Service::new(office), Limiter::new(), Arc::default(), Brake::new(host));
-        let memo = Memo::default();
-        Ok(Presence { host, users, service, settings, live, probes, limiter, brake, icons, memo })
+        let (answers, objects) = (Memo::default(), Arc::default());
+        Ok(Presence { host, users, service, settings, live, probes, limiter, brake, icons, answers, objects })
     }
 
     fn stanza(&self, stanza: &str) {
@@ -200,7 +201,7 @@ impl Presence {
             },
             navigation: request.header("Sec-Fetch-Dest") == Some("document"),
         };
-        let place = self.memo.place(self.host, request, &settings, user.as_ref(), &requester);
+        let place = self.answers.place_of(self.host, request, &settings, user.as_ref(), &requester);
         let (response, written) = self.users.look(&settings, user.as_ref(), &requester, |shown| {
             if question.custom_image(shown, &settings).is_some() {
                 return (question.answer(shown, &settings), None);
@@ -209,17 +210,17 @@ impl Presence {
             (question.recipient.give(&written), Some(written).filter(|_| *shown != Shown::Forbidden))
         });
         if let (Some(place), Some(written)) = (place, written) {
-            place.keep(&question.recipient, written);
+            place.keep(Answer::new(&question.recipient, written));
         }
         response
     }
 
     /// The answer to a request like one that was answered before, if nothing has changed since.
     fn recall(&self, request: &Request<'_>) -> Option<Response> {
-        let settings = self.settings();
-        self.memo.recall(self.host, request, &settings, |entry| match self.admit(request, &settings) {
-            Ok(()) => entry.give(cache::held(request).as_deref()),
-            Err(wait) if entry.interface() == Interface::V1 => v1::problem::too_many(wait),
+        let (name, settings) = (Name::of_request(request)?, self.settings());
+        self.answers.recall(self.host, name, &settings, |answer| match self.admit(request, &settings) {
+            Ok(()) => answer.give(cache::held(request).as_deref()),
+            Err(wait) if answer.interface() == Interface::V1 => v1::problem::too_many(wait),
             Err(wait) => answer::too_many(wait),
         })
     }

@@ -1,7 +1,7 @@
 //! What was sent, for whoever asks the same next. Most requests are those of a moment ago: pages show the same icons, services poll the same
-//! addresses.
+//! addresses, one by one or many at once.
 //!
-//! An answer is kept if it is the same for everybody and shows a user. Refusals are not, so that who is hidden and who does not exist are looked up
+//! What is kept is the same for everybody, and shows a user. Refusals are not, so that who is hidden and who does not exist are looked up
 //! alike. It holds as long as the settings do and the user's [stamp](Host::stamp) does, which is looked at for each request: what a user changes is in
 //! force with the next one, as it would be without this. With a host that has no stamps nothing is kept.
 //!
@@ -28,119 +28,128 @@ use crate::{
 
 /// As many threads seldom wait for each other.
 const SHELVES: usize = 16;
-/// How many bytes of answers each shelf keeps: 4 MiB in all.
+/// How many bytes each shelf keeps: 4 MiB in all.
 const ROOM: usize = (4 << 20) / SHELVES;
-/// The longest target of a request whose answer is kept.
+/// The longest name of what is kept.
 const LONGEST: usize = 1024;
 
-/// The answers. There are none at first.
-#[derive(Default)]
-pub struct Memo {
+/// What was sent, by its names. There is nothing at first.
+pub struct Memo<K> {
     hasher: RandomState,
-    shelves: [RwLock<Shelf>; SHELVES],
+    shelves: [RwLock<Shelf<K>>; SHELVES],
 }
 
-/// Answers by the hashes of their requests. When it is full it is cleared: what is in use is back at once, and nothing has to be noted when an answer is
+/// What is kept of what was sent.
+pub trait Kept {
+    /// How many bytes it takes beside itself, more or less.
+    fn bytes(&self) -> usize;
+}
+
+/// What is asked for, by two texts that may be anything: the path and the query of a request, or nothing and an address as it was sent.
+#[derive(Clone, Copy, Hash)]
+pub struct Name<'a>(&'a str, &'a str);
+
+/// What is kept by the hashes of its names. When it is full it is cleared: what is in use is back at once, and nothing has to be noted when something is
 /// taken.
-#[derive(Default)]
-struct Shelf {
-    entries: HashMap<u64, Entry, RandomState>,
+struct Shelf<K> {
+    entries: HashMap<u64, Entry<K>, RandomState>,
     bytes: usize,
 }
 
-/// An answer that was sent.
-pub struct Entry {
+struct Entry<K> {
     terms: Terms,
-    audience: Audience,
-    interface: Interface,
-    written: Representation,
+    kept: K,
 }
 
-/// What was asked for, and under which conditions the answer holds.
+/// What was asked for, and under which conditions what was sent holds.
 struct Terms {
-    /// The path and the query, as sent.
-    target: SmallVec<[u8; 96]>,
+    /// The name, with a byte between its texts.
+    name: SmallVec<[u8; 96]>,
     /// The user, a bare JID.
     user: SmallVec<[u8; 40]>,
     stamp: u64,
     edition: u64,
 }
 
-/// Where the answer to a request goes.
-pub struct Place<'m> {
-    memo: &'m Memo,
+/// Where something is to be kept.
+pub struct Place<'m, K> {
+    memo: &'m Memo<K>,
     hash: u64,
     terms: Terms,
 }
 
-impl Memo {
-    /// What `give` makes of what was sent to a request like this one, if it would be made the same now.
-    pub fn recall<R>(
-        &self,
-        host: Host,
-        request: &Request<'_>,
-        settings: &Settings,
-        give: impl FnOnce(&Entry) -> R,
-    ) -> Option<R> {
-        let hash = self.hash(request)?;
-        let shelf = self.shelf(hash).read().unwrap_or_else(PoisonError::into_inner);
-        let entry = shelf.entries.get(&hash)?;
-        let Terms { target, user, stamp, edition } = &entry.terms;
-        let is_same = *edition == settings.edition && is_target(target, request);
-        let user = str::from_utf8(user).ok().filter(|_| is_same)?;
-        host.stamp(user).is_ok_and(|now| now == *stamp).then(|| give(entry))
+impl<'a> Name<'a> {
+    /// The name of a request whose answer depends on nothing but its target, the user and the settings, if it is one.
+    pub fn of_request(request: &Request<'a>) -> Option<Name<'a>> {
+        let is_plain = matches!(request.method(), "GET" | "HEAD") && request.header("Authorization").is_none();
+        is_plain.then(|| Name(request.path(), request.query()))
     }
 
-    /// Where the answer to a request about `user` is to be kept. To be asked before the user is looked up, and after these settings were read. `None`:
-    /// nowhere, it is not the same for everybody who asks.
-    pub fn place(
-        &self,
-        host: Host,
-        request: &Request<'_>,
-        settings: &Settings,
-        user: Option<&Jid>,
-        requester: &Requester,
-    ) -> Option<Place<'_>> {
-        let (hash, user) = (self.hash(request)?, user?.bare());
-        // Who would wait is not answered like who would not.
-        let waits = Parameters::new(request.query(), &[]).first("wait").is_some();
-        if waits || !requester.is_nobody() || request.path().len() + request.query().len() > LONGEST {
+    /// The name of a user among many, by an address as it was sent.
+    pub fn of_user(address: &'a str) -> Name<'a> {
+        Name("", address)
+    }
+
+    fn is(self, name: &[u8]) -> bool {
+        let (first, second) = (self.0.as_bytes(), self.1.as_bytes());
+        name.len() == first.len() + 1 + second.len() && name.starts_with(first) && name.ends_with(second)
+    }
+}
+
+impl<K> Default for Memo<K> {
+    fn default() -> Memo<K> {
+        Memo { hasher: RandomState::default(), shelves: std::array::from_fn(|_| RwLock::default()) }
+    }
+}
+
+impl<K: Kept> Memo<K> {
+    /// What `give` makes of what was sent under this name, if it would be sent again now.
+    pub fn recall<R>(&self, host: Host, name: Name<'_>, settings: &Settings, give: impl FnOnce(&K) -> R) -> Option<R> {
+        let hash = self.hasher.hash_one(name);
+        let shelf = self.shelf(hash).read().unwrap_or_else(PoisonError::into_inner);
+        let Entry { terms, kept } = shelf.entries.get(&hash)?;
+        let is_same = terms.edition == settings.edition && name.is(&terms.name);
+        let user = str::from_utf8(&terms.user).ok().filter(|_| is_same)?;
+        host.stamp(user).is_ok_and(|now| now == terms.stamp).then(|| give(kept))
+    }
+
+    /// Where what is sent of `user` is to be kept, if it shows the user to everybody. To be asked before the user is looked up, and after these settings
+    /// were read. `None`: nowhere.
+    pub fn place(&self, host: Host, name: Name<'_>, settings: &Settings, user: &Jid) -> Option<Place<'_, K>> {
+        if name.0.len() + name.1.len() > LONGEST {
             return None;
         }
-        let stamp = host.stamp(user).ok()?;
-        let target = [request.path().as_bytes(), b"?", request.query().as_bytes()].concat();
+        let stamp = host.stamp(user.bare()).ok()?;
         let terms = Terms {
-            target: SmallVec::from_slice(&target),
-            user: SmallVec::from_slice(user.as_bytes()),
+            name: SmallVec::from_vec([name.0.as_bytes(), b"?", name.1.as_bytes()].concat()),
+            user: SmallVec::from_slice(user.bare().as_bytes()),
             stamp,
             edition: settings.edition,
         };
-        Some(Place { memo: self, hash, terms })
+        Some(Place { memo: self, hash: self.hasher.hash_one(name), terms })
     }
 
-    /// The hash of a request whose answer depends on nothing but its target, the user and the settings, if it is one.
-    fn hash(&self, request: &Request<'_>) -> Option<u64> {
-        let is_plain = matches!(request.method(), "GET" | "HEAD") && request.header("Authorization").is_none();
-        is_plain.then(|| self.hasher.hash_one((request.path(), request.query())))
-    }
-
-    fn shelf(&self, hash: u64) -> &RwLock<Shelf> {
+    fn shelf(&self, hash: u64) -> &RwLock<Shelf<K>> {
         &self.shelves[hash as usize % SHELVES]
     }
 }
 
-impl Place<'_> {
-    /// Keeps what shows the user to this recipient, and to everybody.
-    pub fn keep(self, recipient: &Recipient<'_>, mut written: Representation) {
-        written.body.shrink_to_fit();
-        let Recipient { audience, interface, .. } = *recipient;
-        let entry = Entry { terms: self.terms, audience, interface, written };
+impl<K: Kept> Place<'_, K> {
+    /// Keeps it there.
+    pub fn keep(self, kept: K) {
+        let entry = Entry { terms: self.terms, kept };
         self.memo.shelf(self.hash).write().unwrap_or_else(PoisonError::into_inner).put(self.hash, entry);
     }
 }
 
-impl Shelf {
-    fn put(&mut self, hash: u64, entry: Entry) {
+impl<K> Default for Shelf<K> {
+    fn default() -> Shelf<K> {
+        Shelf { entries: HashMap::default(), bytes: 0 }
+    }
+}
+
+impl<K: Kept> Shelf<K> {
+    fn put(&mut self, hash: u64, entry: Entry<K>) {
         if self.bytes + entry.bytes() > ROOM {
             *self = Shelf::default();
         }
@@ -150,7 +159,26 @@ impl Shelf {
     }
 }
 
-impl Entry {
+impl<K: Kept> Entry<K> {
+    fn bytes(&self) -> usize {
+        size_of::<Entry<K>>() + self.terms.name.len() + self.terms.user.len() + self.kept.bytes()
+    }
+}
+
+/// The answer to a request.
+pub struct Answer {
+    audience: Audience,
+    interface: Interface,
+    written: Representation,
+}
+
+impl Answer {
+    /// What was sent to this recipient.
+    pub fn new(recipient: &Recipient<'_>, mut written: Representation) -> Answer {
+        written.body.shrink_to_fit();
+        Answer { audience: recipient.audience, interface: recipient.interface, written }
+    }
+
     /// By which interface it was asked for.
     pub fn interface(&self) -> Interface {
         self.interface
@@ -158,25 +186,37 @@ impl Entry {
 
     /// The answer for whoever holds `if_none_match`.
     pub fn give(&self, if_none_match: Option<&str>) -> Response {
-        let Entry { audience, interface, written, .. } = self;
+        let Answer { audience, interface, written } = self;
         Recipient { audience: *audience, if_none_match, interface: *interface }.give(written)
-    }
-
-    /// What it takes, more or less. An icon counts for each entry that has it.
-    fn bytes(&self) -> usize {
-        let body = match &self.written.body {
-            Body::Static(_) => 0,
-            Body::Icon(icon) => icon.bytes.len(),
-            Body::Own(bytes) => bytes.len(),
-        };
-        size_of::<Entry>() + self.terms.target.len() + self.terms.user.len() + body
     }
 }
 
-/// Whether a request has this target.
-fn is_target(target: &[u8], request: &Request<'_>) -> bool {
-    let (path, query) = (request.path().as_bytes(), request.query().as_bytes());
-    target.len() == path.len() + 1 + query.len() && target.starts_with(path) && target.ends_with(query)
+impl Kept for Answer {
+    /// An icon counts for each answer that has it.
+    fn bytes(&self) -> usize {
+        match &self.written.body {
+            Body::Static(_) => 0,
+            Body::Icon(icon) => icon.bytes.len(),
+            Body::Own(bytes) => bytes.len(),
+        }
+    }
+}
+
+impl Memo<Answer> {
+    /// Where the answer to a request about `user` is to be kept ([`place`](Memo::place)).
+    pub fn place_of(
+        &self,
+        host: Host,
+        request: &Request<'_>,
+        settings: &Settings,
+        user: Option<&Jid>,
+        requester: &Requester,
+    ) -> Option<Place<'_, Answer>> {
+        // Who would wait is not answered like who would not.
+        let waits = Parameters::new(request.query(), &[]).first("wait").is_some();
+        let name = Name::of_request(request).filter(|_| !waits && requester.is_nobody())?;
+        self.place(host, name, settings, user?)
+    }
 }
 
 #[cfg(test)]
@@ -184,11 +224,11 @@ mod tests {
     use super::*;
     use crate::representation::Media;
 
-    fn entry(length: usize) -> Entry {
+    fn entry(length: usize) -> Entry<Answer> {
         let terms =
-            Terms { target: SmallVec::from_slice(b"/?"), user: SmallVec::from_slice(b"ann@x"), stamp: 0, edition: 0 };
+            Terms { name: SmallVec::from_slice(b"/?"), user: SmallVec::from_slice(b"ann@x"), stamp: 0, edition: 0 };
         let written = Representation::of(Media::Text, b't', vec![b'x'; length]);
-        Entry { terms, audience: Audience::Nobody, interface: Interface::Status, written }
+        Entry { terms, kept: Answer { audience: Audience::Nobody, interface: Interface::Status, written } }
     }
 
     #[test]

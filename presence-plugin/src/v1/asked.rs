@@ -15,7 +15,7 @@ use crate::{
     cache::{self, Audience},
     icons::{Icons, themes::State},
     kept::Kept,
-    memo::Memo,
+    memo::{Answer, Memo},
     probe::Presence,
     query::Parameters,
     representation::{Interface, Recipient, Representation},
@@ -110,14 +110,14 @@ impl<'r> Asked<'r> {
         &self,
         request: &Request<'_>,
         form: Form,
-        (sources, memo): (&Sources<'_>, &Memo),
+        (sources, answers): (&Sources<'_>, &Memo<Answer>),
     ) -> Result<Response, Problem> {
         let (host, settings) = (sources.users.host(), sources.settings);
-        let place = memo.place(host, request, settings, self.user.as_ref(), &self.requester);
+        let place = answers.place_of(host, request, settings, self.user.as_ref(), &self.requester);
         let (written, state) = self.represent(form, sources)?;
         let (recipient, response) = (self.recipient(), self.recipient().give(&written));
         if let Some(place) = place.filter(|_| state != State::Forbidden) {
-            place.keep(&recipient, written);
+            place.keep(Answer::new(&recipient, written));
         }
         Ok(response)
     }

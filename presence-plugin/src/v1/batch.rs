@@ -4,16 +4,18 @@
 //! all. One that can't be seen, does not exist or is no address is `forbidden` in its place and spoils nothing. Components are asked
 //! ([`gathering`](super::gathering)).
 
-use std::{borrow::Cow, cell::RefCell, collections::HashMap};
+use std::{borrow::Cow, collections::HashMap};
 
 use plugin_api::{Jid, Request, Response};
 use serde::Deserialize;
 use serde_json::{error::Category, value::RawValue};
+use smallvec::SmallVec;
 
 use super::problem::Problem;
 use crate::{
     cache::{Audience, ETag},
     json::Document,
+    memo::{Kept, Memo, Name},
     moment::Moment,
     probe::{self, Presence},
     query::Parameters,
@@ -29,7 +31,7 @@ pub const MOST_BY_GET: usize = 50;
 pub const MOST_BY_POST: usize = 500;
 /// The longest body of a POST, in bytes.
 pub const LONGEST_BODY: usize = 512 * 1024;
-/// What an answer has room for at first, for each user.
+/// What there is room for at first, for each user.
 const ROOM: usize = 160;
 /// A body, for those who sent another.
 const EXAMPLE: &str = r#"{"jids": ["alice@example.com"], "req_jid": "bob@example.com"}"#;
@@ -52,10 +54,21 @@ struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 /// What components answered, by their addresses.
 pub type Heard = HashMap<String, Presence>;
 
+/// The object about one user, as it was sent.
+pub struct Object(SmallVec<[u8; ROOM]>);
+
+impl Kept for Object {
+    fn bytes(&self) -> usize {
+        if self.0.spilled() { self.0.len() } else { 0 }
+    }
+}
+
 /// Where it is looked who is there.
 pub struct Known<'k> {
     /// The users of this server.
     pub users: &'k Users,
+    /// What was sent of them before.
+    pub objects: &'k Memo<Object>,
     /// Components.
     pub heard: &'k Heard,
     /// The settings that hold.
@@ -144,25 +157,44 @@ impl<'a> Batch<'a> {
     }
 
     /// All users, written one behind the other into one buffer; the object is left open.
-    fn render(&self, Known { users, heard, settings }: &Known<'_>, requester: &Requester) -> Vec<u8> {
+    fn render(&self, known: &Known<'_>, requester: &Requester) -> Vec<u8> {
         let mut buffer = Vec::with_capacity(ROOM * (self.len() + 1));
         buffer.extend_from_slice(b"{\"users\":[");
-        let buffer = RefCell::new(buffer);
         for (index, text) in self.jids.iter().enumerate() {
             if index > 0 {
-                buffer.borrow_mut().push(b',');
+                buffer.push(b',');
             }
-            let user = users.jid(text);
-            let bare = user.as_ref().map(Jid::bare);
-            let write = |shown: &Shown<'_>| Document::new(shown, bare).write(&mut buffer.borrow_mut());
-            match bare.and_then(|bare| heard.get(bare)) {
-                Some(presence) => presence.show(user.as_ref(), write),
-                None => users.look(settings, user.as_ref(), requester, write),
-            }
+            known.write(text, requester, &mut buffer);
         }
-        let mut buffer = buffer.into_inner();
         buffer.push(b']');
         buffer
+    }
+}
+
+impl Known<'_> {
+    /// Writes the object about one user, whom `text` names, at the end of a buffer.
+    fn write(&self, text: &str, requester: &Requester, buffer: &mut Vec<u8>) {
+        let Known { users, objects, heard, settings } = *self;
+        let name = requester.is_nobody().then(|| Name::of_user(text));
+        let write = |person: &Object| buffer.extend_from_slice(&person.0);
+        if name.and_then(|name| objects.recall(users.host(), name, settings, write)).is_some() {
+            return;
+        }
+        let user = users.jid(text);
+        let object = |shown: &Shown<'_>| {
+            let mut object = Vec::with_capacity(ROOM);
+            Document::new(shown, user.as_ref().map(Jid::bare)).write(&mut object);
+            (object, *shown != Shown::Forbidden)
+        };
+        if let Some(presence) = user.as_ref().and_then(|user| heard.get(user.bare())) {
+            return buffer.extend_from_slice(&presence.show(user.as_ref(), object).0);
+        }
+        let place = name.zip(user.as_ref()).and_then(|(name, user)| objects.place(users.host(), name, settings, user));
+        let (object, is_shown) = users.look(settings, user.as_ref(), requester, object);
+        buffer.extend_from_slice(&object);
+        if let Some(place) = place.filter(|_| is_shown) {
+            place.keep(Object(SmallVec::from_vec(object)));
+        }
     }
 }
 

@@ -8,11 +8,12 @@ use std::{
 use plugin_api::{Jid, Responder};
 
 use super::{
-    batch::{Batch, Heard, Known},
+    batch::{Batch, Heard, Known, Object},
     problem,
 };
 use crate::{
     brake::Brake,
+    memo::Memo,
     pace,
     probe::Probes,
     send,
@@ -32,6 +33,8 @@ pub struct Gathering {
     pub held: Option<String>,
     /// The users of this server.
     pub users: Arc<Users>,
+    /// What was sent of them before.
+    pub objects: Arc<Memo<Object>>,
     /// The settings.
     pub settings: Arc<InForce>,
     /// What may have it wait once more.
@@ -57,7 +60,7 @@ impl Gathering {
     }
 
     fn answer(&self, heard: &Heard, responder: Responder) {
-        let known = Known { users: &self.users, heard, settings: &self.settings.read() };
+        let known = Known { users: &self.users, objects: &self.objects, heard, settings: &self.settings.read() };
         let answer = pace::watched(|| self.batch.answer(&known, &self.requester, self.held.as_deref()));
         let in_time = self.brake.in_time(self.client, answer, problem::too_many, responder, send);
         if let Some((response, responder)) = in_time {

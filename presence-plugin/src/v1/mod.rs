@@ -31,7 +31,7 @@ use std::borrow::Cow;
 
 use plugin_api::{Jid, Request, Responder, Response, Result, Routes};
 
-pub use self::asked::Target;
+pub use self::{asked::Target, batch::Object};
 use self::{
     asked::{Asked, Sources},
     batch::{Batch, Heard, Known},
@@ -289,12 +289,12 @@ impl Presence {
         let components = batch.components(|text| self.users.jid(text));
         if !components.is_empty() {
             let (client, brake) = (self.client(request, &settings), self.brake.clone());
-            let (users, settings, held) = (self.users.clone(), self.settings.clone(), held.map(Cow::into_owned));
-            let batch = batch.into_owned();
-            let gathering = Gathering { batch, requester, client, held, users, settings, brake };
+            let (users, objects, settings) = (self.users.clone(), self.objects.clone(), self.settings.clone());
+            let (batch, held) = (batch.into_owned(), held.map(Cow::into_owned));
+            let gathering = Gathering { batch, requester, client, held, users, objects, settings, brake };
             return gathering.ask(&self.probes, components, responder);
         }
-        let known = Known { users: &self.users, heard: &Heard::default(), settings: &settings };
+        let known = Known { users: &self.users, objects: &self.objects, heard: &Heard::default(), settings: &settings };
         let answer = pace::watched(|| batch.answer(&known, &requester, held.as_deref()));
         if let Some((response, responder)) = self.in_time(request, answer, problem::too_many, responder, send) {
             send(responder, response);
@@ -337,7 +337,7 @@ impl Presence {
         let sources = Sources { users: &self.users, icons: &self.icons, settings: &settings };
         // What else the answer would depend on, is not in the address.
         let answer = match vary {
-            None => asked.answer_and_keep(request, form, (&sources, &self.memo)),
+            None => asked.answer_and_keep(request, form, (&sources, &self.answers)),
             Some(_) => asked.answer(form, &sources),
         };
         answer.unwrap_or_else(Response::from)

@@ -1,7 +1,7 @@
 //! What was sent is sent again to whoever asks the same, and never longer than it is true: a repeated request gets what one gets that was never sent
 //! before.
 
-use std::{cell::Cell, time::Duration};
+use std::{cell::Cell, fmt::Display, time::Duration};
 
 use tests::{
     host::Host,
@@ -17,6 +17,9 @@ use super::{
     show,
 };
 
+/// The address of many users, of whom each is kept for itself.
+const BATCH: &str = "/plugins/presence/v1/presence?jid=alice@localhost";
+
 /// The addresses of all that is shown of alice, who is also at the unlisted address `own`.
 fn targets(own: &str) -> Vec<String> {
     let status =
@@ -25,7 +28,12 @@ fn targets(own: &str) -> Vec<String> {
     let forms = [".json", ".xml", ".txt", ".svg", ".png", ".gif", "/icon.png?size=33", "/badge.svg", "/badge.json", ""];
     let v1 = ["/plugins/presence/v1/users/alice@localhost", own];
     let v1 = v1.iter().flat_map(|user| forms.map(|form| format!("{user}{form}")));
-    status.into_iter().chain([format!("{STATUS}?jid=alice@localhost&images={images}")]).chain(v1).collect()
+    status
+        .into_iter()
+        .chain([format!("{STATUS}?jid=alice@localhost&images={images}")])
+        .chain(v1)
+        .chain([BATCH.into()])
+        .collect()
 }
 
 /// What is the same of answers a moment apart.
@@ -36,12 +44,21 @@ fn told(answer: &Answer) -> (u16, Vec<(String, String)>, String) {
     (answer.status, answer.clone().comparable().headers, [before, &after[moment..]].concat())
 }
 
+/// An address that was never asked for if the number is another each time. What is there is the same.
+fn other(target: &str, number: impl Display) -> String {
+    match target.contains('?') {
+        _ if target == BATCH => format!("{target}/resource{number}"),
+        true => format!("{target}&n={number}"),
+        false => format!("{target}?n={number}"),
+    }
+}
+
 /// Asks for everything twice, and for the same by addresses that were never sent before.
 #[track_caller]
 fn compare(host: &Host, targets: &[String], asked: &Cell<u32>, what: &str) {
     for target in targets {
         asked.set(asked.get() + 1);
-        let fresh = format!("{target}{}n={}", if target.contains('?') { '&' } else { '?' }, asked.get());
+        let fresh = other(target, asked.get());
         let fresh = told(&host.http().get(&fresh));
         for _ in 0..2 {
             assert_eq!(told(&host.http().get(target)), fresh, "{what}: {target}");
@@ -105,12 +122,11 @@ fn who_proves_who_it_is_is_looked_at() {
     let mut bob = host.new_user("bob");
     let field = format!("Bearer {}", token(&mut bob, ""));
     alice.request("set", "", "<block xmlns='urn:xmpp:blocking'><item jid='bob@localhost'/></block>").unwrap();
-    for target in
-        [format!("{STATUS}?jid=alice@localhost&type=json"), "/plugins/presence/v1/users/alice@localhost.json".into()]
-    {
+    let single = format!("{STATUS}?jid=alice@localhost&type=json");
+    for target in [&*single, "/plugins/presence/v1/users/alice@localhost.json", BATCH] {
         for _ in 0..2 {
-            assert!(host.http().get(&target).text().contains("\"away\""), "{target}");
-            let refused = host.http().request("GET", &target, &[("Authorization", &field)]);
+            assert!(host.http().get(target).text().contains("\"away\""), "{target}");
+            let refused = host.http().request("GET", target, &[("Authorization", &field)]);
             assert!(refused.text().contains("\"forbidden\""), "{target}");
         }
     }
@@ -157,9 +173,9 @@ fn what_is_sent_again_is_not_made_again() {
     };
     let status = ["image", "text", "xml", "json"].map(|kind| format!("{STATUS}?jid=alice@localhost&type={kind}"));
     let icon = "/plugins/presence/v1/users/alice@localhost/icon.png?size=33".to_owned();
-    for target in status.into_iter().chain([icon]) {
+    for target in status.into_iter().chain([icon, BATCH.into()]) {
         let again = of(&|_| drop(host.http().get(&target)));
-        let anew = of(&|number| drop(host.http().get(&format!("{target}&n={number}"))));
+        let anew = of(&|number| drop(host.http().get(&other(&target, number))));
         assert!(again < anew, "{target}: {again} pieces of memory, and {anew} for an address that was never asked for");
     }
 }
