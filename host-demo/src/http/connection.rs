@@ -87,6 +87,13 @@ impl Heads {
         }
     }
 
+    /// Whether what stands behind these bytes, and looks like what actix answers by itself, is not the end of a body: where it is too short, or ends with them.
+    fn is_behind_body(&self, bytes: &[u8]) -> bool {
+        let body = self.unwritten.get();
+        let head = || bytes.get(..bytes.len().checked_sub(usize::try_from(body).ok()?)?);
+        body < refusal::SHORTEST || head().is_some_and(|head| head.ends_with(b"\r\n\r\n"))
+    }
+
     /// All of the answers is written so far.
     fn written(&self) {
         if self.between.get() {
@@ -202,9 +209,8 @@ impl AsyncRead for Connection {
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        // The end of a body might look like what actix answers by itself.
-        let may_be_body = self.heads.unwritten.get() >= refusal::SHORTEST;
-        let written = match refusal::split_off(bytes).filter(|_| !may_be_body) {
+        let refusal = refusal::split_off(bytes).filter(|(before, _)| self.heads.is_behind_body(before));
+        let written = match refusal {
             None => Pin::new(&mut self.stream).poll_write(cx, bytes),
             Some((before, refusal)) => self.poll_write_last(cx, before, &refusal, bytes.len()),
         };
