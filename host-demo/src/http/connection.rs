@@ -87,7 +87,8 @@ impl Heads {
         }
     }
 
-    /// Whether what stands behind these bytes, and looks like what actix answers by itself, is not the end of a body: where it is too short, or ends with them.
+    /// Whether what stands behind these bytes and looks like an answer of actix's own is one, and no end of a body of ours: the last one is shorter
+    /// than that, or ends with these bytes.
     fn is_behind_body(&self, bytes: &[u8]) -> bool {
         let body = self.unwritten.get();
         let head = || bytes.get(..bytes.len().checked_sub(usize::try_from(body).ok()?)?);
@@ -156,7 +157,8 @@ impl Connection {
         taken
     }
 
-    /// Writes the last answer of the connection, behind others, in place of so many bytes. What of it the client does not take at once is lost.
+    /// Writes the last answer of the connection, behind others, in place of so many bytes. What of it the client does not take at once is lost, as the
+    /// connection is.
     fn poll_write_last(
         &mut self,
         cx: &mut Context<'_>,
