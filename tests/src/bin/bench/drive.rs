@@ -1,7 +1,7 @@
 //! A load that costs little itself: two threads, each with sixteen connections that it asks all together and then hears one by one.
 
 use std::{
-    fs,
+    fs::{self, DirEntry},
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
     thread,
@@ -14,11 +14,9 @@ const CONNECTIONS: usize = 16;
 const STRIDE: usize = 7_919;
 /// `HTTP/1.1 200`
 const START: usize = 12;
-/// The clock ticks in a second that Linux shows to user space (USER_HZ).
-const TICKS: f64 = 100.0;
 
 /// What a load found out.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Drive {
     /// Answers a second.
     pub rate: f64,
@@ -31,16 +29,41 @@ pub fn get(target: &str, fields: &str) -> String {
     format!("GET {target} HTTP/1.1\r\nHost: localhost:9090\r\n{fields}\r\n")
 }
 
-/// Asks `address` these requests for so long, in an order that jumps about. `server` is the process that answers. All answers must be as
-/// long as the first, with its status, which is 200 or 304.
-pub fn drive(address: SocketAddr, requests: &[String], server: u32, length: Duration) -> Drive {
-    let (started, before) = (Instant::now(), processor_time(server));
-    let counts = thread::scope(|scope| {
-        let asking: Vec<_> = (0..THREADS).map(|_| scope.spawn(|| ask(address, requests, length))).collect();
-        asking.into_iter().map(|thread| thread.join().expect("the server answers")).sum::<u64>()
-    });
-    let (time, processor) = (started.elapsed().as_secs_f64(), processor_time(server) - before);
-    Drive { rate: counts as f64 / time, cost: processor * 1e6 / counts as f64 }
+/// What is asked, and who answers.
+pub struct Load<'a> {
+    /// Where.
+    pub address: SocketAddr,
+    /// All answers must be as long as the first, with its status, which is 200 or 304.
+    pub requests: &'a [String],
+    /// The process that answers.
+    pub server: u32,
+}
+
+impl Load<'_> {
+    /// Asks for so long, in an order that jumps about.
+    fn drive(&self, length: Duration) -> Drive {
+        let (started, before) = (Instant::now(), processor_time(self.server));
+        let counts = thread::scope(|scope| {
+            let asking: Vec<_> =
+                (0..THREADS).map(|_| scope.spawn(|| ask(self.address, self.requests, length))).collect();
+            asking.into_iter().map(|thread| thread.join().expect("the server answers")).sum::<u64>()
+        });
+        let (time, processor) = (started.elapsed().as_secs_f64(), processor_time(self.server) - before);
+        Drive { rate: counts as f64 / time, cost: processor * 1e6 / counts as f64 }
+    }
+}
+
+/// Drives both so often and for so long each time. They take turns at being the first, so that what a machine does by and by does not tell for one of them.
+pub fn in_turn(loads: [&Load<'_>; 2], rounds: usize, length: Duration) -> Vec<[Drive; 2]> {
+    let once = |round: usize| {
+        let mut drives = [Drive::default(); 2];
+        for turn in 0..2 {
+            let next = (round + turn) % 2;
+            drives[next] = loads[next].drive(length);
+        }
+        drives
+    };
+    (0..rounds).map(once).collect()
 }
 
 fn ask(address: SocketAddr, requests: &[String], length: Duration) -> u64 {
@@ -106,10 +129,13 @@ fn first_answer(socket: &mut TcpStream) -> (Vec<u8>, usize) {
     (head[..START].to_vec(), head.len() + body)
 }
 
-/// Seconds of processor time that a process has taken, proc(5).
+/// Seconds of processor time that a process has taken so far, by its threads. Those that have ended are left out.
 fn processor_time(process: u32) -> f64 {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).expect("the server runs");
-    let behind_name = stat.rsplit_once(')').expect("the name stands in parentheses").1;
-    let ticks = behind_name.split_whitespace().skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok());
-    ticks.sum::<f64>() / TICKS
+    let threads = fs::read_dir(format!("/proc/{process}/task")).expect("the server runs");
+    let nanoseconds = |thread: DirEntry| {
+        // The first number is the time on a processor. One that ends meanwhile has none.
+        let text = fs::read_to_string(thread.path().join("schedstat")).unwrap_or_default();
+        text.split(' ').next().and_then(|number| number.parse::<f64>().ok()).unwrap_or_default()
+    };
+    threads.filter_map(Result::ok).map(nanoseconds).sum::<f64>() / 1e9
 }

@@ -10,7 +10,7 @@ use tests::{
 
 use crate::{
     Spread,
-    drive::{Drive, drive, get},
+    drive::{Load, get, in_turn},
     native::Native,
     sessions::{divide, in_parallel},
 };
@@ -19,11 +19,11 @@ const USERS: usize = 1_000;
 /// How many users a batch asks for.
 const BATCH: usize = 50;
 /// How often each is measured.
-const ROUNDS: usize = 21;
+const ROUNDS: usize = 41;
 /// How many requests are sent to find out how often the plugin allocates for each.
 const REPEATED: usize = 500;
 /// How long each time.
-const LENGTH: Duration = Duration::from_millis(400);
+const LENGTH: Duration = Duration::from_millis(200);
 
 /// Prints a line for each type.
 pub fn measure() {
@@ -83,7 +83,8 @@ fn against_native(host: &Host, targets: Targets) -> String {
     let native = Native::start(&[host.http().get(&targets.of(0))]);
     let (ours, theirs) = (targets.requests(""), [get("/0", "")]);
     let (address, process) = (host.process().ready().http, host.process().id());
-    compare(|| (drive(address, &ours, process, LENGTH), drive(native.address, &theirs, native.id(), LENGTH)))
+    let ours = Load { address, requests: &ours, server: process };
+    compare(&ours, &Load { address: native.address, requests: &theirs, server: native.id() })
 }
 
 /// How often the plugin allocates, as counted by its own allocator in a build that is changed for that.
@@ -117,10 +118,10 @@ fn batches(host: &Host) -> String {
     let (batches, singles): (Vec<_>, _) =
         ((0..USERS / BATCH).map(batch).collect(), Targets::Status("json").requests(""));
     let (address, process) = (host.process().ready().http, host.process().id());
-    let once = || (drive(address, &batches, process, LENGTH), drive(address, &singles, process, LENGTH));
-    let pairs: Vec<_> = std::iter::repeat_with(once).take(ROUNDS).collect();
-    let times = Spread::of(pairs.iter().map(|(batch, single)| single.rate / batch.rate).collect());
-    let cost = Spread::of(pairs.iter().map(|(batch, single)| batch.cost / single.cost).collect());
+    let [batches, singles] = [&batches, &singles].map(|requests| Load { address, requests, server: process });
+    let pairs = in_turn([&batches, &singles], ROUNDS, LENGTH);
+    let times = Spread::of(pairs.iter().map(|[batch, single]| single.rate / batch.rate).collect());
+    let cost = Spread::of(pairs.iter().map(|[batch, single]| batch.cost / single.cost).collect());
     format!(
         "as long as {:.1} single answers ({:.1}..{:.1}), the processor time of {:.1}",
         times.median, times.lowest, times.highest, cost.median
@@ -134,15 +135,15 @@ fn held(host: &Host) -> String {
     let tag = answer.header("etag").expect("a tag");
     let (sent, held) = (texts.requests(""), texts.requests(&format!("If-None-Match: {tag}\r\n")));
     let (address, process) = (host.process().ready().http, host.process().id());
-    compare(|| (drive(address, &held, process, LENGTH), drive(address, &sent, process, LENGTH)))
+    let [held, sent] = [&held, &sent].map(|requests| Load { address, requests, server: process });
+    compare(&held, &sent)
 }
 
 /// Throughput, and the processor time of an answer, which tells more on a machine that is busy with something else.
-fn compare(once: impl FnMut() -> (Drive, Drive)) -> String {
-    let pairs: Vec<_> = std::iter::repeat_with(once).take(ROUNDS).collect();
-    let rates = Spread::of(pairs.iter().map(|(ours, theirs)| ours.rate / theirs.rate).collect());
-    let [ours, theirs] = [|pair: &(Drive, Drive)| pair.0.cost, |pair: &(Drive, Drive)| pair.1.cost]
-        .map(|cost| Spread::of(pairs.iter().map(cost).collect()).median);
+fn compare(ours: &Load<'_>, theirs: &Load<'_>) -> String {
+    let pairs = in_turn([ours, theirs], ROUNDS, LENGTH);
+    let rates = Spread::of(pairs.iter().map(|[ours, theirs]| ours.rate / theirs.rate).collect());
+    let [ours, theirs] = [0, 1].map(|place| Spread::of(pairs.iter().map(|pair| pair[place].cost).collect()).median);
     format!(
         "{:.2} ({:.2}..{:.2}) of the throughput, {ours:.1} us of processor time for {theirs:.1} us",
         rates.median, rates.lowest, rates.highest

@@ -6,7 +6,7 @@ use tests::{artefacts::artefacts, host::Host};
 
 use crate::{
     Spread,
-    drive::{Drive, drive, get},
+    drive::{Load, get, in_turn},
     native::Native,
 };
 
@@ -33,16 +33,13 @@ fn compare(host: &Host, native: &Native, kind: &str, size: &str) -> String {
     let plugin = [get(&format!("/plugins/measured/{kind}/{size}"), "")];
     let theirs = [get(&format!("/{size}"), "")];
     let (address, process) = (host.process().ready().http, host.process().id());
-    let pairs: Vec<(Drive, Drive)> = (0..ROUNDS)
-        .map(|_| {
-            let ours = drive(address, &plugin, process, LENGTH);
-            (ours, drive(native.address, &theirs, native.id(), LENGTH))
-        })
-        .collect();
-    let rates = Spread::of(pairs.iter().map(|(ours, theirs)| ours.rate / theirs.rate).collect());
-    let ours = Spread::of(pairs.iter().map(|(ours, _)| ours.cost).collect());
-    let theirs = Spread::of(pairs.iter().map(|(_, theirs)| theirs.cost).collect());
-    let rate = Spread::of(pairs.iter().map(|(ours, _)| ours.rate).collect());
+    let plugin = Load { address, requests: &plugin, server: process };
+    let theirs = Load { address: native.address, requests: &theirs, server: native.id() };
+    let pairs = in_turn([&plugin, &theirs], ROUNDS, LENGTH);
+    let rates = Spread::of(pairs.iter().map(|[ours, theirs]| ours.rate / theirs.rate).collect());
+    let ours = Spread::of(pairs.iter().map(|[ours, _]| ours.cost).collect());
+    let theirs = Spread::of(pairs.iter().map(|[_, theirs]| theirs.cost).collect());
+    let rate = Spread::of(pairs.iter().map(|[ours, _]| ours.rate).collect());
     format!(
         "{:.2} of its throughput ({:.2}..{:.2}), {:.0} answers/s; {:.1} us of processor time an answer, native {:.1} us",
         rates.median, rates.lowest, rates.highest, rate.median, ours.median, theirs.median
