@@ -5,7 +5,9 @@
 //! beginning, and from the first byte that comes between two requests, until the next request is there.
 //!
 //! What comes before an answer is complete belongs to no head that must be finished: a body, or requests that are sent ahead. The rest
-//! of one that was sent ahead in part has to come within the limit on silence, which actix keeps.
+//! of one that was sent ahead in part has to come within the limit on silence.
+//!
+//! It keeps the limit on silence as well: actix would set a timer anew for each answer.
 //!
 //! Each head is looked at as it comes, too ([`Framing`]).
 
@@ -29,19 +31,26 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-use super::{framing::Framing, refusal};
+use super::{framing::Framing, refusal, resting::Resting};
+
+/// How often it is looked, in the time that a client may be silent, whether it was. So it may take a fifth longer until it is noticed.
+const LOOKS: u32 = 5;
 
 /// What a client hears that is too slow.
 const TOO_SLOW: &[u8] =
     b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\nx-content-type-options: nosniff\r\n\r\n";
 
-/// A stream that ends when the head of a request takes too long.
+/// A stream that ends when the head of a request takes too long, or the next request.
 pub struct Connection {
     stream: TcpStream,
     patience: Duration,
+    keep_alive: Duration,
     heads: Rc<Heads>,
     framing: Framing,
-    timer: Option<Pin<Box<Sleep>>>,
+    /// For the next look at how long the client takes.
+    timer: Resting<Sleep>,
+    /// How many looks in a row have found that nothing has happened since the one before.
+    silence: u32,
     /// The client does not take what it was sent.
     is_stuck: bool,
 }
@@ -55,11 +64,22 @@ pub struct Heads {
     begun: Cell<Option<Instant>>,
     /// How many bytes the body of the last answer has, until all of it is written.
     unwritten: Cell<u64>,
+    /// Whether anything has happened since the last look.
+    is_used: Cell<bool>,
+}
+
+/// Why a connection ends.
+enum Over {
+    /// A head takes too long.
+    Head,
+    /// The next request does.
+    Silence,
 }
 
 impl Heads {
     /// A request is there.
     pub fn complete(&self) {
+        self.is_used.set(true);
         self.between.set(false);
         self.begun.set(None);
     }
@@ -95,8 +115,14 @@ impl Heads {
         body < refusal::SHORTEST || head().is_some_and(|head| head.ends_with(b"\r\n\r\n"))
     }
 
+    /// Whether everything that was asked is answered, and nothing has happened since this was asked before.
+    fn is_silent(&self) -> bool {
+        !self.is_used.replace(false) && self.between.get() && self.unwritten.get() == 0
+    }
+
     /// All of the answers is written so far.
     fn written(&self) {
+        self.is_used.set(true);
         if self.between.get() {
             self.unwritten.set(0);
         }
@@ -131,10 +157,13 @@ impl MessageBody for Streamed {
 }
 
 impl Connection {
-    /// A connection whose heads may take so long, the first from now on.
-    pub fn new(stream: TcpStream, patience: Duration) -> Connection {
-        let heads = Rc::new(Heads { begun: Cell::new(Some(Instant::now())), ..Heads::default() });
-        Connection { stream, patience, heads, framing: Framing::default(), timer: None, is_stuck: false }
+    /// A connection whose heads may take as long as `patience`, the first from now on, and which is kept for as long as `keep_alive` between two
+    /// requests, or a little longer.
+    pub fn new(stream: TcpStream, patience: Duration, keep_alive: Duration) -> Connection {
+        let now = Instant::now();
+        let heads = Rc::new(Heads { begun: Cell::new(Some(now)), ..Heads::default() });
+        let (framing, timer) = (Framing::default(), Resting::new(sleep_until(now + patience)));
+        Connection { stream, patience, keep_alive, heads, framing, timer, silence: 0, is_stuck: false }
     }
 
     /// Beneath.
@@ -170,23 +199,33 @@ impl Connection {
         Poll::Ready(Ok(if written > before.len() { count } else { written }))
     }
 
-    /// Ready when the head that has begun is late. The timer is set once for many heads, and looks again when it is over: most are complete
-    /// before it is asked.
-    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        while let Some(begun) = self.heads.begun.get() {
-            let limit = begun + self.patience;
-            let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(limit)));
-            ready!(timer.as_mut().poll(cx));
-            if Instant::now() < limit {
-                timer.as_mut().reset(limit);
-            } else if self.is_stuck {
+    /// Ready when the client has taken too long. The timer is set for many requests: most heads are complete before anybody looks.
+    fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<Over> {
+        loop {
+            let limit = self.heads.begun.get().map(|begun| begun + self.patience);
+            if let Some(limit) = limit.filter(|limit| *limit < self.timer.get().deadline()) {
+                self.look_at(limit);
+            }
+            ready!(self.timer.poll(cx, Sleep::is_elapsed));
+            let now = Instant::now();
+            match limit {
+                Some(limit) if now < limit => self.look_at(limit),
                 // Part of an answer would be taken for another. The kernel has a limit for such clients.
-                timer.as_mut().reset(Instant::now() + self.patience);
-            } else {
-                return Poll::Ready(());
+                Some(_) if self.is_stuck => self.heads.begun.set(Some(now)),
+                Some(_) => return Poll::Ready(Over::Head),
+                None => {
+                    self.silence = if self.heads.is_silent() { self.silence + 1 } else { 0 };
+                    if self.silence == LOOKS {
+                        return Poll::Ready(Over::Silence);
+                    }
+                    self.look_at(now + self.keep_alive / LOOKS);
+                }
             }
         }
-        Poll::Pending
+    }
+
+    fn look_at(&mut self, moment: Instant) {
+        self.timer.change(|timer| timer.reset(moment));
     }
 }
 
@@ -202,10 +241,15 @@ impl AsyncRead for Connection {
                 return Poll::Ready(read);
             }
         }
-        ready!(self.poll_late(cx));
-        // The client may be gone: then nobody hears of it.
-        let _ = self.stream.try_write(TOO_SLOW);
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+        match ready!(self.poll_over(cx)) {
+            Over::Head => {
+                // The client may be gone: then nobody hears of it.
+                let _ = self.stream.try_write(TOO_SLOW);
+                Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+            }
+            // To actix it looks as if the client was gone.
+            Over::Silence => Poll::Ready(Ok(())),
+        }
     }
 }
 
@@ -243,6 +287,7 @@ mod tests {
     };
 
     use actix_web::dev::Server;
+    use tokio::io::AsyncReadExt;
 
     use super::*;
     use crate::http::server::{
@@ -333,6 +378,47 @@ mod tests {
         let heard = client.send(HALF).hears();
         assert!(heard.starts_with("HTTP/1.1 408 ") && heard.contains("x-content-type-options: nosniff\r\n"), "{heard}");
         assert!(begun.elapsed() >= HEAD_PATIENCE, "others have time to send a head: {:?}", begun.elapsed());
+    }
+
+    /// A connection on which a request was answered, and its client.
+    fn answered(keep_alive: Duration) -> (Connection, Client) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = Client::connect(listener.local_addr().unwrap());
+        let stream = listener.accept().unwrap().0;
+        stream.set_nonblocking(true).unwrap();
+        let connection = Connection::new(TcpStream::from_std(stream).unwrap(), keep_alive, keep_alive);
+        connection.heads().complete();
+        connection.heads().answered(HttpResponse::Ok().finish());
+        (connection, client)
+    }
+
+    #[actix_web::test]
+    async fn whoever_asks_nothing_more_is_shown_out() {
+        let keep_alive = Duration::from_secs(1);
+        let (mut connection, _client) = answered(keep_alive);
+        let begun = Instant::now();
+        assert_eq!(connection.read_u8().await.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        let elapsed = begun.elapsed();
+        assert!(elapsed >= keep_alive && elapsed < keep_alive * 3 + GRACE, "{elapsed:?}");
+    }
+
+    #[actix_web::test]
+    async fn whoever_asks_again_or_waits_for_an_answer_stays() {
+        let keep_alive = Duration::from_millis(500);
+        for asks_again in [true, false] {
+            let (mut connection, _client) = answered(keep_alive);
+            let heads = connection.heads();
+            let read = connection.read_u8();
+            tokio::pin!(read);
+            for _ in 0..10 {
+                heads.complete();
+                if asks_again {
+                    heads.clone().answered(HttpResponse::Ok().finish());
+                }
+                let wait = tokio::time::timeout(Duration::from_millis(200), &mut read).await;
+                assert!(wait.is_err(), "asks again: {asks_again}");
+            }
+        }
     }
 
     #[test]

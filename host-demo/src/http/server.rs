@@ -8,20 +8,31 @@
 //! kernel's to find (tcp(7), `TCP_USER_TIMEOUT` and `TCP_KEEPIDLE`): actix has no limit for that. A head may have
 //! [`LONGEST`](super::framing::LONGEST) bytes; that it may have 96 fields is actix's limit.
 
-use std::{convert::Infallible, io, net::TcpListener, rc::Rc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::{pending, poll_fn},
+    io,
+    net::TcpListener,
+    rc::Rc,
+    time::Duration,
+};
 
-use actix_http::{Extensions, HttpService, Protocol, Request, Response};
-use actix_server::ServerBuilder;
+use actix_http::{Extensions, HttpService, KeepAlive, Protocol, Request, Response};
+use actix_server::{GracefulShutdownSignal, ServerBuilder};
 use actix_service::{ServiceFactoryExt, fn_service};
 use actix_web::{HttpResponse, dev::Server, rt::net::TcpStream};
 use rustix::net::sockopt;
+use tokio::sync::watch;
 
-use super::connection::{Connection, Heads};
+use super::{
+    connection::{Connection, Heads},
+    resting::Resting,
+};
 use crate::plugin::stream_body::ON_THE_WAY;
 
 /// How long a client may take to send the head of a request; then it gets 408.
 pub const HEAD_PATIENCE: Duration = Duration::from_secs(5);
-/// How long a connection stays open between two requests.
+/// How long a connection stays open between two requests; it may be a fifth longer.
 pub const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How long a client may leave untaken what it was sent.
 pub const WRITE_PATIENCE: Duration = Duration::from_secs(10);
@@ -49,7 +60,7 @@ where
     if let Some(workers) = workers {
         server = server.workers(workers);
     }
-    let ending = server.graceful_shutdown_signal();
+    let ending = Ending::after(server.graceful_shutdown_signal());
     let connections = move || {
         let (ending, serve) = (ending.clone(), serve.clone());
         let answer = fn_service(move |request: Request| {
@@ -60,26 +71,51 @@ where
             async move { Ok::<_, Infallible>(Response::from(heads.answered(response.await))) }
         });
         let http = HttpService::<Connection, _, _>::build()
-            // The connection has the limit, for each request.
+            // The connection has these limits, for each request.
             .client_request_timeout(Duration::ZERO)
             .client_disconnect_timeout(CLOSE_PATIENCE)
-            .keep_alive(KEEP_ALIVE)
+            .keep_alive(KeepAlive::Os)
             .h1_write_buffer_size(ON_THE_WAY)
             // A client that is gone is noticed at once, not when a stream has its next chunk.
             .h1_allow_half_closed(false)
-            .graceful_shutdown_signal(move || {
-                let ending = ending.clone();
-                async move { ending.notified().await }
-            })
+            .graceful_shutdown_signal(move || ending.told())
             .on_connect_ext(connected)
             .finish(answer);
         fn_service(|stream: TcpStream| async {
             let peer = stream.peer_addr().ok();
-            Ok((Connection::new(stream, HEAD_PATIENCE), Protocol::Http1, peer))
+            Ok((Connection::new(stream, HEAD_PATIENCE, KEEP_ALIVE), Protocol::Http1, peer))
         })
         .and_then(http)
     };
     Ok(server.listen("http", listener, connections)?.run())
+}
+
+/// The end of a server, of which each of its connections is told.
+#[derive(Clone)]
+struct Ending(watch::Receiver<()>);
+
+impl Ending {
+    /// The one that `signal` tells of.
+    fn after(signal: GracefulShutdownSignal) -> Ending {
+        let (told, ending) = watch::channel(());
+        tokio::spawn(async move {
+            signal.notified().await;
+            told.send_replace(());
+        });
+        Ending(ending)
+    }
+
+    /// Ready when the server ends.
+    fn told(&self) -> impl Future<Output = ()> + use<> {
+        let (seen, mut waiting) = (self.0.clone(), self.0.clone());
+        let mut told = Resting::new(async move {
+            if waiting.changed().await.is_err() {
+                pending::<()>().await;
+            }
+        });
+        // There is a change before anybody is told.
+        poll_fn(move |cx| told.poll(cx, |_| seen.has_changed().unwrap_or(true)))
+    }
 }
 
 /// Sets the kernel's limits, which connections inherit from their listener.
