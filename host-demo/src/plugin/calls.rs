@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use tokio::sync::Notify;
 
 use super::{exchange::Answer, generation::CallError};
-use crate::lines::{LINES, line_of_this_thread};
+use crate::lines::LINES;
 
 /// The calls of one generation.
 #[derive(Default)]
@@ -41,11 +41,6 @@ impl Place {
     /// All there are.
     pub fn all() -> [Place; LINES] {
         std::array::from_fn(Place)
-    }
-
-    /// The one for calls that this thread begins.
-    pub fn of_this_thread() -> Place {
-        Place(line_of_this_thread())
     }
 }
 
@@ -122,9 +117,10 @@ mod tests {
     use actix_web::http::StatusCode;
 
     use super::{super::exchange::Body, *};
+    use crate::lines::line_of_this_thread;
 
     fn begun(calls: &Calls) -> Place {
-        let place = Place::of_this_thread();
+        let place = Place(line_of_this_thread());
         calls.begin(place);
         place
     }

@@ -100,15 +100,7 @@ impl Generation {
         self.stanzas.is_some()
     }
 
-    /// Hands it a stanza that was sent to that address. `Gone`: this generation takes no more; look the address up again.
-    pub fn hand(self: &Arc<Self>, stanza: String) -> Handed {
-        match (&self.stanzas, self.enter()) {
-            (Some(stanzas), Some(call)) => stanzas.hand(stanza, Some(call)),
-            _ => Handed::Gone,
-        }
-    }
-
-    /// Hands it a stanza, though it takes no more calls: what it still has to finish may wait for this answer. `Gone`: it has nothing to finish, and
+    /// Hands it a stanza that was sent to that address, though it takes no more calls: what it still has to finish may wait for this answer. `Gone`: it has nothing to finish, and
     /// is not to have a thread made for it at its end.
     pub fn hand_while_draining(&self, stanza: String) -> Handed {
         match &self.stanzas {

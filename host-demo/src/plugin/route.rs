@@ -205,9 +205,9 @@ impl RouteTable {
         self.plugins.values().map(Doors::generation)
     }
 
-    /// The active generation that answers for the XMPP address of the plugin with this id.
-    pub fn component(&self, id: &str) -> Option<&Arc<Generation>> {
-        self.plugins.get(id).map(Doors::generation).filter(|generation| generation.is_component())
+    /// The ways into the active generation that answers for the XMPP address of the plugin with this id.
+    pub fn component(&self, id: &str) -> Option<&Doors> {
+        self.plugins.get(id).filter(|doors| doors.generation().is_component())
     }
 
     /// The generations that answered for that address before, and are not at their end.

@@ -16,6 +16,7 @@ use crate::{
         exchange::{Abandoned, Answer, Pending},
         mark::Mark,
         request::{OwnedRequest, Request},
+        stanzas::Handed,
         stream_body::on_worker,
         threads::Busy,
         watchdog,
@@ -53,7 +54,7 @@ pub struct Doors([Arc<Door>; LINES]);
 impl Doors {
     /// Those of this generation.
     pub fn new(generation: &Arc<Generation>) -> Doors {
-        Doors(Place::all().map(|place| Door::new(generation, place)))
+        Doors(Place::all().map(|place| Arc::new(Door { generation: generation.clone(), place })))
     }
 
     /// Where they lead.
@@ -63,13 +64,16 @@ impl Doors {
 
     /// Begins a call. `None`: this generation takes no more; look the route up again.
     pub fn enter(&self) -> Option<Call> {
-        Call::begin(&self.0[line_of_this_thread()]).unless_closed()
+        let call = Call::begin(&self.0[line_of_this_thread()]);
+        (!call.generation().calls.is_closed()).then_some(call)
     }
-}
 
-impl Door {
-    fn new(generation: &Arc<Generation>, place: Place) -> Arc<Door> {
-        Arc::new(Door { generation: generation.clone(), place })
+    /// Hands over a stanza that was sent to the address of the plugin. `Gone`: this generation takes no more; look the address up again.
+    pub fn hand(&self, stanza: String) -> Handed {
+        match (&self.generation().stanzas, self.enter()) {
+            (Some(stanzas), Some(call)) => stanzas.hand(stanza, Some(call)),
+            _ => Handed::Gone,
+        }
     }
 }
 
@@ -79,21 +83,10 @@ impl Drop for Call {
     }
 }
 
-impl Generation {
-    /// Begins a call of one that comes without a door.
-    pub(super) fn enter(self: &Arc<Self>) -> Option<Call> {
-        Call::begin(&Door::new(self, Place::of_this_thread())).unless_closed()
-    }
-}
-
 impl Call {
     fn begin(door: &Arc<Door>) -> Call {
         door.generation.calls.begin(door.place);
         Call(door.clone())
-    }
-
-    fn unless_closed(self) -> Option<Call> {
-        (!self.generation().calls.is_closed()).then_some(self)
     }
 
     /// Whom it calls.

@@ -179,9 +179,10 @@ pub(in crate::plugin) fn is_stopped(generation: &Generation) -> bool {
 #[test]
 fn a_drained_generation_takes_no_request_that_came_with_an_old_table() {
     let generation = generation::<GOOD>();
-    let call = generation.enter().expect("it is in service");
+    let doors = Doors::new(&generation);
+    let call = doors.enter().expect("it is in service");
     generation.close();
-    assert!(generation.enter().is_none());
+    assert!(doors.enter().is_none());
     assert_eq!(generation.in_flight(), 1, "whoever was turned away is not waited for");
     drop(call);
     assert_eq!(generation.in_flight(), 0);
@@ -222,15 +223,16 @@ fn a_library_that_hung_while_it_was_opened_is_not_started() {
 #[test]
 fn a_plugin_that_hangs_over_a_stanza_is_left_behind() {
     let generation = generation::<STANZA_HANGS>();
-    assert!((0..MAX_STANZAS).all(|_| generation.hand("<message/>".into()) == Handed::Over));
+    let doors = Doors::new(&generation);
+    assert!((0..MAX_STANZAS).all(|_| doors.hand("<message/>".into()) == Handed::Over));
     // There is room for one more once the first is with the plugin.
-    while generation.hand("<message/>".into()) != Handed::Over {
+    while doors.hand("<message/>".into()) != Handed::Over {
         thread::yield_now();
     }
-    assert_eq!(generation.hand("<message/>".into()), Handed::Full);
+    assert_eq!(doors.hand("<message/>".into()), Handed::Full);
     assert_eq!(generation.in_flight(), MAX_STANZAS + 1);
     generation.close();
-    assert_eq!(generation.hand("<message/>".into()), Handed::Gone);
+    assert_eq!(doors.hand("<message/>".into()), Handed::Gone);
     assert_eq!(generation.stop(), 1, "it is still at the first one");
     assert!(is_stopped(&generation));
     assert_eq!((generation.in_flight(), SCRIPTS[STANZA_HANGS].stops.load(Ordering::SeqCst)), (1, 0));

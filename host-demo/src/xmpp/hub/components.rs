@@ -22,7 +22,12 @@ use super::{
 };
 use crate::{
     address,
-    plugin::{generation::Generation, route::Routes, services::address as address_of, stanzas::Handed},
+    plugin::{
+        generation::{Doors, Generation},
+        route::Routes,
+        services::address as address_of,
+        stanzas::Handed,
+    },
     xmpp::{error::StreamError, outbox::Outbox, xml},
 };
 
@@ -216,7 +221,7 @@ impl Hub {
     }
 
     fn plugin_at(&self, jid: &Jid) -> Option<Arc<Generation>> {
-        self.plugins()?.load().component(self.plugin_id(jid)?).cloned()
+        self.plugins()?.load().component(self.plugin_id(jid)?).map(Doors::generation).cloned()
     }
 
     fn plugins(&self) -> Option<&Arc<Routes>> {
