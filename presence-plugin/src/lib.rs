@@ -209,8 +209,10 @@ impl Presence {
             let written = question.represent(shown, &settings);
             (question.recipient.give(&written), Some(written).filter(|_| *shown != Shown::Forbidden))
         });
-        if let (Some(place), Some(written)) = (place, written) {
-            place.keep(Answer::new(&question.recipient, written));
+        match (place, written) {
+            (Some(place), Some(written)) => place.keep(Answer::new(&question.recipient, written)),
+            (Some(place), None) => place.clear(),
+            (None, _) => {}
         }
         response
     }

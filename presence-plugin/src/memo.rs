@@ -28,7 +28,7 @@ use crate::{
 
 /// As many threads seldom wait for each other.
 const SHELVES: usize = 16;
-/// How many bytes each shelf keeps: 4 MiB in all.
+/// How many bytes each shelf keeps: 4 MiB in all, beside the free places of its table, which are as many as the others at most.
 const ROOM: usize = (4 << 20) / SHELVES;
 /// The longest name of what is kept.
 const LONGEST: usize = 1024;
@@ -40,7 +40,7 @@ pub struct Memo<K> {
 }
 
 /// What is kept of what was sent.
-pub trait Kept {
+pub trait Weighed {
     /// How many bytes it takes beside itself, more or less.
     fn bytes(&self) -> usize;
 }
@@ -102,7 +102,7 @@ impl<K> Default for Memo<K> {
     }
 }
 
-impl<K: Kept> Memo<K> {
+impl<K: Weighed> Memo<K> {
     /// What `give` makes of what was sent under this name, if it would be sent again now.
     pub fn recall<R>(&self, host: Host, name: Name<'_>, settings: &Settings, give: impl FnOnce(&K) -> R) -> Option<R> {
         let hash = self.hasher.hash_one(name);
@@ -134,7 +134,13 @@ impl<K: Kept> Memo<K> {
     }
 }
 
-impl<K: Kept> Place<'_, K> {
+impl<K: Weighed> Place<'_, K> {
+    /// Takes away what was kept there: the user is not shown any more. To be asked whatever the reason is, and whether anything was kept or not, so that
+    /// who was shown once is not looked up longer than who never was.
+    pub fn clear(self) {
+        self.memo.shelf(self.hash).write().unwrap_or_else(PoisonError::into_inner).remove(self.hash);
+    }
+
     /// Keeps it there.
     pub fn keep(self, kept: K) {
         let entry = Entry { terms: self.terms, kept };
@@ -148,18 +154,23 @@ impl<K> Default for Shelf<K> {
     }
 }
 
-impl<K: Kept> Shelf<K> {
+impl<K: Weighed> Shelf<K> {
     fn put(&mut self, hash: u64, entry: Entry<K>) {
         if self.bytes + entry.bytes() > ROOM {
             *self = Shelf::default();
         }
+        self.remove(hash);
         self.bytes += entry.bytes();
-        let former = self.entries.insert(hash, entry);
+        self.entries.insert(hash, entry);
+    }
+
+    fn remove(&mut self, hash: u64) {
+        let former = self.entries.remove(&hash);
         self.bytes -= former.map_or(0, |former| former.bytes());
     }
 }
 
-impl<K: Kept> Entry<K> {
+impl<K: Weighed> Entry<K> {
     fn bytes(&self) -> usize {
         size_of::<Entry<K>>() + self.terms.name.len() + self.terms.user.len() + self.kept.bytes()
     }
@@ -191,7 +202,7 @@ impl Answer {
     }
 }
 
-impl Kept for Answer {
+impl Weighed for Answer {
     /// An icon counts for each answer that has it.
     fn bytes(&self) -> usize {
         match &self.written.body {
@@ -240,5 +251,7 @@ mod tests {
             assert_eq!(shelf.entries.values().map(Entry::bytes).sum::<usize>(), shelf.bytes, "{number}");
         }
         assert!(shelf.entries.len() > 1);
+        (0..300).for_each(|number| shelf.remove(number));
+        assert!(shelf.entries.is_empty() && shelf.bytes == 0);
     }
 }

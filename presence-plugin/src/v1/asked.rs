@@ -116,8 +116,10 @@ impl<'r> Asked<'r> {
         let place = answers.place_of(host, request, settings, self.user.as_ref(), &self.requester);
         let (written, state) = self.represent(form, sources)?;
         let (recipient, response) = (self.recipient(), self.recipient().give(&written));
-        if let Some(place) = place.filter(|_| state != State::Forbidden) {
-            place.keep(Answer::new(&recipient, written));
+        match place {
+            Some(place) if state == State::Forbidden => place.clear(),
+            Some(place) => place.keep(Answer::new(&recipient, written)),
+            None => {}
         }
         Ok(response)
     }

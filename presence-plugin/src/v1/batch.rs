@@ -15,7 +15,7 @@ use super::problem::Problem;
 use crate::{
     cache::{Audience, ETag},
     json::Document,
-    memo::{Kept, Memo, Name},
+    memo::{Memo, Name, Weighed},
     moment::Moment,
     probe::{self, Presence},
     query::Parameters,
@@ -31,8 +31,8 @@ pub const MOST_BY_GET: usize = 50;
 pub const MOST_BY_POST: usize = 500;
 /// The longest body of a POST, in bytes.
 pub const LONGEST_BODY: usize = 512 * 1024;
-/// What there is room for at first, for each user.
-const ROOM: usize = 160;
+/// How many bytes most objects have at most.
+const OBJECT: usize = 160;
 /// A body, for those who sent another.
 const EXAMPLE: &str = r#"{"jids": ["alice@example.com"], "req_jid": "bob@example.com"}"#;
 
@@ -55,9 +55,9 @@ struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 pub type Heard = HashMap<String, Presence>;
 
 /// The object about one user, as it was sent.
-pub struct Object(SmallVec<[u8; ROOM]>);
+pub struct Object(SmallVec<[u8; OBJECT]>);
 
-impl Kept for Object {
+impl Weighed for Object {
     fn bytes(&self) -> usize {
         if self.0.spilled() { self.0.len() } else { 0 }
     }
@@ -158,7 +158,7 @@ impl<'a> Batch<'a> {
 
     /// All users, written one behind the other into one buffer; the object is left open.
     fn render(&self, known: &Known<'_>, requester: &Requester) -> Vec<u8> {
-        let mut buffer = Vec::with_capacity(ROOM * (self.len() + 1));
+        let mut buffer = Vec::with_capacity(OBJECT * (self.len() + 1));
         buffer.extend_from_slice(b"{\"users\":[");
         for (index, text) in self.jids.iter().enumerate() {
             if index > 0 {
@@ -182,18 +182,22 @@ impl Known<'_> {
         }
         let user = users.jid(text);
         let object = |shown: &Shown<'_>| {
-            let mut object = Vec::with_capacity(ROOM);
+            let mut object = Vec::with_capacity(OBJECT);
             Document::new(shown, user.as_ref().map(Jid::bare)).write(&mut object);
             (object, *shown != Shown::Forbidden)
         };
         if let Some(presence) = user.as_ref().and_then(|user| heard.get(user.bare())) {
             return buffer.extend_from_slice(&presence.show(user.as_ref(), object).0);
         }
-        let place = name.zip(user.as_ref()).and_then(|(name, user)| objects.place(users.host(), name, settings, user));
+        // By one address alone: who can have many objects looked up again by one change can tell by time that there was one.
+        let named = name.zip(user.as_ref().filter(|user| user.bare() == text));
+        let place = named.and_then(|(name, user)| objects.place(users.host(), name, settings, user));
         let (object, is_shown) = users.look(settings, user.as_ref(), requester, object);
         buffer.extend_from_slice(&object);
-        if let Some(place) = place.filter(|_| is_shown) {
-            place.keep(Object(SmallVec::from_vec(object)));
+        match place {
+            Some(place) if is_shown => place.keep(Object(SmallVec::from_slice(&object))),
+            Some(place) => place.clear(),
+            None => {}
         }
     }
 }
