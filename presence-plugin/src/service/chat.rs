@@ -20,6 +20,9 @@ addresses – the unlisted addresses that you have made
 revoke ID – revoke a token, or an unlisted address by its ID or as it is; revoke all: all tokens
 forget – forget what you have chosen, with all tokens and unlisted addresses";
 
+/// Those of several scripts: a telephone writes the one of its keyboard.
+const QUESTION_MARKS: [char; 4] = ['?', '¿', '؟', '？'];
+
 const DAY: u64 = 86_400;
 const DEFAULT_DAYS: u64 = 30;
 
@@ -36,7 +39,8 @@ fn obey(desk: &dyn Desk, user: &str, line: &str) -> Result<String, Condition> {
     let word = plain(words.next().unwrap_or_default());
     let rest: Vec<&str> = words.collect();
     Ok(match (word.as_str(), &rest[..]) {
-        ("help" | "hello" | "hi" | "?", _) => HELP.to_owned(),
+        ("help" | "hello" | "hi", _) => HELP.to_owned(),
+        _ if line.split_whitespace().any(is_asked) => explained(&word),
         ("show" | "status", []) => told(choice(desk, user)?),
         ("who", who) => {
             let who = Viewers::parse(&plain(&who.join(" ")))
@@ -71,6 +75,24 @@ fn obey(desk: &dyn Desk, user: &str, line: &str) -> Result<String, Condition> {
 fn plain(word: &str) -> String {
     let bare = word.trim_matches(|character: char| !character.is_alphanumeric());
     if bare.is_empty() { word } else { bare }.to_lowercase()
+}
+
+/// Whether a question mark stands at an end of the word, among what else people put there. One within an address is none.
+fn is_asked(word: &str) -> bool {
+    let is_around = |character: &char| !character.is_alphanumeric();
+    let mut around = word.chars().take_while(is_around).chain(word.chars().rev().take_while(is_around));
+    around.any(|character| QUESTION_MARKS.contains(&character))
+}
+
+/// The answer to a question: what the command does that it names, or else what all of them do. Nothing is done for it, or whoever asks what `forget`
+/// does would have lost everything.
+fn explained(word: &str) -> String {
+    let word = if word == "status" { "show" } else { word };
+    let line = HELP.lines().find(|line| line.split(' ').next() == Some(word));
+    line.map_or_else(
+        || HELP.to_owned(),
+        |line| format!("{line}\nThat was a question, so nothing was done. Leave out the question mark, and it is."),
+    )
 }
 
 fn wrong(text: &str) -> Condition {

@@ -454,6 +454,40 @@ fn words_may_be_written_as_people_write_them() {
     assert!(say(&service, "Forget.").starts_with("Forgotten."));
 }
 
+/// Whoever asks what `forget` does has not said that it is to be done.
+#[test]
+fn a_question_is_answered_and_never_obeyed() {
+    let service = service();
+    for line in ["who nobody", "token", "address Who", "address Why!"] {
+        say(&service, line);
+    }
+    let before = service.desk.has(|content| (content.choice, content.tokens.clone(), content.addresses.clone()));
+    for (line, told) in [
+        ("forget?", "forget – "),
+        ("Forget ?", "forget – "),
+        ("\"forget?\"", "forget – "),
+        ("¿forget", "forget – "),
+        ("forget？!", "forget – "),
+        ("revoke all?", "revoke ID – "),
+        ("revoke 0000000000000000?", "revoke ID – "),
+        ("who anyone?", "who default|"),
+        ("Who? Anyone!", "who default|"),
+        ("what 'state?'", "what status|"),
+        ("token for 9 days?", "token [of"),
+        ("address?", "address [LABEL] – "),
+        ("tokens?", "tokens – "),
+        ("status?", "show – "),
+    ] {
+        let answer = say(&service, line);
+        assert!(answer.starts_with(told) && answer.contains("nothing was done"), "{line}: {answer}");
+    }
+    for line in ["help?", "Hello?", "hi ?", "??", "Will it rain?"] {
+        assert!(say(&service, line).starts_with("I decide with you"), "{line}");
+    }
+    let after = service.desk.has(|content| (content.choice, content.tokens.clone(), content.addresses.clone()));
+    assert_eq!(before, after);
+}
+
 #[test]
 fn what_was_said_wrong_is_explained_and_changes_nothing() {
     let service = service();
