@@ -164,10 +164,13 @@ fn list(lines: impl Iterator<Item = String>, of: &str) -> String {
     if lines.is_empty() { format!("You have no {of}.") } else { lines.join("\n") }
 }
 
-/// The ID in an unlisted address, whatever stands around it, or what is none as it is.
-fn id_of(address: &str) -> &str {
-    let id = address.split_once("/v1/u/").and_then(|(_, rest)| rest.split(['/', '.', '?']).next());
-    id.unwrap_or(address)
+/// The ID in an unlisted address, or in what is none, whatever stands around it: it is written in the letters of base64url.
+fn id_of(text: &str) -> &str {
+    let is_other = |character: char| !(character.is_ascii_alphanumeric() || matches!(character, '-' | '_'));
+    match text.split_once("/v1/u/") {
+        Some((_, rest)) => rest.split(is_other).next().unwrap_or_default(),
+        None => text.trim_matches(is_other),
+    }
 }
 
 fn revoke(desk: &dyn Desk, user: &str, id: &str) -> Result<String, Condition> {

@@ -430,9 +430,14 @@ fn everything_can_be_said_in_words() {
         "/plugins/presence/v1/u/ADDRESS",
         "http://x/plugins/presence/v1/u/ADDRESS/icon.svg?size=32",
         "/plugins/presence/v1/u/ADDRESS.json",
+        "\"http://x/plugins/presence/v1/u/ADDRESS\"",
+        "&lt;http://x/plugins/presence/v1/u/ADDRESS>",
+        "/plugins/presence/v1/u/ADDRESS,",
+        "»ADDRESS«",
+        "ADDRESS.",
     ] {
         say(&service, "address");
-        assert_eq!(say(&service, &format!("revoke {whole}")), "1 unlisted address was revoked.");
+        assert_eq!(say(&service, &format!("revoke {whole}")), "1 unlisted address was revoked.", "{whole}");
     }
     assert_eq!(say(&service, "revoke all"), "1 token was revoked.");
     assert_eq!(say(&service, "revoke all"), "Nothing was revoked.");
