@@ -194,14 +194,18 @@ fn a_token_takes_two_forms_and_can_go_back() {
     assert_eq!(made.expires, 7 * 86_400);
 }
 
+/// A step with an empty form of this type.
+#[track_caller]
+fn step_with_form(service: &Service<Drawer>, attributes: &str, kind: &str) -> Element {
+    let form = format!("<x xmlns='jabber:x:data' type='{kind}'/>");
+    ask(service, "set", &format!("<command xmlns='{}' {attributes}>{form}</command>", commands::NAMESPACE))
+}
+
 /// Whatever the step's action is: nothing that was cancelled is done.
 #[test]
 fn a_form_that_is_cancelled_cancels_its_command() {
     let service = service();
-    let with_form = |session: &str, kind: &str| {
-        let form = format!("<x xmlns='jabber:x:data' type='{kind}'/>");
-        ask(&service, "set", &format!("<command xmlns='{}' {session}>{form}</command>", commands::NAMESPACE))
-    };
+    let with_form = |session: &str, kind: &str| step_with_form(&service, session, kind);
     let choosing = session(&step(&service, "node='visibility'", &[]), "visibility");
     let minting = session(&step(&service, "node='token'", &[]), "token");
     step(&service, &minting, &[]);
@@ -214,6 +218,22 @@ fn a_form_that_is_cancelled_cancels_its_command() {
         assert_eq!(conditions(&with_form(&session, "submit")), ["bad-request", "bad-sessionid"], "it is over");
     }
     assert!(service.desk.has(|content| content.choice.is_none() && content.tokens.is_empty()));
+}
+
+/// Clients send along what they were shown when they leave it, which fills nothing in.
+#[test]
+fn whoever_goes_back_or_cancels_may_send_any_form_along() {
+    let service = service();
+    for shown in ["form", "result"] {
+        let first = step(&service, "node='token'", &[]);
+        let session = session(&first, "token");
+        step(&service, &session, &[("of", "bob")]);
+        let back = step_with_form(&service, &format!("{session} action='prev'"), shown);
+        assert_eq!(field(&back, "of"), ["bob"], "{shown}");
+        let canceled = step_with_form(&service, &format!("{session} action='cancel'"), shown);
+        assert_eq!(state(&canceled), ("canceled", vec![]), "{shown}");
+        assert_eq!(conditions(&step(&service, &session, &[])), ["bad-request", "bad-sessionid"], "it is over");
+    }
 }
 
 /// A client that goes back and forth adds nothing to what is kept for it.

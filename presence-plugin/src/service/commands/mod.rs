@@ -201,16 +201,19 @@ pub fn label(text: &str) -> Result<String, Condition> {
     Ok(line)
 }
 
-/// What a step has filled in, and the action that this makes of it: a form can be cancelled, too (XEP-0004 section 3.1).
+/// What a step has filled in, and the action that this makes of it: a form can be cancelled, too (XEP-0004 section 3.1). Clients that leave a form may
+/// send it along as it was shown to them, which fills nothing in.
 fn filled_in(step: &Element, action: Action) -> Result<(Action, Values), Condition> {
-    let Some(form) = step.find("x", forms::NAMESPACE) else { return Ok((action, Values::new())) };
+    let form = step.find("x", forms::NAMESPACE).filter(|_| action != Action::Cancel);
+    let Some(form) = form else { return Ok((action, Values::new())) };
     if form.attribute("type") == Some("cancel") {
         return Ok((Action::Cancel, Values::new()));
     }
-    let filled = forms::submitted(form);
-    filled
-        .map(|filled| (action, filled))
-        .ok_or_else(|| Condition::bad_payload("the form is none that was filled in".into()))
+    match forms::submitted(form) {
+        Some(filled) => Ok((action, filled)),
+        None if action == Action::Prev => Ok((action, Values::new())),
+        None => Err(Condition::bad_payload("the form is none that was filled in".into())),
+    }
 }
 
 /// Goes on to the next stage, or to the end.
