@@ -6,11 +6,16 @@ const origin = location.origin;
 // An address of this server becomes one that can be used from another site.
 const whole = (text) => text.replaceAll("/plugins/presence/", origin + "/plugins/presence/");
 
-// Where a long text may go on in the next line: at the parts of an address and the fields of an object, not in the middle of a word.
-const BREAKS = /(?<=\w[\/?,]|",)(?=["\w])|(?<=\w)(?=[&%])/;
+// What a long text may be broken behind: the parts of an address and the fields of an object, not the middle of a word.
+const PART = /\w[\/?,](?=["\w])|",(?=["\w])|\w(?=[&%])/g;
+
+function parts(text) {
+  const ends = Array.from(text.matchAll(PART), (part) => part.index + part[0].length);
+  return [...ends, text.length].map((end, index) => text.slice(ends[index - 1] ?? 0, end));
+}
 
 function write(code, text) {
-  code.replaceChildren(...text.split(BREAKS).flatMap((part) => [part, document.createElement("wbr")]));
+  code.replaceChildren(...parts(text).flatMap((part) => [part, document.createElement("wbr")]));
 }
 
 for (const code of document.querySelectorAll("pre code")) write(code, whole(code.textContent));
