@@ -27,6 +27,8 @@ pub enum Format {
     Image,
     /// A stanza.
     Xml,
+    /// A stanza, for who takes it by no other name than `application/xml`.
+    ApplicationXml,
     /// A line of text.
     Text,
     /// An object.
@@ -90,16 +92,18 @@ impl Question<'_> {
             Format::Image => Representation::of_file(Media::Gif, &image::icon(shown).gif),
             Format::Svg => Representation::of_file(Media::Svg, &image::icon(shown).svg),
             Format::Text => Representation::of(Media::Text, b't', text::render(shown, settings).into_bytes()),
-            Format::Xml => {
-                let stanza = xml::render(shown, self.parties, &settings.unavailable_text);
-                Representation::of(Media::Xml, b'x', stanza.into_bytes())
-            }
+            Format::Xml => Representation::of(Media::Xml, b'x', self.stanza(shown, settings)),
+            Format::ApplicationXml => Representation::of(Media::ApplicationXml, b'a', self.stanza(shown, settings)),
             Format::Json => {
                 let document = Document::new(shown, self.parties.user);
                 let is_dated = document.is_dated();
                 Representation { is_dated, ..Representation::of(Media::Json, b'j', document.render()) }
             }
         }
+    }
+
+    fn stanza(&self, shown: &Shown<'_>, settings: &Settings) -> Vec<u8> {
+        xml::render(shown, self.parties, &settings.unavailable_text).into_bytes()
     }
 }
 

@@ -38,6 +38,8 @@ pub enum Media {
     Svg,
     /// A stanza.
     Xml,
+    /// The same by its other name (RFC 7303 section 9.2).
+    ApplicationXml,
     /// A line of text.
     Text,
     /// An object.
@@ -91,6 +93,7 @@ impl Media {
             Media::Png => "image/png",
             Media::Svg => "image/svg+xml",
             Media::Xml => "text/xml; charset=utf-8",
+            Media::ApplicationXml => "application/xml; charset=utf-8",
             Media::Text => "text/plain; charset=utf-8",
             Media::Json => "application/json",
             Media::Script => "text/javascript; charset=utf-8",
@@ -161,7 +164,7 @@ impl Recipient<'_> {
         let response = if is_held { response } else { response.header("Content-Type", media.content_type()) };
         let is_image = matches!(media, Media::Gif | Media::Png | Media::Svg);
         let response = if is_image { embeddable(response) } else { response };
-        let is_document = matches!(media, Media::Svg | Media::Xml);
+        let is_document = matches!(media, Media::Svg | Media::Xml | Media::ApplicationXml);
         if is_document { response.header("Content-Security-Policy", DOCUMENT_POLICY) } else { response }
     }
 }

@@ -92,7 +92,7 @@ pub fn preferred<'a>(fields: impl Iterator<Item = (&'a str, &'a [u8])>) -> Optio
         }
     }
     // By another name the same (RFC 7303 section 9.2). Browsers name it, too, and like objects as well.
-    best.or_else(|| (weight(&lines, "application", "xml") > 0).then_some(Form::Written(Format::Xml)))
+    best.or_else(|| (weight(&lines, "application", "xml") > 0).then_some(Form::Written(Format::ApplicationXml)))
 }
 
 /// Whether these are the words of a browser about an `<img>`. Some name formats that are not had here, and then anything.
@@ -136,6 +136,7 @@ mod tests {
 
     const JSON: Form = Form::Written(Format::Json);
     const XML: Form = Form::Written(Format::Xml);
+    const APPLICATION_XML: Form = Form::Written(Format::ApplicationXml);
     const TEXT: Form = Form::Written(Format::Text);
     const SVG: Form = Form::Drawn(Encoding::Svg);
     const PNG: Form = Form::Drawn(Encoding::Png);
@@ -186,8 +187,10 @@ mod tests {
             ("*/*, application/json;q=0, image/svg+xml;q=0", PNG),
             ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", JSON),
             ("text/xml;q=nonsense", XML),
-            ("application/xml", XML),
-            ("text/html, Application/XML;q=0.1", XML),
+            ("application/xml", APPLICATION_XML),
+            ("text/html, Application/XML;q=0.1", APPLICATION_XML),
+            ("text/xml;q=0, application/xml", APPLICATION_XML),
+            ("application/xml, text/xml;q=0.1", XML),
         ] {
             assert_eq!(accepting(&[line]), Some(form), "{line}");
         }

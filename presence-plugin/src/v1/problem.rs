@@ -92,7 +92,7 @@ pub fn other_methods(allowed: &'static str) -> Response {
 
 /// The client takes none of the forms that there are.
 pub fn not_acceptable() -> Response {
-    let forms = "application/json, image/svg+xml, image/png, image/gif, text/xml, text/plain";
+    let forms = "application/json, image/svg+xml, image/png, image/gif, text/xml, application/xml, text/plain";
     Problem::new(406, "Not Acceptable", format!("a user is shown as {forms}")).into()
 }
 

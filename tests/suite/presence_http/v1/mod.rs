@@ -82,6 +82,12 @@ fn without_a_suffix_the_client_chooses() {
         assert_eq!((answer.status, answer.header("content-type")), (200, Some(kind)), "{accept}: {answer:?}");
         assert_eq!(answer.header("vary"), Some("Accept"), "{accept}");
     }
+    let [named, other] =
+        ["text/xml", "text/xml;q=0, application/xml"].map(|accept| accepting(&host, "alice@localhost", accept));
+    assert_eq!(other.header("content-type"), Some("application/xml; charset=utf-8"), "{other:?}");
+    assert_eq!((other.header("vary"), &other.body), (Some("Accept"), &named.body));
+    assert_eq!(other.header("content-security-policy"), named.header("content-security-policy"));
+    assert_ne!(other.header("etag"), named.header("etag"), "the tags of two types are two");
     let nothing = accepting(&host, "alice@localhost", "text/html");
     assert!(problem(&nothing, 406)["detail"].as_str().unwrap().contains("image/svg+xml"));
     assert_eq!(nothing.header("vary"), Some("Accept"));
