@@ -205,6 +205,7 @@ fn the_plugin_has_a_page_of_its_own() {
     assert!(policy.contains("default-src 'none'") && !policy.contains("unsafe-inline"), "{policy}");
     let bare = host.http().get("/plugins/presence");
     assert_eq!((bare.status, bare.header("location")), (308, Some("/plugins/presence/")));
+    assert_eq!(bare.header("content-type"), Some("text/plain; charset=utf-8"), "it is no problem");
 }
 
 #[test]
