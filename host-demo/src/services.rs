@@ -103,33 +103,75 @@ fn record_error(error: StoreError) -> RecordError {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use jid::BareJid;
 
     use super::*;
     use crate::{
-        store::{BlocklistChange, Credentials, Keys},
+        presence::{Resource, Show},
+        store::{BlocklistChange, Credentials, Keys, Record},
         xmpp::hub::Hub,
     };
+
+    /// A server of the domain `here`, on the runtime of the test.
+    fn server(folder: &Path) -> Server {
+        let (store, domain) = (Store::open(folder).unwrap(), "here".to_owned());
+        let stamps = store.stamps();
+        let presence = Arc::new(Table::with_capacity(0, stamps.clone()));
+        let hub = Hub::new(domain.parse().unwrap(), store.clone(), presence.clone());
+        let voices = Voices::new(hub, domain.clone(), tokio::runtime::Handle::current());
+        Server { domain, store, presence, stamps, data: folder.into(), voices }
+    }
+
+    async fn add(server: &Server, user: &BareJid) {
+        let keys = Keys { salt: vec![1], iterations: 4096, stored_key: vec![2], server_key: vec![3] };
+        let credentials = Credentials { scram_sha_1: keys.clone(), scram_sha_256: keys };
+        server.store.add_account(user, &credentials).await.unwrap();
+    }
 
     #[tokio::test]
     async fn a_viewer_is_blocked_by_jid_or_by_domain_and_a_stranger_never() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path()).unwrap();
-        let keys = Keys { salt: vec![1], iterations: 4096, stored_key: vec![2], server_key: vec![3] };
+        let server = server(folder.path());
         let ann = BareJid::new("ann@here").unwrap();
-        let credentials = Credentials { scram_sha_1: keys.clone(), scram_sha_256: keys };
-        store.add_account(&ann, &credentials).await.unwrap();
+        add(&server, &ann).await;
         let blocked = ["bob@here", "away", "cat@here/pc"].map(|jid| jid.parse().unwrap()).to_vec();
-        store.change_blocklist(&ann, BlocklistChange::Block(blocked)).await.unwrap();
-        let (presence, domain) = (Arc::<Table>::default(), "here".to_owned());
-        let hub = Hub::new(domain.parse().unwrap(), store.clone(), presence.clone());
-        let voices = Voices::new(hub, domain.clone(), tokio::runtime::Handle::current());
-        let stamps = store.stamps();
-        let server = Server { domain, store, presence, stamps, data: folder.path().into(), voices };
+        server.store.change_blocklist(&ann, BlocklistChange::Block(blocked)).await.unwrap();
 
         let blocked = |viewer| server.relation("ann@here", viewer).unwrap().blocked;
         assert!(blocked("bob@here") && blocked("tim@away") && blocked("away"));
         assert!(!blocked("cat@here") && !blocked("") && !blocked("ann@here"));
         assert_eq!(server.relation("nobody@here", "bob@here"), Ok(Relation::default()));
+    }
+
+    /// What a plugin has read of a user under a stamp, it reads again for each of these.
+    #[tokio::test]
+    async fn each_change_of_what_there_is_to_read_moves_the_stamp() {
+        let folder = tempfile::tempdir().unwrap();
+        let server = server(folder.path());
+        let ann = BareJid::new("ann@here").unwrap();
+        let mut last = server.stamp("ann@here");
+        let mut moved = || {
+            let before = last;
+            last = server.stamp("ann@here");
+            last > before
+        };
+        assert!(!moved(), "nothing has changed");
+
+        add(&server, &ann).await;
+        assert!(moved(), "an account");
+        server.presence.set("ann@here", Resource { name: "pc", show: Show::Away, status: "", priority: 0, since: 0 });
+        assert!(moved(), "presence");
+        server.presence.clear("ann@here", "pc", "", 1);
+        assert!(moved(), "no presence");
+        let record = Record { value: b"nobody"[..].into(), owner: Some("ann@here".into()) };
+        for record in [Some(record), None] {
+            let change = RecordChange { key: "choice".into(), record };
+            server.store.change_records("presence", vec![change]).await.unwrap();
+            assert!(moved(), "a record that goes with the account, or its end");
+        }
+        server.store.remove_account(&ann).await.unwrap();
+        assert!(moved(), "no account");
     }
 }
