@@ -130,12 +130,7 @@ pub fn counting_presence() -> PathBuf {
 /// What [`counting_presence`] says: how often it has allocated so far.
 #[track_caller]
 pub fn counted(host: &Host) -> u64 {
-    let metrics = host.console().get("/metrics");
-    let line = metrics
-        .text()
-        .lines()
-        .find_map(|line| line.strip_prefix("host_demo_plugin_memory_bytes{plugin=\"presence\"} "));
-    line.and_then(|count| count.parse().ok()).expect("the console tells of the plugin's memory")
+    host.memory_of("presence").expect("the console tells of the plugin's memory")
 }
 
 /// A plugin that was built before today's interfaces.

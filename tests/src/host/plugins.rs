@@ -41,6 +41,13 @@ impl Host {
         list.iter().cloned().map(Deployed).collect()
     }
 
+    /// How many bytes a plugin says that it has in use, if the console tells of it.
+    pub fn memory_of(&self, id: &str) -> Option<u64> {
+        let (metrics, name) =
+            (self.console().get("/metrics"), format!("host_demo_plugin_memory_bytes{{plugin={id:?}}} "));
+        metrics.text().lines().find_map(|line| line.strip_prefix(&name)?.parse().ok())
+    }
+
     /// Waits until a plugin in the list `fits`.
     #[track_caller]
     pub fn until_deployed(&self, what: &str, fits: impl Fn(&Deployed) -> bool) -> Deployed {

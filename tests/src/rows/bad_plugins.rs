@@ -63,10 +63,8 @@ fn warned_of_all(host: &Host) -> Duration {
     wait::until(PATIENCE, "the log warns", || of(&host.process().log()));
     wait::until(PATIENCE, "the console warns", || of(host.console().get("/").text()));
     let took = kept.elapsed();
-    let metrics = host.console().get("/metrics");
-    let bytes =
-        metrics.text().lines().find_map(|line| line.strip_prefix("host_demo_plugin_memory_bytes{plugin=\"leaks\"} "));
-    assert!(bytes.is_some_and(|bytes| bytes.parse().is_ok_and(|bytes: u64| bytes > 10 << 20)), "{}", metrics.text());
+    let bytes = host.memory_of("leaks");
+    assert!(bytes.is_some_and(|bytes| bytes > 10 << 20), "{bytes:?}");
     took
 }
 

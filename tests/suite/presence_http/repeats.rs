@@ -153,6 +153,25 @@ fn a_repeated_answer_has_its_own_moment_and_is_held_like_the_first() {
     }
 }
 
+/// Or else whoever is hidden now and was not before would be found before it is looked up, which takes longer than not to be found.
+#[test]
+fn what_is_not_shown_any_more_is_not_kept() {
+    const TIMES: usize = 300;
+    const STATUS_TEXT: usize = 1_000;
+    let (host, mut alice, _) = alice_with_address();
+    show(&mut alice, "away", &"x".repeat(STATUS_TEXT));
+    let target = format!("{STATUS}?jid=alice@localhost&type=text");
+    let in_use_after_all = || {
+        (0..TIMES).for_each(|number| drop(host.http().get(&other(&target, number))));
+        host.memory_of("presence").unwrap()
+    };
+    let shown = in_use_after_all();
+    say(&mut alice, "who nobody");
+    let hidden = in_use_after_all();
+    let texts = (TIMES * STATUS_TEXT) as u64;
+    assert!(hidden + texts * 9 / 10 < shown, "{hidden} bytes are in use, and {shown} were before");
+}
+
 /// What was sent is taken from where it is kept, and not only made the same anew: it takes the plugin fewer pieces of memory, counted in a build that is
 /// changed for that.
 #[test]
