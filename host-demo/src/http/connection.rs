@@ -4,8 +4,10 @@
 //! first bytes end the limit on silence, and nothing else begins. So the stream beneath actix looks at the clock itself: from its
 //! beginning, and from the first byte that comes between two requests, until the next request is there.
 //!
-//! What comes before an answer is complete belongs to no head that must be finished: a body, or requests that are sent ahead. The rest
-//! of one that was sent ahead in part has to come within the limit on silence.
+//! actix has one request at a time: what a client sends ahead is held here until the answer to the one before is written. For actix keeps of
+//! all that it was given only what the last head said of the version, of HEAD and of `close`, and would answer the ones before by that. What
+//! is held is no head that must be finished yet: its limit begins when its turn comes. While an answer is under way a client is read from until
+//! [`MOST_HELD`] is held, so that one that is gone is noticed.
 //!
 //! It keeps the limit on silence as well: actix would set a timer anew for each answer.
 //!
@@ -13,7 +15,7 @@
 
 use std::{
     cell::Cell,
-    io,
+    io, mem,
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
@@ -26,15 +28,20 @@ use actix_web::{
     rt::net::TcpStream,
     web::Bytes,
 };
+use bytes::{Buf, BytesMut};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Instant, Sleep, sleep_until},
 };
 
 use super::{framing::Framing, refusal, resting::Resting};
+use crate::plugin::stream_body::ON_THE_WAY;
 
 /// How often it is looked, in the time that a client may be silent, whether it was. So it may take a fifth longer until it is noticed.
 const LOOKS: u32 = 5;
+
+/// How much is held of what was sent ahead before the client is read from no further.
+const MOST_HELD: usize = 16 << 10;
 
 /// What a client hears that is too slow.
 const TOO_SLOW: &[u8] =
@@ -47,25 +54,40 @@ pub struct Connection {
     keep_alive: Duration,
     heads: Rc<Heads>,
     framing: Framing,
+    /// What was sent ahead, and not handed on yet.
+    held: BytesMut,
+    /// Nothing more comes: actix is told with the next read, unless what is held goes on before.
+    has_ended: bool,
+    /// The rest of an answer that is written in place of one of actix's own.
+    last: Vec<u8>,
     /// For the next look at how long the client takes.
     timer: Resting<Sleep>,
     /// How many looks in a row have found that nothing has happened since the one before.
     silence: u32,
-    /// The client does not take what it was sent.
-    is_stuck: bool,
 }
 
 /// What is known of the requests on a connection: told by who answers them, and by the stream.
 #[derive(Default)]
 pub struct Heads {
-    /// Whether the last request was answered, and none has come since.
-    between: Cell<bool>,
+    stage: Cell<Stage>,
     /// When the first byte of the next head came, or the connection, for the first.
     begun: Cell<Option<Instant>>,
-    /// How many bytes the body of the last answer has, until all of it is written.
-    unwritten: Cell<u64>,
     /// Whether anything has happened since the last look.
     is_used: Cell<bool>,
+}
+
+/// How far the last request has come.
+#[derive(Clone, Copy, Default, PartialEq)]
+enum Stage {
+    /// Its answer is written, or there was none yet: there may be a next one.
+    #[default]
+    Done,
+    /// actix has its head, and may refuse it.
+    Parsed,
+    /// It is being answered.
+    Served,
+    /// actix has all of its answer.
+    Answered,
 }
 
 /// Why a connection ends.
@@ -77,23 +99,28 @@ enum Over {
 }
 
 impl Heads {
-    /// A request is there.
-    pub fn complete(&self) {
+    /// A head is there.
+    fn handed_on(&self) {
         self.is_used.set(true);
-        self.between.set(false);
+        self.stage.set(Stage::Parsed);
         self.begun.set(None);
     }
 
-    /// It has its answer; a stream, when that has ended.
+    /// It is a request.
+    pub fn complete(&self) {
+        self.stage.set(Stage::Served);
+    }
+
+    /// It has its answer; a stream, when that has ended. So has one behind a head that actix writes before it asks for the body. All others are in one
+    /// piece.
     pub fn answered(self: Rc<Self>, response: HttpResponse) -> HttpResponse {
-        let size = response.body().size();
-        self.unwritten.set(match size {
-            BodySize::None => 0,
-            BodySize::Sized(size) => size,
-            BodySize::Stream => u64::MAX,
-        });
-        if size == BodySize::Stream {
-            response.map_body(|_, body| BoxBody::new(Streamed { body, _end: End(self) }))
+        let is_in_pieces = match response.body().size() {
+            BodySize::None | BodySize::Sized(0) => false,
+            BodySize::Sized(_) => is_long(&response),
+            BodySize::Stream => true,
+        };
+        if is_in_pieces {
+            response.map_body(|_, body| BoxBody::new(Ending { body, _end: End(self) }))
         } else {
             drop(End(self));
             response
@@ -102,31 +129,40 @@ impl Heads {
 
     /// Bytes came that end no head.
     fn heard(&self) {
-        if self.between.get() && self.begun.get().is_none() {
+        if self.stage.get() == Stage::Done && self.begun.get().is_none() {
             self.begun.set(Some(Instant::now()));
         }
     }
 
-    /// Whether what stands behind these bytes and looks like an answer of actix's own is one, and no end of a body of ours: the last one is shorter
-    /// than that, or ends with these bytes.
-    fn is_behind_body(&self, bytes: &[u8]) -> bool {
-        let body = self.unwritten.get();
-        let head = || bytes.get(..bytes.len().checked_sub(usize::try_from(body).ok()?)?);
-        body < refusal::SHORTEST || head().is_some_and(|head| head.ends_with(b"\r\n\r\n"))
+    /// Whether what is written now is an answer of ours.
+    fn is_answering(&self) -> bool {
+        matches!(self.stage.get(), Stage::Served | Stage::Answered)
     }
 
-    /// Whether everything that was asked is answered, and nothing has happened since this was asked before.
+    /// Whether everything that was asked is answered.
+    fn is_done(&self) -> bool {
+        self.stage.get() == Stage::Done
+    }
+
+    /// Whether it is, and nothing has happened since this was asked before.
     fn is_silent(&self) -> bool {
-        !self.is_used.replace(false) && self.between.get() && self.unwritten.get() == 0
+        !self.is_used.replace(false) && self.is_done()
     }
 
-    /// All of the answers is written so far.
-    fn written(&self) {
-        self.is_used.set(true);
-        if self.between.get() {
-            self.unwritten.set(0);
+    /// All is written that actix had to write. Answers whether an answer has come to its end.
+    fn flushed(&self) -> bool {
+        let is_end = self.stage.get() == Stage::Answered;
+        if is_end {
+            self.stage.set(Stage::Done);
         }
+        is_end
     }
+}
+
+/// Whether the head of an answer may fill what actix writes at once.
+fn is_long(response: &HttpResponse) -> bool {
+    let fields = response.headers().iter();
+    fields.map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>() > ON_THE_WAY / 2
 }
 
 /// The end of an answer.
@@ -134,17 +170,17 @@ struct End(Rc<Heads>);
 
 impl Drop for End {
     fn drop(&mut self) {
-        self.0.between.set(true);
+        self.0.stage.set(Stage::Answered);
     }
 }
 
-/// The body of an answer that is a stream.
-struct Streamed {
+/// The body of an answer that comes in pieces.
+struct Ending {
     body: BoxBody,
     _end: End,
 }
 
-impl MessageBody for Streamed {
+impl MessageBody for Ending {
     type Error = <BoxBody as MessageBody>::Error;
 
     fn size(&self) -> BodySize {
@@ -163,7 +199,8 @@ impl Connection {
         let now = Instant::now();
         let heads = Rc::new(Heads { begun: Cell::new(Some(now)), ..Heads::default() });
         let (framing, timer) = (Framing::default(), Resting::new(sleep_until(now + patience)));
-        Connection { stream, patience, keep_alive, heads, framing, timer, silence: 0, is_stuck: false }
+        let (held, last) = (BytesMut::new(), Vec::new());
+        Connection { stream, patience, keep_alive, heads, framing, held, has_ended: false, last, timer, silence: 0 }
     }
 
     /// Beneath.
@@ -176,27 +213,75 @@ impl Connection {
         self.heads.clone()
     }
 
-    /// Takes what the client sent. Answers how much of it is to be handed on. Most heads come whole, and are requests in a moment: for these nobody looks at
-    /// the clock.
+    /// Takes what the client sent. Answers how much of it is to be handed on; the rest is held. Most heads come whole, and are requests in a moment: for these
+    /// nobody looks at the clock.
     fn hear(&mut self, bytes: &mut [u8]) -> usize {
+        let taken = if self.has_to_wait() { 0 } else { self.take(bytes) };
+        if taken < bytes.len() && !self.framing.is_over() {
+            self.held.extend_from_slice(&bytes[taken..]);
+        }
+        taken
+    }
+
+    fn take(&mut self, bytes: &mut [u8]) -> usize {
         let taken = self.framing.take(bytes);
-        if taken > 0 && !self.framing.has_head() {
+        if self.framing.has_head() {
+            self.heads.handed_on();
+        } else if taken > 0 {
             self.heads.heard();
         }
         taken
     }
 
-    /// Writes the last answer of the connection, behind others, in place of so many bytes. What of it the client does not take at once is lost, as the
-    /// connection is.
-    fn poll_write_last(
-        &mut self,
-        cx: &mut Context<'_>,
-        before: &[u8],
-        last: &[u8],
-        count: usize,
-    ) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &[before, last].concat()))?;
-        Poll::Ready(Ok(if written > before.len() { count } else { written }))
+    /// Whether nothing may be handed on before an answer is written.
+    fn has_to_wait(&self) -> bool {
+        !self.heads.is_done() && (self.framing.is_between() || self.framing.is_broken())
+    }
+
+    /// Hands on what is held, as far as it goes now.
+    fn let_go(&mut self, buffer: &mut ReadBuf<'_>) {
+        let mut held = mem::take(&mut self.held);
+        let count = held.len().min(buffer.remaining());
+        let taken = self.take(&mut held[..count]);
+        buffer.put_slice(&held[..taken]);
+        held.advance(taken);
+        if !held.is_empty() && !self.framing.is_over() {
+            self.held = held;
+        }
+        self.has_ended = false;
+    }
+
+    /// Nothing more comes to be answered before what is held. But that may be asked for in a moment; and actix, once it is told of an end, asks for nothing.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.held.is_empty() && !mem::replace(&mut self.has_ended, true) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads what is to be handed on now: of what is held, or else of what the client sends.
+    fn poll_next(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        while !self.held.is_empty() && !self.has_to_wait() {
+            self.let_go(buffer);
+            if buffer.filled().len() > before {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        while !self.framing.is_broken() && self.held.len() < MOST_HELD {
+            ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+            if buffer.filled().len() == before {
+                return self.poll_end(cx);
+            }
+            let taken = self.hear(&mut buffer.filled_mut()[before..]);
+            buffer.set_filled(before + taken);
+            // Nothing would mean that the client is gone.
+            if taken > 0 {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        if self.framing.is_broken() { self.poll_end(cx) } else { Poll::Pending }
     }
 
     /// Ready when the client has taken too long. The timer is set for many requests: most heads are complete before anybody looks.
@@ -210,8 +295,6 @@ impl Connection {
             let now = Instant::now();
             match limit {
                 Some(limit) if now < limit => self.look_at(limit),
-                // Part of an answer would be taken for another. The kernel has a limit for such clients.
-                Some(_) if self.is_stuck => self.heads.begun.set(Some(now)),
                 Some(_) => return Poll::Ready(Over::Head),
                 None => {
                     self.silence = if self.heads.is_silent() { self.silence + 1 } else { 0 };
@@ -229,17 +312,23 @@ impl Connection {
     }
 }
 
+/// Writes all of these bytes, and keeps those that are not written yet.
+fn poll_write_all(
+    stream: &mut (impl AsyncWrite + Unpin),
+    cx: &mut Context<'_>,
+    bytes: &mut Vec<u8>,
+) -> Poll<io::Result<()>> {
+    while !bytes.is_empty() {
+        let written = ready!(Pin::new(&mut *stream).poll_write(cx, bytes))?;
+        bytes.drain(..written);
+    }
+    Poll::Ready(Ok(()))
+}
+
 impl AsyncRead for Connection {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        while let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(cx, buffer) {
-            let sent = buffer.filled().len() - before;
-            let taken = self.hear(&mut buffer.filled_mut()[before..]);
-            buffer.set_filled(before + taken);
-            // Nothing would mean that the client is gone.
-            if taken > 0 || sent == 0 {
-                return Poll::Ready(read);
-            }
+        if let Poll::Ready(read) = self.poll_next(cx, buffer) {
+            return Poll::Ready(read);
         }
         match ready!(self.poll_over(cx)) {
             Over::Head => {
@@ -254,20 +343,26 @@ impl AsyncRead for Connection {
 }
 
 impl AsyncWrite for Connection {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let refusal = refusal::split_off(bytes).filter(|(before, _)| self.heads.is_behind_body(before));
-        let written = match refusal {
-            None => Pin::new(&mut self.stream).poll_write(cx, bytes),
-            Some((before, refusal)) => self.poll_write_last(cx, before, &refusal, bytes.len()),
-        };
-        self.is_stuck = written.is_pending();
-        if matches!(written, Poll::Ready(Ok(count)) if count == bytes.len()) {
-            self.heads.written();
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let Connection { stream, heads, last, .. } = self.get_mut();
+        heads.is_used.set(true);
+        if !heads.is_answering() {
+            if last.is_empty() {
+                *last = refusal::mended(bytes).unwrap_or_default();
+            }
+            if !last.is_empty() {
+                ready!(poll_write_all(stream, cx, last))?;
+                return Poll::Ready(Ok(bytes.len()));
+            }
         }
-        written
+        Pin::new(stream).poll_write(cx, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // actix flushes when it has written all that it had.
+        if self.heads.flushed() && !self.held.is_empty() {
+            cx.waker().wake_by_ref();
+        }
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
@@ -281,6 +376,7 @@ impl AsyncWrite for Connection {
 mod tests {
     use std::{
         convert::Infallible,
+        future::poll_fn,
         io::{Read, Write},
         net::{SocketAddr, TcpListener},
         thread,
@@ -387,8 +483,10 @@ mod tests {
         let stream = listener.accept().unwrap().0;
         stream.set_nonblocking(true).unwrap();
         let connection = Connection::new(TcpStream::from_std(stream).unwrap(), keep_alive, keep_alive);
+        connection.heads().handed_on();
         connection.heads().complete();
         connection.heads().answered(HttpResponse::Ok().finish());
+        connection.heads().flushed();
         (connection, client)
     }
 
@@ -411,9 +509,11 @@ mod tests {
             let read = connection.read_u8();
             tokio::pin!(read);
             for _ in 0..10 {
+                heads.handed_on();
                 heads.complete();
                 if asks_again {
                     heads.clone().answered(HttpResponse::Ok().finish());
+                    heads.flushed();
                 }
                 let wait = tokio::time::timeout(Duration::from_millis(200), &mut read).await;
                 assert!(wait.is_err(), "asks again: {asks_again}");
@@ -451,6 +551,157 @@ mod tests {
         }
         client.send(&[HEAD, HEAD, HEAD].concat());
         (0..3).for_each(|_| client.is_answered());
+    }
+
+    /// A server whose `/slow` takes its time, whose `/long` has a long head, and whose bodies all end as a refusal does.
+    fn refusing() -> Running {
+        run(|listener| {
+            build(listener, Some(1), |request| async move {
+                if request.path() == "/slow" {
+                    tokio::time::sleep(Duration::from_millis(300)).await;
+                }
+                let field = "y".repeat(if request.path() == "/long" { 2 * ON_THE_WAY } else { 1 });
+                HttpResponse::Ok().insert_header(("X-Field", field)).body(REFUSAL)
+            })
+        })
+    }
+
+    const REFUSAL: &str = "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\ndate: Thu, 26 Nov 2026 09:00:00 GMT\r\n\r\n";
+
+    /// What is heard of all that is sent at once: the head and the body of each answer.
+    fn answers(server: &Running, sent: &str) -> Vec<(String, String)> {
+        let heard = Client::connect(server.address).send(sent.as_bytes()).hears();
+        let mut answers = Vec::new();
+        let mut rest = heard.as_str();
+        for request in sent.split("\r\n\r\n").filter(|request| !request.is_empty()) {
+            let (head, behind) = rest.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{rest:?} to {request}"));
+            let length = head.split_once("content-length: ").expect("a length").1;
+            let length: usize = length.split("\r\n").next().unwrap().parse().unwrap();
+            let (body, behind) = behind.split_at(if request.starts_with("HEAD ") { 0 } else { length });
+            answers.push((head.to_owned(), body.to_owned()));
+            rest = behind;
+        }
+        assert_eq!(rest, "");
+        answers
+    }
+
+    /// A request, and the last one of its connection.
+    fn requests(methods: [&str; 2], path: &str) -> String {
+        let [first, last] = methods;
+        format!("{first} {path} HTTP/1.1\r\nHost: x\r\n\r\n{last} / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    }
+
+    #[test]
+    fn each_request_is_answered_as_it_asks_whatever_is_sent_ahead() {
+        let server = refusing();
+        for path in ["/", "/slow", "/long"] {
+            for methods in [["GET", "GET"], ["GET", "HEAD"], ["HEAD", "GET"], ["HEAD", "HEAD"]] {
+                let answers = answers(&server, &requests(methods, path));
+                for ((head, body), method) in answers.iter().zip(methods) {
+                    assert!(head.starts_with("HTTP/1.1 200 "), "{methods:?} {path}: {head}");
+                    assert_eq!(body, if method == "GET" { REFUSAL } else { "" }, "{methods:?} {path}");
+                }
+                let closes = [&answers[0], &answers[1]].map(|(head, _)| head.contains("connection: close"));
+                assert_eq!(closes, [false, true], "{methods:?} {path}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_body_stays_as_it_is_behind_a_long_head() {
+        let heard = &answers(&refusing(), &requests(["GET", "GET"], "/long"))[0];
+        assert_eq!(heard.1, REFUSAL);
+    }
+
+    #[test]
+    fn an_older_version_is_answered_in_its_own() {
+        let sent = requests(["GET", "GET"], "/slow").replacen("1.1\r\n", "1.0\r\nConnection: keep-alive\r\n", 1);
+        let answers = answers(&refusing(), &sent);
+        let versions = [&answers[0], &answers[1]].map(|(head, _)| head[..8].to_owned());
+        assert_eq!(versions, ["HTTP/1.0", "HTTP/1.1"]);
+        let old = "GET / HTTP/1.0\r\n\r\n";
+        let heard = Client::connect(refusing().address).send(&[old.as_bytes(), HEAD].concat()).hears();
+        assert_eq!(heard.matches("200 OK").count(), 1, "{heard}");
+    }
+
+    #[test]
+    fn a_body_that_breaks_off_is_refused_behind_its_answer_or_by_it() {
+        let server = refusing();
+        let post = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+        for body in ["1\r\na\r\nx\r\n\r\n", "x", "1\r\naa", "0\r\nX: y\n\r\n"] {
+            for piece in [1, post.len(), 1000] {
+                let mut client = Client::connect(server.address);
+                for piece in [post, body].concat().as_bytes().chunks(piece) {
+                    // The server may have had enough.
+                    let _ = client.0.write_all(piece);
+                }
+                client.0.shutdown(std::net::Shutdown::Write).ok();
+                let heard = client.hears();
+                let (_, behind) = heard.split_once(REFUSAL).unwrap_or_else(|| panic!("{body:?} {piece}: {heard:?}"));
+                assert!(
+                    behind.is_empty() || behind.contains("nosniff") && behind.contains("connection: close"),
+                    "{behind}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn hundreds_that_are_sent_ahead_are_answered_in_order_however_they_come() {
+        let server = run(|listener| {
+            build(listener, Some(1), |request| async move { HttpResponse::Ok().body(request.path().to_owned()) })
+        });
+        let mut sent = (0..900).map(|number| format!("GET /{number} HTTP/1.1\r\nHost: x\r\n\r\n")).collect::<String>();
+        sent += "GET /last HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        for piece in [sent.len(), 7777, 61, 5] {
+            let mut client = Client::connect(server.address);
+            let mut sending = Client(client.0.try_clone().unwrap());
+            let pieces = sent.clone();
+            let sender = thread::spawn(move || {
+                for piece in pieces.as_bytes().chunks(piece) {
+                    sending.send(piece);
+                }
+            });
+            let heard = client.hears();
+            sender.join().unwrap();
+            let bodies: Vec<_> = heard.split('/').filter_map(|part| part.strip_suffix("HTTP")).collect();
+            assert_eq!(bodies.len(), 901, "in pieces of {piece}: {heard}");
+            assert!(bodies[1..].iter().enumerate().all(|(number, body)| *body == number.to_string()), "{bodies:?}");
+            assert!(heard.ends_with("/last"));
+        }
+    }
+
+    #[test]
+    fn whoever_sends_ahead_and_says_that_this_is_all_is_answered() {
+        let server = hello();
+        let mut client = Client::connect(server.address);
+        client.send(&HEAD.repeat(20)).0.shutdown(std::net::Shutdown::Write).unwrap();
+        assert_eq!(client.hears().matches("hello").count(), 20);
+    }
+
+    #[test]
+    fn whoever_is_gone_while_an_answer_is_under_way_is_noticed() {
+        for ahead in [&b""[..], HEAD] {
+            let server = run(ticking);
+            let mut client = Client::connect(server.address);
+            let begun = Instant::now();
+            client.send(&[HEAD, ahead].concat()).0.shutdown(std::net::Shutdown::Write).unwrap();
+            let heard = client.hears();
+            assert!(begun.elapsed() < Duration::from_secs(SECONDS - 1), "{:?}: {heard}", begun.elapsed());
+        }
+    }
+
+    #[actix_web::test]
+    async fn what_is_written_in_place_of_a_refusal_is_written_whole() {
+        let (mut near, mut far) = tokio::io::duplex(7);
+        let mut left = refusal::mended(REFUSAL.as_bytes()).unwrap();
+        let expected = left.clone();
+        let mut heard = vec![0; expected.len()];
+        let written = poll_fn(|cx| poll_write_all(&mut near, cx, &mut left));
+        let (written, read) = tokio::join!(written, far.read_exact(&mut heard));
+        written.unwrap();
+        read.unwrap();
+        assert_eq!(String::from_utf8(heard), String::from_utf8(expected));
     }
 
     #[test]

@@ -1,17 +1,18 @@
 //! Where the requests of a connection begin and end (RFC 9112 sections 2.2, 6.3 and 7.1), so that each of their heads is looked at before actix parses it,
-//! those too that are sent before there is an answer to the one before.
+//! and actix has one request at a time.
 //!
 //! Each line ends by CR LF. The section lets a reader take a line feed alone for the end of a line, and actix does. Whoever stands in front and does not
 //! sees one request where two are served. So such a line feed is handed on as what no head may hold: actix refuses the request as any other that is none,
-//! behind the answers that it owes, and ends the connection.
+//! and ends the connection.
 //!
 //! So is a byte behind the first [`LONGEST`] of a head: actix takes heads of 128 KiB, and panics where the name of a field has 64.
 //!
-//! What comes behind a request that says it is the last one of its connection (section 9.6) is not handed on: actix would serve it, and then keep the
-//! connection.
+//! What comes behind the last request of a connection (section 9.6: it says `close`; section 9.3: it is of HTTP/1.0 and does not say `keep-alive`) is not
+//! handed on.
 //!
 //! Bodies are passed over, by what their heads say of them. A head that says what it must not (two lengths, a length and a coding) is refused by actix,
-//! which reads nothing of what stands behind it: what is made of that here is no matter.
+//! which reads nothing of what stands behind it: what is made of that here is no matter. A body in chunks that breaks off into what is none has to wait,
+//! from there on, as a next request has: actix would refuse it behind an answer that is not written yet, in the middle of one even.
 
 use std::mem;
 
@@ -33,6 +34,8 @@ pub struct Framing {
     /// The head has said that nothing comes behind its request.
     is_last: bool,
     has_head: bool,
+    /// The next byte is none of the body that it stands in.
+    is_broken: bool,
     is_refused: bool,
 }
 
@@ -42,14 +45,28 @@ enum Part {
     /// To nothing, if it is empty; or else it begins a head.
     #[default]
     Outside,
-    /// To a head that has said this of its body.
-    Head(Body),
+    /// To a head that has said this.
+    Head(Head),
     /// To a body in chunks: the size of one.
     ChunkSize,
+    /// To what stands behind the bytes of a chunk.
+    ChunkEnd,
     /// To the fields behind a body in chunks.
     Trailer,
     /// To no request any more.
     Over,
+}
+
+/// What a head has said so far.
+#[derive(Clone, Copy)]
+struct Head {
+    body: Body,
+    /// It is of HTTP/1.0.
+    is_old: bool,
+    /// The connection goes on behind the request.
+    is_kept: bool,
+    /// It does not.
+    is_closed: bool,
 }
 
 /// What stands behind a head.
@@ -60,15 +77,18 @@ enum Body {
 }
 
 impl Framing {
-    /// Takes the bytes that come next, and answers how many of them are to be handed on: none behind the last request. From one on that no head may hold
-    /// no line ends any more: it is made NUL, and so are all line feeds behind it.
+    /// Takes the bytes that come next, and answers how many of them are to be handed on: those up to the end of a request, or to where one breaks off, and
+    /// none behind the last request. From one on that no head may hold no line ends any more: it is made NUL, and so are all line feeds behind it.
     pub fn take(&mut self, bytes: &mut [u8]) -> usize {
         self.has_head = false;
-        let good = if self.is_refused { 0 } else { self.follow(bytes) };
-        if matches!(self.part, Part::Over) {
-            return good;
+        let wrong = match self.follow(bytes) {
+            Ok(good) => return good,
+            Err(wrong) => wrong,
+        };
+        if self.is_in_body() && !mem::replace(&mut self.is_broken, true) {
+            return wrong;
         }
-        if let Some((wrong, rest)) = bytes[good..].split_first_mut() {
+        if let Some((wrong, rest)) = bytes[wrong..].split_first_mut() {
             self.is_refused = true;
             *wrong = 0;
             rest.iter_mut().filter(|byte| **byte == b'\n').for_each(|line_feed| *line_feed = 0);
@@ -76,31 +96,73 @@ impl Framing {
         bytes.len()
     }
 
+    /// Whether nothing that comes next is handed on, because the last request is over.
+    pub fn is_over(&self) -> bool {
+        matches!(self.part, Part::Over) && self.data == 0
+    }
+
+    /// Whether a request has ended and no other has begun, but for a part of its first line.
+    pub fn is_between(&self) -> bool {
+        matches!(self.part, Part::Outside) && self.data == 0
+    }
+
+    /// Whether a request breaks off here, and what comes next has not been taken yet.
+    pub fn is_broken(&self) -> bool {
+        self.is_broken && !self.is_refused
+    }
+
     /// Whether a head has ended among the bytes that were taken last.
     pub fn has_head(&self) -> bool {
         self.has_head
     }
 
-    /// Goes on to the end of these bytes or of the last request, or to the byte that is wrong. Answers how many come before.
-    fn follow(&mut self, bytes: &[u8]) -> usize {
+    /// Goes on to the end of these bytes or of a request, and answers how many these are.
+    ///
+    /// # Errors
+    /// A byte is wrong, with so many before it.
+    fn follow(&mut self, bytes: &[u8]) -> Result<usize, usize> {
+        if self.is_broken || self.is_refused {
+            return Err(0);
+        }
         let mut start = 0;
         loop {
             start += self.pass_over(bytes.len() - start);
-            if matches!(self.part, Part::Over) {
-                return start;
+            if self.is_over() || start > 0 && self.is_between() {
+                return Ok(start);
             }
             let (rest, room) = (&bytes[start..], LONGEST - self.size);
-            match memchr(b'\n', &rest[..rest.len().min(room)]) {
+            let line_feed = memchr(b'\n', &rest[..rest.len().min(room)]);
+            if let Some(wrong) = self.wrong_in_body(&rest[..line_feed.unwrap_or(rest.len().min(room))]) {
+                return Err(start + wrong);
+            }
+            match line_feed {
                 Some(end) if self.end_line(&rest[..end]) => start += end + 1,
-                Some(end) => return start + end,
-                None if rest.len() > room => return start + room,
+                Some(end) => return Err(start + end),
+                None if rest.len() > room => return Err(start + room),
                 None => {
                     self.size += rest.len();
                     self.line.extend_from_slice(rest);
-                    return bytes.len();
+                    return Ok(bytes.len());
                 }
             }
         }
+    }
+
+    fn is_in_body(&self) -> bool {
+        matches!(self.part, Part::ChunkSize | Part::ChunkEnd | Part::Trailer)
+    }
+
+    /// Where a line that goes on with these bytes is none that may stand around a chunk.
+    fn wrong_in_body(&self, rest: &[u8]) -> Option<usize> {
+        let line = || self.line.iter().chain(rest);
+        let wrong = match self.part {
+            Part::ChunkSize => line()
+                .position(|byte| !byte.is_ascii_hexdigit())
+                .filter(|digits| *digits == 0 || !matches!(line().nth(*digits), Some(b'\t' | b' ' | b';' | b'\r'))),
+            Part::ChunkEnd => line().enumerate().position(|(place, byte)| place > 0 || *byte != b'\r'),
+            _ => None,
+        };
+        Some(wrong? - self.line.len())
     }
 
     /// How many of so many bytes are none of a line.
@@ -130,25 +192,24 @@ impl Framing {
     fn part_behind(&mut self, line: &[u8]) -> Part {
         let is_empty = line.is_empty();
         match self.part {
-            Part::Outside if !is_empty => Part::Head(Body::Length(0)),
-            Part::Head(body) if !is_empty => {
-                self.is_last |= is_close(line);
-                Part::Head(Body::told_by(line).unwrap_or(body))
-            }
+            Part::Outside if !is_empty => Part::Head(Head::begun_by(line)),
+            Part::Head(head) if !is_empty => Part::Head(head.with(line)),
             Part::Trailer if !is_empty => Part::Trailer,
-            Part::Head(body) => self.end_head(body),
+            Part::Head(head) => self.end_head(head),
             Part::Trailer => self.begin(self.part_behind_request(), 0),
             Part::Outside | Part::Over => self.begin(self.part, 0),
+            Part::ChunkEnd => self.begin(Part::ChunkSize, 0),
             Part::ChunkSize => match chunk_size(line) {
                 0 => Part::Trailer,
-                size => self.begin(Part::ChunkSize, size.saturating_add(b"\r\n".len() as u64)),
+                size => self.begin(Part::ChunkEnd, size),
             },
         }
     }
 
-    fn end_head(&mut self, body: Body) -> Part {
+    fn end_head(&mut self, head: Head) -> Part {
         self.has_head = true;
-        match body {
+        self.is_last = head.is_last();
+        match head.body {
             Body::Chunked => self.begin(Part::ChunkSize, 0),
             Body::Length(length) => self.begin(self.part_behind_request(), length),
         }
@@ -165,13 +226,31 @@ impl Framing {
     }
 }
 
+impl Head {
+    fn begun_by(line: &[u8]) -> Head {
+        let is_old = line.ends_with(b" HTTP/1.0");
+        Head { body: Body::Length(0), is_old, is_kept: false, is_closed: false }
+    }
+
+    fn with(self, field: &[u8]) -> Head {
+        // Most fields need not be looked at any further.
+        if !matches!(field.first(), Some(b'C' | b'c' | b'T' | b't')) {
+            return self;
+        }
+        let body = Body::told_by(field).unwrap_or(self.body);
+        let has = |option| has_connection_option(field, option);
+        Head { body, is_kept: self.is_kept || has(b"keep-alive"), is_closed: self.is_closed || has(b"close"), ..self }
+    }
+
+    /// Whether its request is the last one.
+    fn is_last(self) -> bool {
+        self.is_closed || self.is_old && !self.is_kept
+    }
+}
+
 impl Body {
     /// What a field says of the body.
     fn told_by(field: &[u8]) -> Option<Body> {
-        // Most fields need not be looked at any further.
-        if !matches!(field.first(), Some(b'C' | b'c' | b'T' | b't')) {
-            return None;
-        }
         let (name, value) = field.split_at(memchr(b':', field)?);
         if name.eq_ignore_ascii_case(b"Content-Length") {
             let digits = str::from_utf8(value[1..].trim_ascii()).ok()?;
@@ -181,15 +260,16 @@ impl Body {
     }
 }
 
-/// Whether a field says that its request is the last one.
-fn is_close(field: &[u8]) -> bool {
+/// Whether a field says this of the connection. One that is not all visible is read by nobody.
+fn has_connection_option(field: &[u8], option: &[u8]) -> bool {
     const NAME: &[u8] = b"Connection:";
-    let Some((name, options)) = field.split_at_checked(NAME.len()) else { return false };
-    let is_close = |option: &[u8]| option.trim_ascii().eq_ignore_ascii_case(b"close");
-    name.eq_ignore_ascii_case(NAME) && options.split(|byte| *byte == b',').any(is_close)
+    let Some((name, value)) = field.split_at_checked(NAME.len()) else { return false };
+    let is_it = |told: &[u8]| told.trim_ascii().eq_ignore_ascii_case(option);
+    let is_visible = |byte: &u8| matches!(byte, b'\t' | b' '..=b'~');
+    name.eq_ignore_ascii_case(NAME) && value.iter().all(is_visible) && value.split(|byte| *byte == b',').any(is_it)
 }
 
-/// The size in the line before a chunk. One that is none is refused by actix, and what stands behind it is not read.
+/// The size in the line before a chunk. One beyond all numbers is refused by actix, and what stands behind it is not read.
 fn chunk_size(line: &[u8]) -> u64 {
     let end = line.iter().position(|byte| !byte.is_ascii_hexdigit()).unwrap_or(line.len());
     let digits = str::from_utf8(&line[..end]).unwrap_or_default();
@@ -201,11 +281,20 @@ fn chunk_size(line: &[u8]) -> u64 {
 mod tests {
     use super::*;
 
+    /// Takes what may be taken of these bytes, one request after the other.
+    fn take_all(framing: &mut Framing, bytes: &mut [u8]) -> usize {
+        let mut taken = 0;
+        while taken < bytes.len() && !framing.is_over() {
+            taken += framing.take(&mut bytes[taken..]);
+        }
+        taken
+    }
+
     /// What becomes of these bytes up to the first that is wrong, however they come in pieces.
     fn taken(bytes: &str) -> String {
         let in_pieces = |length: usize| {
             let (mut framing, mut taken) = (Framing::default(), bytes.as_bytes().to_vec());
-            let handed_on: usize = taken.chunks_mut(length).map(|piece| framing.take(piece)).sum();
+            let handed_on: usize = taken.chunks_mut(length).map(|piece| take_all(&mut framing, piece)).sum();
             taken.truncate(handed_on);
             let wrong = taken.iter().position(|byte| *byte == 0);
             taken.truncate(wrong.map_or(taken.len(), |wrong| wrong + 1));
@@ -255,8 +344,8 @@ mod tests {
             (post, false),
             ("\r\n\r\n", true),
             ("\r\n", false),
-            (&[GET, "GET /"].concat(), true),
-            (" HTTP/1.1\r\n\n", false),
+            (GET, true),
+            ("GET / HTTP/1.1\r\n\n", false),
             (GET, false),
         ];
         let mut framing = Framing::default();
@@ -293,9 +382,59 @@ mod tests {
                 }
             }
         }
-        for field in ["Connection: closed", "X-Connection: close", "Connection : close", "Connection"] {
+        for field in [
+            "Connection: closed",
+            "X-Connection: close",
+            "Connection : close",
+            "Connection",
+            "Connection: close, \u{e9}",
+            "Connection: close\u{7f}",
+        ] {
             let request = format!("GET / HTTP/1.1\r\n{field}\r\n\r\n");
             assert_eq!(taken(&[&request, GET].concat()), [&request, GET].concat());
+        }
+    }
+
+    #[test]
+    fn a_request_of_old_is_the_last_one_unless_it_says_otherwise() {
+        let old = |field: &str| GET.replace("1.1\r\n", &format!("1.0\r\n{field}"));
+        for last in ["", "Connection: x\r\n", "Connection: Keep-Alive, close\r\n", "Connection: keep-alive, \u{e9}\r\n"]
+        {
+            assert_eq!(taken(&[GET, &old(last), GET].concat()), [GET, &old(last)].concat(), "{last}");
+        }
+        for kept in ["Connection: Keep-Alive\r\n", "connection:x ,\tkeep-alive\r\nConnection: x\r\n"] {
+            let sent = [&old(kept), &old(kept), GET].concat();
+            assert_eq!(taken(&sent), sent);
+        }
+    }
+
+    #[test]
+    fn one_request_is_taken_at_a_time() {
+        for request in WITH_BODIES.into_iter().chain([GET]) {
+            let (mut framing, mut sent) = (Framing::default(), request.repeat(2).into_bytes());
+            let mut start = 0;
+            for end in [request.len(), sent.len()] {
+                // An empty line before it goes on by itself.
+                while start < end {
+                    start += framing.take(&mut sent[start..]);
+                }
+                assert_eq!((start, framing.is_between()), (end, true), "{request:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_body_that_breaks_off_is_taken_up_to_there_and_then_refused() {
+        let head = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+        for (body, good) in
+            [("x\r\n", 0), ("1x\r\n", 1), ("1\r\nab\r\n", 4), ("1\r\na\rb\r\n", 5), ("0\r\nX: y\n", 7), ("\r\n", 0)]
+        {
+            let (mut framing, mut sent) = (Framing::default(), [head, body].concat().into_bytes());
+            let good = head.len() + good;
+            assert_eq!((framing.take(&mut sent), framing.is_broken()), (good, true), "{body:?}");
+            assert_eq!(sent, [head, body].concat().as_bytes(), "nothing is changed before it is taken");
+            assert_eq!((framing.take(&mut sent[good..]), framing.is_broken()), (sent.len() - good, false));
+            assert_eq!(sent[good], 0, "{body:?}");
         }
     }
 
@@ -317,7 +456,7 @@ mod tests {
             for (length, is_taken) in [(LONGEST, true), (LONGEST + 1, false)] {
                 let sent = [head(LONGEST), post.clone(), head(length), head(100)].concat().into_bytes();
                 let (mut framing, mut bytes) = (Framing::default(), sent.clone());
-                bytes.chunks_mut(piece).for_each(|piece| assert_eq!(framing.take(piece), piece.len()));
+                bytes.chunks_mut(piece).for_each(|piece| assert_eq!(take_all(&mut framing, piece), piece.len()));
                 assert_eq!(bytes == sent, is_taken, "{length} in pieces of {piece}");
                 let wrong = bytes.iter().position(|byte| *byte == 0);
                 assert_eq!(wrong, (!is_taken).then_some(2 * LONGEST + post.len()));
