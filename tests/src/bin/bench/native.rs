@@ -12,11 +12,10 @@ use tests::http::Answer;
 /// The fields that a server adds by itself.
 const SERVERS_OWN: [&str; 3] = ["content-length", "date", "connection"];
 
-/// The fields of an answer, and its body.
-type Given = (Vec<(String, String)>, Vec<u8>);
+/// The pattern of a path; the fields of the answer, and its body.
+type Given = (String, Vec<(String, String)>, Vec<u8>);
 
-/// Serves the answers that the first line of standard input has, at `/0`, `/1` and so on, and two bodies, until that input ends. The address goes to
-/// standard output.
+/// Serves the answers that the first line of standard input has, and two bodies, until that input ends. The address goes to standard output.
 ///
 /// # Errors
 /// No port is to be had, or the line is none of ours.
@@ -36,7 +35,7 @@ pub fn serve() -> io::Result<()> {
             let app = App::new()
                 .route("/small", web::get().to(move || async move { body(&[b'x'; 16]) }))
                 .route("/large", web::get().to(move || async move { body(&[b'x'; 4096]) }));
-            answers.iter().enumerate().fold(app, |app, (number, (fields, body))| {
+            answers.iter().fold(app, |app, (pattern, fields, body)| {
                 let answer = move || async move {
                     let mut response = HttpResponse::Ok();
                     for (name, value) in fields {
@@ -44,7 +43,7 @@ pub fn serve() -> io::Result<()> {
                     }
                     response.body(body.as_slice())
                 };
-                app.route(&format!("/{number}"), web::get().to(answer))
+                app.route(pattern, web::get().to(answer))
             })
         };
         let server = HttpServer::new(routes).bind(("127.0.0.1", 0))?;
@@ -68,13 +67,13 @@ pub struct Native {
 }
 
 impl Native {
-    /// Starts this program again as that server, to give these answers with all their fields.
-    pub fn start(answers: &[Answer]) -> Native {
+    /// Starts this program again as that server, to give this answer with all its fields wherever a path is of this pattern, if any is to be given.
+    pub fn start(answer: Option<(&str, &Answer)>) -> Native {
         let program = std::env::current_exe().expect("this program has a path");
         let mut native = Command::new(program);
         native.arg("--native").stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = native.spawn().expect("this program starts again");
-        let given: Vec<Given> = answers.iter().map(given).collect();
+        let given: Vec<Given> = answer.into_iter().map(given).collect();
         let line = serde_json::to_string(&given).expect("texts and bytes can be written");
         writeln!(child.stdin.as_ref().expect("standard input is piped"), "{line}").expect("it reads");
         let mut line = String::new();
@@ -89,9 +88,9 @@ impl Native {
     }
 }
 
-fn given(answer: &Answer) -> Given {
+fn given((pattern, answer): (&str, &Answer)) -> Given {
     let fields = answer.headers.iter().filter(|(name, _)| !SERVERS_OWN.contains(&name.as_str()));
-    (fields.cloned().collect(), answer.body.clone())
+    (pattern.to_owned(), fields.cloned().collect(), answer.body.clone())
 }
 
 impl Drop for Native {

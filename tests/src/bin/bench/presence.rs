@@ -1,5 +1,5 @@
 //! The presence service with a thousand users online, each asked for as often as the next: every type of answer, and icons of other sizes and themes once
-//! they were made, against a native route that gives the same answer; a 304 against the 200 it stands for, and a batch of fifty against a single answer.
+//! they were made, against a native route that gives the same answer to the same requests; a 304 against the 200 it stands for, and a batch of fifty against a single answer.
 
 use std::time::Duration;
 
@@ -66,11 +66,20 @@ enum Targets {
 
 impl Targets {
     fn of(self, user: usize) -> String {
-        let user = name(user);
+        self.of_named(&name(user))
+    }
+
+    fn of_named(self, user: &str) -> String {
         match self {
             Targets::Status(kind) => format!("/plugins/presence/status?jid={user}@localhost&type={kind}"),
             Targets::V1(form) => format!("/plugins/presence/v1/users/{user}@localhost/{form}"),
         }
+    }
+
+    /// The pattern of the path that all of them have.
+    fn pattern(self) -> String {
+        let target = self.of_named("{user}");
+        target.split('?').next().unwrap_or_default().to_owned()
     }
 
     fn requests(self, fields: &str) -> Vec<String> {
@@ -78,13 +87,13 @@ impl Targets {
     }
 }
 
-/// Every user is away, and so all answers are of one length.
+/// Every user is away, and so all answers are of one length. Both servers are sent the same requests.
 fn against_native(host: &Host, targets: Targets) -> String {
-    let native = Native::start(&[host.http().get(&targets.of(0))]);
-    let (ours, theirs) = (targets.requests(""), [get("/0", "")]);
-    let (address, process) = (host.process().ready().http, host.process().id());
-    let ours = Load { address, requests: &ours, server: process };
-    compare(&ours, &Load { address: native.address, requests: &theirs, server: native.id() })
+    let native = Native::start(Some((&targets.pattern(), &host.http().get(&targets.of(0)))));
+    let requests = targets.requests("");
+    let (address, server) = (host.process().ready().http, host.process().id());
+    let ours = Load { address, requests: &requests, server };
+    compare(&ours, &Load { address: native.address, requests: &requests, server: native.id() })
 }
 
 /// How often the plugin allocates, as counted by its own allocator in a build that is changed for that.

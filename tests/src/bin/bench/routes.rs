@@ -20,7 +20,7 @@ pub fn measure() {
     let mut host = Host::prepare();
     host.drop_plugin(artefacts().fixture("measured"), "measured.so");
     host.run();
-    let native = Native::start(&[]);
+    let native = Native::start(None);
     println!("A plugin's route against the same body from a native actix-web route ({ROUNDS} rounds, median, range):");
     for (size, bytes) in [("small", "16 B"), ("large", "4 KiB")] {
         for kind in ["inline", "thread"] {
