@@ -10,8 +10,9 @@ use std::{
 
 use foldhash::fast::RandomState;
 
-/// So many users have a stamp of their own, if chance is kind; beyond that some share one, and what is known of the one is read again when the
-/// other changes. That one of those who share it has changed, though not which, could be told by the time it takes. 8 KiB of numbers stay in the processor's cache where the users' own entries do not.
+/// So many users have a stamp of their own, if chance is kind; beyond that some share one, and what is known of the one is read again when
+/// the other changes. That one of those who share it has changed, though not which, could be told by the time it takes. 8 KiB of numbers
+/// stay in the processor's cache where the users' own entries do not.
 const PLACES: usize = 1024;
 
 /// The stamps of all users there may be.

@@ -10,9 +10,9 @@ use crate::{
 /// The longest request body that a route takes unless it says otherwise: 64 KiB.
 pub const DEFAULT_BODY_LIMIT: u32 = 64 * 1024;
 
-/// Collects the routes of a plugin while it starts. They are mounted below `/plugins/<id>`. The errors that the host answers there itself (400 for a
-/// body that is broken, 404, 405, 408, 413, 500 and 503) are problem details, `application/problem+json` (RFC 9457). `/plugins/<id>` alone is moved (308)
-/// to the path with a slash behind it, if a route answers there.
+/// Collects the routes of a plugin while it starts. They are mounted below `/plugins/<id>`. The errors that the host answers there itself
+/// (400 for a body that is broken, 404, 405, 408, 413, 500 and 503) are problem details, `application/problem+json` (RFC 9457).
+/// `/plugins/<id>` alone is moved (308) to the path with a slash behind it, if a route answers there.
 ///
 /// Patterns have actix syntax: `/users/{jid}`, `/files/{tail:.*}`. A route runs on a thread of the plugin's own, where it
 /// may block, unless it is marked [`inline`](Route::inline).

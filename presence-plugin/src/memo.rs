@@ -2,11 +2,11 @@
 //! addresses, one by one or many at once.
 //!
 //! What is kept is the same for everybody, and shows a user. Refusals are not, so that who is hidden and who does not exist are looked up
-//! alike. It holds as long as the settings do and the user's [stamp](Host::stamp) does, which is looked at for each request: what a user changes is in
-//! force with the next one, as it would be without this. With a host that has no stamps nothing is kept.
+//! alike. It holds as long as the settings do and the user's [stamp](Host::stamp) does, which is looked at for each request: what a user
+//! changes is in force with the next one, as it would be without this. With a host that has no stamps nothing is kept.
 //!
-//! An entry is one piece of memory. The user that is asked for, of a thousand, is not in the processor's cache, and each piece more would be one more wait
-//! for memory, as each piece of what it stands for was.
+//! An entry is one piece of memory. The user that is asked for, of a thousand, is not in the processor's cache, and each piece more would
+//! be one more wait for memory, as each piece of what it stands for was.
 
 use std::{
     collections::HashMap,
@@ -49,8 +49,8 @@ pub trait Weighed {
 #[derive(Clone, Copy, Hash)]
 pub struct Name<'a>(&'a str, &'a str);
 
-/// What is kept by the hashes of its names. When it is full it is cleared: what is in use is back at once, and nothing has to be noted when something is
-/// taken.
+/// What is kept by the hashes of its names. When it is full it is cleared: what is in use is back at once, and nothing has to be noted when
+/// something is taken.
 struct Shelf<K> {
     entries: HashMap<u64, Entry<K>, RandomState>,
     bytes: usize,
@@ -113,8 +113,8 @@ impl<K: Weighed> Memo<K> {
         host.stamp(user).is_ok_and(|now| now == terms.stamp).then(|| give(kept))
     }
 
-    /// Where what is sent of `user` is to be kept, if it shows the user to everybody. To be asked before the user is looked up, and after these settings
-    /// were read. `None`: nowhere.
+    /// Where what is sent of `user` is to be kept, if it shows the user to everybody. To be asked before the user is looked up, and after
+    /// these settings were read. `None`: nowhere.
     pub fn place(&self, host: Host, name: Name<'_>, settings: &Settings, user: &Jid) -> Option<Place<'_, K>> {
         if name.0.len() + name.1.len() > LONGEST {
             return None;
@@ -135,8 +135,8 @@ impl<K: Weighed> Memo<K> {
 }
 
 impl<K: Weighed> Place<'_, K> {
-    /// Takes away what was kept there: the user is not shown any more. To be asked whatever the reason is, and whether anything was kept or not, so that
-    /// who was shown once is not looked up longer than who never was.
+    /// Takes away what was kept there: the user is not shown any more. To be asked whatever the reason is, and whether anything was kept or
+    /// not, so that who was shown once is not looked up longer than who never was.
     pub fn clear(self) {
         self.memo.shelf(self.hash).write().unwrap_or_else(PoisonError::into_inner).remove(self.hash);
     }

@@ -111,8 +111,8 @@ impl Heads {
         self.stage.set(Stage::Served);
     }
 
-    /// It has its answer; a stream, when that has ended. So has one behind a head that actix writes before it asks for the body. All others are in one
-    /// piece.
+    /// It has its answer; a stream, when that has ended. So has one behind a head that actix writes before it asks for the body. All others
+    /// are in one piece.
     pub fn answered(self: Rc<Self>, response: HttpResponse) -> HttpResponse {
         let is_in_pieces = match response.body().size() {
             BodySize::None | BodySize::Sized(0) => false,
@@ -213,8 +213,8 @@ impl Connection {
         self.heads.clone()
     }
 
-    /// Takes what the client sent. Answers how much of it is to be handed on; the rest is held. Most heads come whole, and are requests in a moment: for these
-    /// nobody looks at the clock.
+    /// Takes what the client sent. Answers how much of it is to be handed on; the rest is held. Most heads come whole, and are requests in
+    /// a moment: for these nobody looks at the clock.
     fn hear(&mut self, bytes: &mut [u8]) -> usize {
         let taken = if self.has_to_wait() { 0 } else { self.take(bytes) };
         if taken < bytes.len() && !self.framing.is_over() {

@@ -1,17 +1,17 @@
-//! Where the requests of a connection begin and end (RFC 9112 sections 2.2, 6.3 and 7.1), so that each of their heads is looked at before actix parses it,
-//! and actix has one request at a time.
+//! Where the requests of a connection begin and end (RFC 9112 sections 2.2, 6.3 and 7.1), so that each of their heads is looked at before
+//! actix parses it, and actix has one request at a time.
 //!
-//! Each line ends by CR LF. The section lets a reader take a line feed alone for the end of a line, and actix does. Whoever stands in front and does not
-//! sees one request where two are served. So such a line feed is handed on as what no head may hold: actix refuses the request as any other that is none,
-//! and ends the connection.
+//! Each line ends by CR LF. The section lets a reader take a line feed alone for the end of a line, and actix does. Whoever stands in front
+//! and does not sees one request where two are served. So such a line feed is handed on as what no head may hold: actix refuses the request
+//! as any other that is none, and ends the connection.
 //!
 //! So is a byte behind the first [`LONGEST`] of a head: actix takes heads of 128 KiB, and panics where the name of a field has 64.
 //!
-//! What comes behind the last request of a connection (section 9.6: it says `close`; section 9.3: it is of HTTP/1.0 and does not say `keep-alive`) is not
-//! handed on.
+//! What comes behind the last request of a connection (section 9.6: it says `close`; section 9.3: it is of HTTP/1.0 and does not say
+//! `keep-alive`) is not handed on.
 //!
-//! Bodies are passed over, by what their heads say of them. A head that says what it must not (two lengths, a length and a coding) is refused by actix,
-//! which reads nothing of what stands behind it: what is made of that here is no matter.
+//! Bodies are passed over, by what their heads say of them. A head that says what it must not (two lengths, a length and a coding) is
+//! refused by actix, which reads nothing of what stands behind it: what is made of that here is no matter.
 
 use std::mem;
 

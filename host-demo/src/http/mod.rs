@@ -2,8 +2,9 @@
 //!
 //! # Layout
 //! [`server`] is what both listeners of this host have in common: time limits, and the end of a [`connection`] that does not keep them or
-//! whose [`framing`] is none, by a [`refusal`]; what it waits for is [`resting`]. Every request goes to one [`service`], which looks its [`path`] up in the route table of that moment, reads
-//! the [`body`], calls the plugin and makes a response of its answer ([`reply`]). [`front`] is the page at `/`; [`metrics`] counts.
+//! whose [`framing`] is none, by a [`refusal`]; what it waits for is [`resting`]. Every request goes to one [`service`], which looks its
+//! [`path`] up in the route table of that moment, reads the [`body`], calls the plugin and makes a response of its answer ([`reply`]).
+//! [`front`] is the page at `/`; [`metrics`] counts.
 //!
 //! `/plugins/<id>` without a slash is redirected to `/plugins/<id>/` if the plugin answers there, so that relative links on its page work.
 

@@ -1,5 +1,5 @@
-//! What actix answers by itself to a head that is none, and gives no way to change. It lacks the field that all answers have, so that no browser takes them
-//! for anything, and does not always say that the connection ends.
+//! What actix answers by itself to a head that is none, and gives no way to change. It lacks the field that all answers have, so that no
+//! browser takes them for anything, and does not always say that the connection ends.
 
 /// How these answers begin, in the version of the last request that was one.
 const BEGINNINGS: [&[u8]; 4] = [

@@ -100,8 +100,8 @@ impl Generation {
         self.stanzas.is_some()
     }
 
-    /// Hands it a stanza that was sent to that address, though it takes no more calls: what it still has to finish may wait for this answer. `Gone`: it has nothing to finish, and
-    /// is not to have a thread made for it at its end.
+    /// Hands it a stanza that was sent to that address, though it takes no more calls: what it still has to finish may wait for this
+    /// answer. `Gone`: it has nothing to finish, and is not to have a thread made for it at its end.
     pub fn hand_while_draining(&self, stanza: String) -> Handed {
         match &self.stanzas {
             Some(stanzas) if self.in_flight() > 0 => stanzas.hand(stanza, None),

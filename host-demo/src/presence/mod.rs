@@ -49,8 +49,8 @@ pub struct Table {
 }
 
 impl Table {
-    /// A table with room for so many users, whose stamps move on with each change of their presence. It grows beyond them, but just before it does, it is
-    /// full, and then each read takes many steps: with a million users four times as long.
+    /// A table with room for so many users, whose stamps move on with each change of their presence. It grows beyond them, but just before
+    /// it does, it is full, and then each read takes many steps: with a million users four times as long.
     pub fn with_capacity(users: usize, stamps: Arc<Stamps>) -> Table {
         let users = papaya::HashMap::with_capacity_and_hasher(users, RandomState::default());
         Table { users, stamps, ..Table::default() }

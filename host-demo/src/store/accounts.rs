@@ -44,7 +44,8 @@ impl Store {
         self.inner.memory.accounts.pin().contains_key(user.as_bytes())
     }
 
-    /// What moves on with each change of what is held of a user: the account and the records that go with it. There are stamps of whoever has no account, too.
+    /// What moves on with each change of what is held of a user: the account and the records that go with it. There are stamps of whoever
+    /// has no account, too.
     pub fn stamps(&self) -> Arc<Stamps> {
         self.inner.memory.stamps.clone()
     }

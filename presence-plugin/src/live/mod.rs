@@ -169,8 +169,9 @@ impl Live {
         pace::watched(look).1
     }
 
-    /// Sends an answer, unless that is a 304 and the request would rather wait for another one: then it is answered as soon as there
-    /// is one, or by a 304 at the end. One that finds no place, or is too long to be kept, is told so: after a 304 at once it would ask again at once.
+    /// Sends an answer, unless that is a 304 and the request would rather wait for another one: then it is answered as soon as there is
+    /// one, or by a 304 at the end. One that finds no place, or is too long to be kept, is told so: after a 304 at once it would ask again
+    /// at once.
     pub fn send_or_poll(&self, response: Response, wish: Option<Wish>, responder: Responder) {
         match wish {
             Some(wish) if response.status() == 304 => self.poll(wish, response, responder),

@@ -172,8 +172,8 @@ fn what_is_not_shown_any_more_is_not_kept() {
     assert!(hidden + texts * 9 / 10 < shown, "{hidden} bytes are in use, and {shown} were before");
 }
 
-/// What was sent is taken from where it is kept, and not only made the same anew: it takes the plugin fewer pieces of memory, counted in a build that is
-/// changed for that.
+/// What was sent is taken from where it is kept, and not only made the same anew: it takes the plugin fewer pieces of memory, counted in a
+/// build that is changed for that.
 #[test]
 fn what_is_sent_again_is_not_made_again() {
     const TIMES: u64 = 50;

@@ -40,8 +40,8 @@ pub enum CallError {
 /// The right to call a generation, counted until it is dropped.
 pub struct Call(Arc<Door>);
 
-/// A way into a generation, on a line of its own. Every call counts itself among the owners of one: were they all owners of the generation itself, its count
-/// would be passed from core to core.
+/// A way into a generation, on a line of its own. Every call counts itself among the owners of one: were they all owners of the generation
+/// itself, its count would be passed from core to core.
 #[repr(align(64))]
 struct Door {
     generation: Arc<Generation>,

@@ -1,9 +1,9 @@
 //! Components: addresses beyond the served domain for which something here answers (XEP-0114 section 1, RFC 6120 section 10.4).
 //!
 //! A plugin that is in service answers for `<its id>.<domain>`. Whoever is in service when a stanza is handed over gets it: nothing has to
-//! be told when a version takes over or is removed. What may be an answer goes to the versions before it, too, until they have finished what was asked of
-//! them: nobody knows which of them it is for. A program that is connected ([`ComponentSession`]) answers for the domain that it was let in
-//! for. An address that nobody answers for at this moment is that of a server that can't be found.
+//! be told when a version takes over or is removed. What may be an answer goes to the versions before it, too, until they have finished
+//! what was asked of them: nobody knows which of them it is for. A program that is connected ([`ComponentSession`]) answers for the domain
+//! that it was let in for. An address that nobody answers for at this moment is that of a server that can't be found.
 
 use std::{
     collections::HashMap,

@@ -201,8 +201,8 @@ pub fn label(text: &str) -> Result<String, Condition> {
     Ok(line)
 }
 
-/// What a step has filled in, and the action that this makes of it: a form can be cancelled, too (XEP-0004 section 3.1). Clients that leave a form may
-/// send it along as it was shown to them, which fills nothing in.
+/// What a step has filled in, and the action that this makes of it: a form can be cancelled, too (XEP-0004 section 3.1). Clients that leave
+/// a form may send it along as it was shown to them, which fills nothing in.
 fn filled_in(step: &Element, action: Action) -> Result<(Action, Values), Condition> {
     let form = step.find("x", forms::NAMESPACE).filter(|_| action != Action::Cancel);
     let Some(form) = form else { return Ok((action, Values::new())) };

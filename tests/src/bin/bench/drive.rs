@@ -53,7 +53,8 @@ impl Load<'_> {
     }
 }
 
-/// Drives both so often and for so long each time. They take turns at being the first, so that what a machine does by and by does not tell for one of them.
+/// Drives both so often and for so long each time. They take turns at being the first, so that what a machine does by and by does not tell
+/// for one of them.
 pub fn in_turn(loads: [&Load<'_>; 2], rounds: usize, length: Duration) -> Vec<[Drive; 2]> {
     let once = |round: usize| {
         let mut drives = [Drive::default(); 2];

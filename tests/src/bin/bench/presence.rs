@@ -1,5 +1,6 @@
-//! The presence service with a thousand users online, each asked for as often as the next: every type of answer, and icons of other sizes and themes once
-//! they were made, against a native route that gives the same answer to the same requests; a 304 against the 200 it stands for, and a batch of fifty against a single answer.
+//! The presence service with a thousand users online, each asked for as often as the next: every type of answer, and icons of other sizes
+//! and themes once they were made, against a native route that gives the same answer to the same requests; a 304 against the 200 it stands
+//! for, and a batch of fifty against a single answer.
 
 use std::time::Duration;
 
