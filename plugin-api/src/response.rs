@@ -13,17 +13,10 @@ use std::{
 
 use abi_stable::std_types::RSlice;
 use parking_lot::RwLock;
-use smallvec::SmallVec;
 
-use crate::{
-    Error, Host,
-    abi::{
-        host_http::ResponseHead,
-        wire::{Field, Status},
-    },
-};
+use crate::{Error, Host, Lent, abi::wire::Status};
 
-/// More fields than most responses have: so many need no memory beside that of the response.
+/// More fields than most responses have.
 const MANY: usize = 8;
 
 /// A response with a whole body, or the head of a streamed one.
@@ -135,15 +128,13 @@ impl Response {
         &self.body
     }
 
-    fn with_head<R>(&self, give: impl FnOnce(&ResponseHead<'_>) -> R) -> R {
-        // Not collected: that would move all the room there is for them.
-        let mut fields = SmallVec::<[Field<'_>; MANY]>::new();
-        fields.extend(
-            self.fields
-                .iter()
-                .map(|(name, value)| Field { name: (&**name).into(), value: RSlice::from_slice(value.as_bytes()) }),
-        );
-        give(&ResponseHead { fields: RSlice::from_slice(&fields), status: self.status })
+    /// The same as what is lent.
+    fn lend(&self) -> Lent<'_> {
+        let mut lent = Lent::new(self.status, &self.body);
+        for (name, value) in self.headers() {
+            lent.header(name, value);
+        }
+        lent
     }
 }
 
@@ -168,17 +159,20 @@ impl Responder {
 
     /// Answers. `false`: the client is gone, or the answer came too late.
     pub fn send(self, response: Response) -> bool {
+        self.lend(&response.lend())
+    }
+
+    /// Answers with what belongs to somebody else, who has it back when this returns. `false`: as of [`send`](Responder::send).
+    pub fn lend(self, response: &Lent<'_>) -> bool {
         let tables = self.host.tables();
-        let token = self.disarm();
-        let body = RSlice::from_slice(&response.body);
-        response.with_head(|head| tables.http.respond()(tables.context, token, head, body)) == Status::OK
+        tables.http.respond()(tables.context, self.disarm(), &response.head(), response.body()) == Status::OK
     }
 
     /// Answers with a head whose body follows in chunks. The head's own body is the first chunk. `None`: the client is gone.
     pub fn stream(self, head: Response) -> Option<Stream> {
         let (host, token) = (self.host, self.disarm());
         let tables = host.tables();
-        if head.with_head(|head| tables.http.open()(tables.context, token, head)) != Status::OK {
+        if tables.http.open()(tables.context, token, &head.lend().head()) != Status::OK {
             return None;
         }
         let stream = Stream { token, host };

@@ -217,14 +217,24 @@ impl Presence {
         response
     }
 
-    /// The answer to a request like one that was answered before, if nothing has changed since.
-    fn recall(&self, request: &Request<'_>) -> Option<Response> {
-        let (name, settings) = (Name::of_request(request)?, self.settings());
-        self.answers.recall(self.host, name, &settings, |answer| match self.admit(request, &settings) {
-            Ok(()) => answer.give(cache::held(request).as_deref()),
-            Err(wait) if answer.interface() == Interface::V1 => v1::problem::too_many(wait),
-            Err(wait) => answer::too_many(wait),
-        })
+    /// Answers a request like one that was answered before, if nothing has changed since.
+    ///
+    /// # Errors
+    /// Something has, or there was none. The request is to be answered yet.
+    fn recall(&self, request: &Request<'_>, responder: Responder) -> Result<(), Responder> {
+        let (settings, mut waiting) = (self.settings(), Some(responder));
+        let give = |answer: &Answer| {
+            let Some(responder) = waiting.take() else { return };
+            match self.admit(request, &settings) {
+                Ok(()) => answer.give(cache::held(request).as_deref(), responder),
+                Err(wait) if answer.interface() == Interface::V1 => send(responder, v1::problem::too_many(wait)),
+                Err(wait) => send(responder, answer::too_many(wait)),
+            }
+        };
+        if let Some(name) = Name::of_request(request) {
+            self.answers.recall(self.host, name, &settings, give);
+        }
+        waiting.map_or(Ok(()), Err)
     }
 
     fn status_of_component(&self, request: &Request<'_>, component: Jid, format: Format, responder: Responder) {
@@ -315,9 +325,10 @@ impl Presence {
 fn recalled(
     handler: impl Fn(&Presence, &Request<'_>, Responder) + Send + Sync + 'static,
 ) -> impl Fn(&Presence, &Request<'_>, Responder) + Send + Sync + 'static {
-    move |presence, request, responder| match presence.recall(request) {
-        Some(response) => send(responder, response),
-        None => handler(presence, request, responder),
+    move |presence, request, responder| {
+        if let Err(responder) = presence.recall(request, responder) {
+            handler(presence, request, responder);
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use std::{
 };
 
 use foldhash::fast::RandomState;
-use plugin_api::{Host, Jid, Request, Response};
+use plugin_api::{Host, Jid, Request, Responder};
 use smallvec::SmallVec;
 
 use crate::{
@@ -195,10 +195,10 @@ impl Answer {
         self.interface
     }
 
-    /// The answer for whoever holds `if_none_match`.
-    pub fn give(&self, if_none_match: Option<&str>) -> Response {
+    /// Gives the answer to whoever holds `if_none_match`.
+    pub fn give(&self, if_none_match: Option<&str>, responder: Responder) {
         let Answer { audience, interface, written } = self;
-        Recipient { audience: *audience, if_none_match, interface: *interface }.give(written)
+        Recipient { audience: *audience, if_none_match, interface: *interface }.lend(written, responder);
     }
 }
 

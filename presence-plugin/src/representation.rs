@@ -1,8 +1,8 @@
 //! What is sent of a user, once it is written: the body with its type and tag, and what is said beside it to whoever gets it.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
-use plugin_api::Response;
+use plugin_api::{Lent, Responder, Response};
 use smallvec::SmallVec;
 
 use crate::{
@@ -13,10 +13,15 @@ use crate::{
     moment::Moment,
 };
 
+/// The name of a header field, and its value.
+type Field = (&'static str, &'static str);
+
 /// What browsers would show as a document of its own, if it is opened as one, loads and runs nothing.
-const DOCUMENT_POLICY: &str = "default-src 'none'; sandbox";
+const DOCUMENT_POLICY: Field = ("Content-Security-Policy", "default-src 'none'; sandbox");
+/// What any page may show as an image.
+const EMBEDDABLE: Field = ("Cross-Origin-Resource-Policy", "cross-origin");
 /// The fields of a public answer of `/v1` that pages of other origins may read beside those that they always may (Fetch Standard, CORS protocol).
-pub const EXPOSED: (&str, &str) = ("Access-Control-Expose-Headers", "ETag, Retry-After");
+pub const EXPOSED: Field = ("Access-Control-Expose-Headers", "ETag, Retry-After");
 
 /// By which interface a user is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,27 +150,58 @@ impl Representation {
         let response = Response::new(200);
         match &self.body {
             Body::Static(bytes) => response.body(*bytes),
-            body if self.is_dated => response.body(json::dated(body.bytes(), Moment::now())),
             Body::Icon(icon) => response.body(icon.bytes.clone()),
-            Body::Own(bytes) => response.body(bytes.to_vec()),
+            Body::Own(_) => response.body(self.bytes_sent().into_owned()),
         }
+    }
+
+    /// The bytes as they are sent now.
+    fn bytes_sent(&self) -> Cow<'_, [u8]> {
+        let bytes = self.body.bytes();
+        if self.is_dated { json::dated(bytes, Moment::now()).into() } else { bytes.into() }
     }
 }
 
 impl Recipient<'_> {
     /// A representation, or the news that the client holds it already, which has the same fields but those that describe a body.
     pub fn give(&self, representation: &Representation) -> Response {
-        let Representation { media, etag, .. } = representation;
-        let is_held = self.if_none_match.is_some_and(|held| cache::is_held(etag.as_str(), held));
+        let is_held = self.holds(representation);
         let response = if is_held { Response::new(304) } else { representation.sent() };
-        let response = with_head(response, self.audience).header("ETag", etag.as_str().to_owned());
+        let response = response
+            .header("Cache-Control", self.audience.cache_control())
+            .header("ETag", representation.etag.as_str().to_owned());
+        self.fields(representation.media, is_held)
+            .fold(response, |response, (name, value)| response.header(name, value))
+    }
+
+    /// Gives the same, and copies nothing of it: for one that is kept.
+    pub fn lend(&self, representation: &Representation, responder: Responder) {
+        let (is_held, cache_control) = (self.holds(representation), self.audience.cache_control());
+        let body = if is_held { Cow::Borrowed(&[][..]) } else { representation.bytes_sent() };
+        let mut response = Lent::new(if is_held { 304 } else { 200 }, &body);
+        response.header("Cache-Control", &cache_control).header("ETag", representation.etag.as_str());
+        for (name, value) in self.fields(representation.media, is_held) {
+            response.header(name, value);
+        }
+        responder.lend(&response);
+    }
+
+    fn holds(&self, representation: &Representation) -> bool {
+        self.if_none_match.is_some_and(|held| cache::is_held(representation.etag.as_str(), held))
+    }
+
+    /// The fields of an answer of this type beside those that are written for it.
+    fn fields(&self, media: Media, is_held: bool) -> impl Iterator<Item = Field> {
         let is_exposed = self.interface == Interface::V1 && self.audience.is_public();
-        let response = if is_exposed { response.header(EXPOSED.0, EXPOSED.1) } else { response };
-        let response = if is_held { response } else { response.header("Content-Type", media.content_type()) };
         let is_image = matches!(media, Media::Gif | Media::Png | Media::Svg);
-        let response = if is_image { embeddable(response) } else { response };
         let is_document = matches!(media, Media::Svg | Media::Xml | Media::ApplicationXml);
-        if is_document { response.header("Content-Security-Policy", DOCUMENT_POLICY) } else { response }
+        let of_media = [
+            is_exposed.then_some(EXPOSED),
+            (!is_held).then(|| ("Content-Type", media.content_type())),
+            is_image.then_some(EMBEDDABLE),
+            is_document.then_some(DOCUMENT_POLICY),
+        ];
+        fields_for(self.audience).chain(of_media.into_iter().flatten())
     }
 }
 
@@ -175,21 +211,26 @@ pub fn give_file(media: Media, file: &'static File, if_none_match: Option<&str>)
     recipient.give(&Representation::of_file(media, file))
 }
 
-/// What any page may show as an image.
+/// The response as one that any page may show as an image.
 pub fn embeddable(response: Response) -> Response {
-    response.header("Cross-Origin-Resource-Policy", "cross-origin")
+    response.header(EMBEDDABLE.0, EMBEDDABLE.1)
 }
 
 /// The beginning of a response for this audience.
 pub fn head(status: u16, audience: Audience) -> Response {
-    with_head(Response::new(status), audience)
+    let response = Response::new(status).header("Cache-Control", audience.cache_control());
+    fields_for(audience).fold(response, |response, (name, value)| response.header(name, value))
 }
 
-fn with_head(response: Response, audience: Audience) -> Response {
-    let response =
-        response.header("X-Content-Type-Options", "nosniff").header("Cache-Control", audience.cache_control());
-    let response = if audience.is_public() { response.header("Access-Control-Allow-Origin", "*") } else { response };
+fn fields_for(audience: Audience) -> impl Iterator<Item = Field> {
+    let is_public = audience.is_public();
     // Or a cache would give what it keeps to whoever has a token, too (RFC 9111 section 4.1).
     let is_kept = matches!(audience, Audience::Everyone { max_age: 1.. });
-    if is_kept { response.vary("Authorization") } else { response }
+    [
+        Some(("X-Content-Type-Options", "nosniff")),
+        is_public.then_some(("Access-Control-Allow-Origin", "*")),
+        is_kept.then_some(("Vary", "Authorization")),
+    ]
+    .into_iter()
+    .flatten()
 }
