@@ -5,7 +5,7 @@ use std::{future::poll_fn, pin::Pin, time::Duration};
 use actix_web::{
     body::{BodyStream, MessageBody},
     dev::Payload,
-    http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING},
+    http::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING, UPGRADE},
 };
 use bytes::{Bytes, BytesMut};
 use tokio::time::{Instant, timeout_at};
@@ -34,24 +34,25 @@ pub async fn read(headers: &HeaderMap, payload: &mut Payload, limit: usize) -> R
     if matches!(payload, Payload::None) {
         return Ok(Bytes::new());
     }
-    let length = headers.get(CONTENT_LENGTH);
-    if length.is_none() && !headers.contains_key(TRANSFER_ENCODING) {
-        return Ok(Bytes::new());
+    let length = match headers.get(CONTENT_LENGTH) {
+        Some(length) => Some(length.to_str().ok().and_then(|text| text.parse().ok()).ok_or(BodyError::Broken)?),
+        None if headers.contains_key(TRANSFER_ENCODING) => None,
+        None => return Ok(Bytes::new()),
+    };
+    if length.is_some_and(|length: u64| length > limit as u64) {
+        return Err(BodyError::TooLong(Bytes::new()));
     }
-    if let Some(length) = length {
-        let length: u64 = length.to_str().ok().and_then(|text| text.parse().ok()).ok_or(BodyError::Broken)?;
-        if length > limit as u64 {
-            return Err(BodyError::TooLong(Bytes::new()));
-        }
-    }
-    Box::pin(collect(payload, limit)).await
+    // Where another protocol is asked for, actix does not say that the body is over.
+    let end = length.filter(|_| headers.contains_key(UPGRADE));
+    Box::pin(collect(payload, limit, end)).await
 }
 
-async fn collect(payload: &mut Payload, limit: usize) -> Result<Bytes, BodyError> {
+/// Collects what comes until it is over, or as long as this.
+async fn collect(payload: &mut Payload, limit: usize, end: Option<u64>) -> Result<Bytes, BodyError> {
     let mut payload = BodyStream::new(payload);
     let start = Instant::now();
     let mut body = BytesMut::new();
-    loop {
+    while end != Some(body.len() as u64) {
         let deadline = start + PATIENCE + Duration::from_secs((body.len() / SLOWEST) as u64);
         let chunk = timeout_at(deadline, poll_fn(|cx| Pin::new(&mut payload).poll_next(cx)));
         match chunk.await.map_err(|_| BodyError::TooSlow)? {
@@ -63,6 +64,7 @@ async fn collect(payload: &mut Payload, limit: usize) -> Result<Bytes, BodyError
             return Err(BodyError::TooLong(body.freeze()));
         }
     }
+    Ok(body.freeze())
 }
 
 #[cfg(test)]
@@ -105,12 +107,21 @@ mod tests {
         assert_eq!(body_of("Content-Length: 8", "12345678"), "12345678");
         assert_eq!(body_of("Transfer-Encoding: chunked", "3\r\n123\r\n5\r\n45678\r\n0\r\n\r\n"), "12345678");
         assert_eq!(body_of("Accept: */*", ""), "");
+        assert_eq!(body_of("Upgrade: websocket\r\nContent-Length: 8", "12345678"), "12345678");
     }
 
     #[test]
     fn a_longer_one_is_refused_before_it_is_there() {
         assert_eq!(body_of("Content-Length: 9", ""), r#"TooLong(b"")"#);
         assert_eq!(body_of("Transfer-Encoding: chunked", "3\r\n123\r\n9\r\n456789abc\r\n"), r#"TooLong(b"123456789")"#);
+    }
+
+    #[test]
+    fn behind_one_that_is_not_read_the_connection_ends_and_it_is_said() {
+        for (head, body) in [("Transfer-Encoding: chunked", "x\r\n"), ("Content-Length: 9", "1")] {
+            let answer = exchange(echo().address, format!("POST / HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\n{body}"));
+            assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("connection: close\r\n"), "{answer}");
+        }
     }
 
     #[test]

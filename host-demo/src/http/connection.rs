@@ -14,7 +14,6 @@
 //! Each head is looked at as it comes, too ([`Framing`]).
 
 use std::{
-    cell::Cell,
     io, mem,
     pin::Pin,
     rc::Rc,
@@ -22,20 +21,14 @@ use std::{
     time::Duration,
 };
 
-use actix_web::{
-    HttpResponse,
-    body::{BodySize, BoxBody, MessageBody},
-    rt::net::TcpStream,
-    web::Bytes,
-};
+use actix_web::rt::net::TcpStream;
 use bytes::{Buf, BytesMut};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Instant, Sleep, sleep_until},
 };
 
-use super::{framing::Framing, refusal, resting::Resting};
-use crate::plugin::stream_body::ON_THE_WAY;
+use super::{framing::Framing, heads::Heads, refusal, resting::Resting};
 
 /// How often it is looked, in the time that a client may be silent, whether it was. So it may take a fifth longer until it is noticed.
 const LOOKS: u32 = 5;
@@ -66,30 +59,6 @@ pub struct Connection {
     silence: u32,
 }
 
-/// What is known of the requests on a connection: told by who answers them, and by the stream.
-#[derive(Default)]
-pub struct Heads {
-    stage: Cell<Stage>,
-    /// When the first byte of the next head came, or the connection, for the first.
-    begun: Cell<Option<Instant>>,
-    /// Whether anything has happened since the last look.
-    is_used: Cell<bool>,
-}
-
-/// How far the last request has come.
-#[derive(Clone, Copy, Default, PartialEq)]
-enum Stage {
-    /// Its answer is written, or there was none yet: there may be a next one.
-    #[default]
-    Done,
-    /// actix has its head, and may refuse it.
-    Parsed,
-    /// It is being answered.
-    Served,
-    /// actix has all of its answer.
-    Answered,
-}
-
 /// Why a connection ends.
 enum Over {
     /// A head takes too long.
@@ -98,107 +67,13 @@ enum Over {
     Silence,
 }
 
-impl Heads {
-    /// A head is there.
-    fn handed_on(&self) {
-        self.is_used.set(true);
-        self.stage.set(Stage::Parsed);
-        self.begun.set(None);
-    }
-
-    /// It is a request.
-    pub fn complete(&self) {
-        self.stage.set(Stage::Served);
-    }
-
-    /// It has its answer; a stream, when that has ended. So has one behind a head that actix writes before it asks for the body. All others
-    /// are in one piece.
-    pub fn answered(self: Rc<Self>, response: HttpResponse) -> HttpResponse {
-        let is_in_pieces = match response.body().size() {
-            BodySize::None | BodySize::Sized(0) => false,
-            BodySize::Sized(_) => is_long(&response),
-            BodySize::Stream => true,
-        };
-        if is_in_pieces {
-            response.map_body(|_, body| BoxBody::new(Ending { body, _end: End(self) }))
-        } else {
-            drop(End(self));
-            response
-        }
-    }
-
-    /// Bytes came that end no head.
-    fn heard(&self) {
-        if self.stage.get() == Stage::Done && self.begun.get().is_none() {
-            self.begun.set(Some(Instant::now()));
-        }
-    }
-
-    /// Whether what is written now is an answer of ours.
-    fn is_answering(&self) -> bool {
-        matches!(self.stage.get(), Stage::Served | Stage::Answered)
-    }
-
-    /// Whether everything that was asked is answered.
-    fn is_done(&self) -> bool {
-        self.stage.get() == Stage::Done
-    }
-
-    /// Whether it is, and nothing has happened since this was asked before.
-    fn is_silent(&self) -> bool {
-        !self.is_used.replace(false) && self.is_done()
-    }
-
-    /// All is written that actix had to write. Answers whether an answer has come to its end.
-    fn flushed(&self) -> bool {
-        let is_end = self.stage.get() == Stage::Answered;
-        if is_end {
-            self.stage.set(Stage::Done);
-        }
-        is_end
-    }
-}
-
-/// Whether the head of an answer may fill what actix writes at once.
-fn is_long(response: &HttpResponse) -> bool {
-    let fields = response.headers().iter();
-    fields.map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>() > ON_THE_WAY / 2
-}
-
-/// The end of an answer.
-struct End(Rc<Heads>);
-
-impl Drop for End {
-    fn drop(&mut self) {
-        self.0.stage.set(Stage::Answered);
-    }
-}
-
-/// The body of an answer that comes in pieces.
-struct Ending {
-    body: BoxBody,
-    _end: End,
-}
-
-impl MessageBody for Ending {
-    type Error = <BoxBody as MessageBody>::Error;
-
-    fn size(&self) -> BodySize {
-        self.body.size()
-    }
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        Pin::new(&mut self.body).poll_next(cx)
-    }
-}
-
 impl Connection {
     /// A connection whose heads may take as long as `patience`, the first from now on, and which is kept for as long as `keep_alive` between two
     /// requests, or a little longer.
     pub fn new(stream: TcpStream, patience: Duration, keep_alive: Duration) -> Connection {
         let now = Instant::now();
-        let heads = Rc::new(Heads { begun: Cell::new(Some(now)), ..Heads::default() });
-        let (framing, timer) = (Framing::default(), Resting::new(sleep_until(now + patience)));
+        let (heads, framing) = (Rc::new(Heads::new(now)), Framing::default());
+        let timer = Resting::new(sleep_until(now + patience));
         let (held, last) = (BytesMut::new(), Vec::new());
         Connection { stream, patience, keep_alive, heads, framing, held, has_ended: false, last, timer, silence: 0 }
     }
@@ -226,7 +101,7 @@ impl Connection {
     fn take(&mut self, bytes: &mut [u8]) -> usize {
         let taken = self.framing.take(bytes);
         if self.framing.has_head() {
-            self.heads.handed_on();
+            self.heads.handed_on(self.framing.is_last());
         } else if taken > 0 {
             self.heads.heard();
         }
@@ -287,7 +162,7 @@ impl Connection {
     /// Ready when the client has taken too long. The timer is set for many requests: most heads are complete before anybody looks.
     fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<Over> {
         loop {
-            let limit = self.heads.begun.get().map(|begun| begun + self.patience);
+            let limit = self.heads.begun().map(|begun| begun + self.patience);
             if let Some(limit) = limit.filter(|limit| *limit < self.timer.get().deadline()) {
                 self.look_at(limit);
             }
@@ -345,7 +220,7 @@ impl AsyncRead for Connection {
 impl AsyncWrite for Connection {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let Connection { stream, heads, last, .. } = self.get_mut();
-        heads.is_used.set(true);
+        heads.used();
         if !heads.is_answering() {
             if last.is_empty() {
                 *last = refusal::mended(bytes).unwrap_or_default();
@@ -382,13 +257,21 @@ mod tests {
         thread,
     };
 
-    use actix_web::dev::Server;
+    use actix_web::{
+        HttpResponse,
+        body::{BodySize, MessageBody},
+        dev::Server,
+        web::Bytes,
+    };
     use tokio::io::AsyncReadExt;
 
     use super::*;
-    use crate::http::server::{
-        HEAD_PATIENCE, build,
-        tests::{Running, run},
+    use crate::{
+        http::server::{
+            HEAD_PATIENCE, build,
+            tests::{Running, run},
+        },
+        plugin::stream_body::ON_THE_WAY,
     };
 
     const HEAD: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -483,7 +366,7 @@ mod tests {
         let stream = listener.accept().unwrap().0;
         stream.set_nonblocking(true).unwrap();
         let connection = Connection::new(TcpStream::from_std(stream).unwrap(), keep_alive, keep_alive);
-        connection.heads().handed_on();
+        connection.heads().handed_on(false);
         connection.heads().complete();
         connection.heads().answered(HttpResponse::Ok().finish());
         connection.heads().flushed();
@@ -509,7 +392,7 @@ mod tests {
             let read = connection.read_u8();
             tokio::pin!(read);
             for _ in 0..10 {
-                heads.handed_on();
+                heads.handed_on(false);
                 heads.complete();
                 if asks_again {
                     heads.clone().answered(HttpResponse::Ok().finish());
@@ -622,6 +505,22 @@ mod tests {
         let old = "GET / HTTP/1.0\r\n\r\n";
         let heard = Client::connect(refusing().address).send(&[old.as_bytes(), HEAD].concat()).hears();
         assert_eq!(heard.matches("200 OK").count(), 1, "{heard}");
+    }
+
+    /// actix would say that it goes over to another protocol.
+    #[test]
+    fn who_wants_another_protocol_is_answered_by_http_and_told_that_this_is_all() {
+        let server = refusing();
+        for field in ["Connection: Upgrade, x", "Connection: keep-alive, upgrade", "Upgrade: websocket"] {
+            for method in ["GET", "HEAD", "POST"] {
+                let sent = format!("{method} / HTTP/1.1\r\nHost: x\r\n{field}\r\n\r\n");
+                let behind = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+                let heard = Client::connect(server.address).send((sent + behind).as_bytes()).hears().to_lowercase();
+                assert_eq!(heard.matches("http/1.1 200 ").count(), 1, "{method} {field}: {heard}");
+                assert!(heard.contains("connection: close\r\n"), "{method} {field}: {heard}");
+                assert!(!heard.contains("upgrade"), "{method} {field}: {heard}");
+            }
+        }
     }
 
     #[test]

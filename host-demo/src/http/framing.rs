@@ -8,7 +8,8 @@
 //! So is a byte behind the first [`LONGEST`] of a head: actix takes heads of 128 KiB, and panics where the name of a field has 64.
 //!
 //! What comes behind the last request of a connection (section 9.6: it says `close`; section 9.3: it is of HTTP/1.0 and does not say
-//! `keep-alive`) is not handed on.
+//! `keep-alive`) is not handed on. Nor is what comes behind one that would go over to another protocol (RFC 9110 section 7.8), which nothing does
+//! here: actix takes that for the other protocol.
 //!
 //! Bodies are passed over, by what their heads say of them. A head that says what it must not (two lengths, a length and a coding) is
 //! refused by actix, which reads nothing of what stands behind it: what is made of that here is no matter.
@@ -58,9 +59,9 @@ struct Head {
     body: Body,
     /// It is of HTTP/1.0.
     is_old: bool,
-    /// The connection goes on behind the request.
+    /// It says that the connection goes on behind the request.
     is_kept: bool,
-    /// It does not.
+    /// It says that it does not.
     is_closed: bool,
 }
 
@@ -96,6 +97,11 @@ impl Framing {
     /// Whether a request has ended and no other has begun, but for a part of its first line.
     pub fn is_between(&self) -> bool {
         matches!(self.part, Part::Outside) && self.data == 0
+    }
+
+    /// Whether nothing comes behind the request whose head ended last.
+    pub fn is_last(&self) -> bool {
+        self.is_last
     }
 
     /// Whether a head has ended among the bytes that were taken last.
@@ -199,12 +205,13 @@ impl Head {
 
     fn with(self, field: &[u8]) -> Head {
         // Most fields need not be looked at any further.
-        if !matches!(field.first(), Some(b'C' | b'c' | b'T' | b't')) {
+        if !matches!(field.first(), Some(b'C' | b'c' | b'T' | b't' | b'U' | b'u')) {
             return self;
         }
         let body = Body::told_by(field).unwrap_or(self.body);
         let has = |option| has_connection_option(field, option);
-        Head { body, is_kept: self.is_kept || has(b"keep-alive"), is_closed: self.is_closed || has(b"close"), ..self }
+        let ends = has(b"close") || has(b"upgrade") || is_upgrade(field);
+        Head { body, is_kept: self.is_kept || has(b"keep-alive"), is_closed: self.is_closed || ends, ..self }
     }
 
     /// Whether its request is the last one.
@@ -221,9 +228,7 @@ impl Body {
             let digits = str::from_utf8(value[1..].trim_ascii()).ok()?;
             return digits.parse().ok().map(Body::Length);
         }
-        let is_coded = name.eq_ignore_ascii_case(b"Transfer-Encoding")
-            && !value[1..].trim_ascii().eq_ignore_ascii_case(b"identity");
-        is_coded.then_some(Body::Chunked)
+        name.eq_ignore_ascii_case(b"Transfer-Encoding").then_some(Body::Chunked)
     }
 }
 
@@ -234,6 +239,13 @@ fn has_connection_option(field: &[u8], option: &[u8]) -> bool {
     let is_it = |told: &[u8]| told.trim_ascii().eq_ignore_ascii_case(option);
     let is_visible = |byte: &u8| matches!(byte, b'\t' | b' '..=b'~');
     name.eq_ignore_ascii_case(NAME) && value.iter().all(is_visible) && value.split(|byte| *byte == b',').any(is_it)
+}
+
+/// Whether behind this field actix takes all that comes for another protocol.
+fn is_upgrade(field: &[u8]) -> bool {
+    const NAME: &[u8] = b"Upgrade:";
+    let Some((name, value)) = field.split_at_checked(NAME.len()) else { return false };
+    name.eq_ignore_ascii_case(NAME) && value.trim_ascii().eq_ignore_ascii_case(b"websocket")
 }
 
 /// The size in the line before a chunk. One that is none is refused by actix, and what stands behind it is not read.
@@ -341,7 +353,13 @@ mod tests {
 
     #[test]
     fn nothing_is_handed_on_behind_the_last_request() {
-        for field in ["Connection: close", "connection:\tKeep-Alive , CLOSE ", "Connection: x\r\nConnection: close"] {
+        for field in [
+            "Connection: close",
+            "connection:\tKeep-Alive , CLOSE ",
+            "Connection: x\r\nConnection: close",
+            "Connection: keep-alive, Upgrade",
+            "upgrade: WebSocket ",
+        ] {
             for last in WITH_BODIES {
                 let last = last.replacen(" HTTP/1.1\r\n", &format!(" HTTP/1.1\r\n{field}\r\n"), 1);
                 for behind in ["", GET, "\n", "\r\n\r\n", &last] {
@@ -356,6 +374,9 @@ mod tests {
             "Connection",
             "Connection: close, \u{e9}",
             "Connection: close\u{7f}",
+            "Upgrade: h2c",
+            "Upgrade-Insecure-Requests: 1",
+            "User-Agent: websocket",
         ] {
             let request = format!("GET / HTTP/1.1\r\n{field}\r\n\r\n");
             assert_eq!(taken(&[&request, GET].concat()), [&request, GET].concat());
@@ -422,7 +443,6 @@ mod tests {
             ("Content-Length: 007", Some(Body::Length(7))),
             ("CONTENT-LENGTH:18446744073709551615", Some(Body::Length(u64::MAX))),
             ("Transfer-Encoding: chunked", Some(Body::Chunked)),
-            ("Transfer-Encoding: Identity ", None),
             ("Content-Length: 18446744073709551616", None),
             ("Content-Length: 5, 5", None),
             ("Content-Lengths: 5", None),

@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //! [`server`] is what both listeners of this host have in common: time limits, and the end of a [`connection`] that does not keep them or
-//! whose [`framing`] is none, by a [`refusal`]; what it waits for is [`resting`]. Every request goes to one [`service`], which looks its
+//! whose [`framing`] is none, by a [`refusal`]; how far its requests have come is told by their [`heads`], and what it waits for is [`resting`]. Every request goes to one [`service`], which looks its
 //! [`path`] up in the route table of that moment, reads the [`body`], calls the plugin and makes a response of its answer ([`reply`]).
 //! [`front`] is the page at `/`; [`metrics`] counts.
 //!
@@ -12,6 +12,7 @@ mod body;
 mod connection;
 mod framing;
 mod front;
+mod heads;
 pub mod metrics;
 mod path;
 mod refusal;

@@ -24,10 +24,7 @@ use actix_web::{HttpResponse, dev::Server, rt::net::TcpStream};
 use rustix::net::sockopt;
 use tokio::sync::watch;
 
-use super::{
-    connection::{Connection, Heads},
-    resting::Resting,
-};
+use super::{connection::Connection, heads::Heads, resting::Resting};
 use crate::plugin::stream_body::ON_THE_WAY;
 
 /// How long a client may take to send the head of a request; then it gets 408.
