@@ -222,16 +222,14 @@ extern "C" fn routes<P: Exported>() -> RSlice<'static, RouteView<'static>> {
 
 extern "C" fn handle<P: Exported>(route: u32, request: &RequestView<'_>, token: u64) -> Status {
     let Some(host) = Host::current() else { return Status::FAILED };
-    let request = Request::new(request);
-    let running = P::cell().running.load();
-    let handled = guard(move || {
-        let responder = Responder::new(token, host);
-        match running.as_ref().and_then(|running| Some((running, running.routes.get(route as usize)?))) {
-            Some((running, route)) => route.handle(&running.plugin, &request, responder),
-            None => responder.fail("the plugin has no such route, or has been stopped"),
-        }
-    });
-    match handled {
+    let (responder, running) = (Responder::new(token, host), P::cell().running.load());
+    let route = running.as_ref().and_then(|running| Some((running, running.routes.get(route as usize)?)));
+    let Some((running, route)) = route else {
+        responder.fail("the plugin has no such route, or has been stopped");
+        return Status::OK;
+    };
+    let request = Request::new(request, route.pattern());
+    match guard(move || route.handle(&running.plugin, &request, responder)) {
         Ok(()) => Status::OK,
         Err(message) => {
             log::error!("{request:?}: the handler {message}");

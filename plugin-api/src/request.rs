@@ -4,28 +4,32 @@ use std::{borrow::Cow, fmt};
 
 use crate::{Error, Result, abi::plugin_http::RequestView};
 
-/// A request that matched one of the plugin's routes.
+/// A request that matched one of the plugin's routes. Written for a log (`{:?}`) it is the method and the route's pattern: what stands in a path may
+/// be a secret, or somebody's address.
 #[derive(Clone, Copy)]
-pub struct Request<'a>(&'a RequestView<'a>);
+pub struct Request<'a> {
+    view: &'a RequestView<'a>,
+    pattern: &'a str,
+}
 
 impl<'a> Request<'a> {
-    pub(crate) fn new(view: &'a RequestView<'a>) -> Request<'a> {
-        Request(view)
+    pub(crate) fn new(view: &'a RequestView<'a>, pattern: &'a str) -> Request<'a> {
+        Request { view, pattern }
     }
 
     /// The method: `GET`.
     pub fn method(self) -> &'a str {
-        self.0.method.as_str()
+        self.view.method.as_str()
     }
 
     /// The whole path as sent, the plugin's mount included.
     pub fn path(self) -> &'a str {
-        self.0.path.as_str()
+        self.view.path.as_str()
     }
 
     /// The query as sent, without the `?`; empty when there is none.
     pub fn query(self) -> &'a str {
-        self.0.query.as_str()
+        self.view.query.as_str()
     }
 
     /// The first header field of this name, whatever its case, if its value is text.
@@ -46,12 +50,12 @@ impl<'a> Request<'a> {
 
     /// All header fields, in order.
     pub fn headers(self) -> impl Iterator<Item = (&'a str, &'a [u8])> {
-        self.0.fields.as_slice().iter().map(|field| (field.name.as_str(), field.value.as_slice()))
+        self.view.fields.as_slice().iter().map(|field| (field.name.as_str(), field.value.as_slice()))
     }
 
     /// The part of the path that the route's pattern calls `{name}`, percent-decoded.
     pub fn path_parameter(self, name: &str) -> Result<&'a str> {
-        let mut parameters = self.0.parameters.as_slice().iter();
+        let mut parameters = self.view.parameters.as_slice().iter();
         let parameter = parameters.find(|parameter| parameter.name.as_str() == name);
         parameter
             .map(|parameter| parameter.value.as_str())
@@ -60,7 +64,7 @@ impl<'a> Request<'a> {
 
     /// The body.
     pub fn body(self) -> &'a [u8] {
-        self.0.body.as_slice()
+        self.view.body.as_slice()
     }
 
     /// Whether the body that was sent has more bytes than `limit`, the limit of a route of [`any_length`](crate::Route::any_length).
@@ -71,14 +75,14 @@ impl<'a> Request<'a> {
 
     /// The address of the client; empty when unknown.
     pub fn peer(self) -> &'a str {
-        self.0.peer.as_str()
+        self.view.peer.as_str()
     }
 }
 
 /// Method and path: a query may hold what no log should.
 impl fmt::Debug for Request<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{} {}", self.method(), self.path())
+        write!(out, "{} {}", self.method(), self.pattern)
     }
 }
 
@@ -107,7 +111,7 @@ mod tests {
 
     #[test]
     fn a_body_is_too_long_by_what_came_or_by_what_was_announced() {
-        let exceeds = |fields: &[Field<'_>], body| Request::new(&view(fields, body)).body_exceeds(4);
+        let exceeds = |fields: &[Field<'_>], body| Request::new(&view(fields, body), "/").body_exceeds(4);
         assert!(!exceeds(&[], b"1234") && exceeds(&[], b"12345"));
         let announced = |length| exceeds(&[field("content-length", length)], b"");
         assert!(!announced(b"4") && announced(b"5") && announced(b"1099511627776"));
@@ -117,7 +121,7 @@ mod tests {
     fn the_lines_of_a_list_are_one_list() {
         let fields = [field("A", b"1, 2"), field("B", b"x"), field("a", b"3"), field("a", b"\xFF"), field("a", b"4")];
         let view = view(&fields, b"");
-        let request = Request::new(&view);
+        let request = Request::new(&view, "/");
         assert_eq!(request.list("a").as_deref(), Some("1, 2, 3, 4"));
         assert!(matches!(request.list("b"), Some(Cow::Borrowed("x"))));
         assert_eq!(request.list("c"), None);

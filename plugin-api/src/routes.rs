@@ -95,6 +95,10 @@ impl<P> Route<P> {
         self
     }
 
+    pub(crate) fn pattern(&self) -> &str {
+        &self.pattern
+    }
+
     pub(crate) fn handle(&self, plugin: &P, request: &Request<'_>, responder: Responder) {
         (self.handler)(plugin, request, responder);
     }

@@ -131,8 +131,8 @@ impl Public {
             Err(error) => {
                 let response = failed(&error);
                 count(response.status());
-                // A query may hold what no log should.
-                log::warn!("http: {} {}: {}#{number}: {error:?}", shown.method, shown.path, manifest.id);
+                // What was sent may hold what no log should.
+                log::warn!("http: {} {}: {}#{number}: {error:?}", shown.method, route.pattern(), manifest.id);
                 reply::without_reading(unread, response)
             }
         }
