@@ -188,7 +188,7 @@ impl Presence {
             return answer::too_many(wait);
         }
         let user = parameters.first("jid").and_then(|text| self.users.jid(&text));
-        let requester = self.users.requester(request, &parameters, &settings);
+        let requester = self.users.requester(request, &parameters);
         let held = cache::held(request);
         let question = Question {
             parameters,
@@ -243,7 +243,7 @@ impl Presence {
             responder.send(answer::too_many(wait));
             return;
         }
-        let requester = self.users.requester(request, &Parameters::new(request.query(), form(request)), &settings);
+        let requester = self.users.requester(request, &Parameters::new(request.query(), form(request)));
         let kept = Kept::of(request, Some(component.clone()), requester, Interface::Status);
         let wish = self.wish(request, kept.clone(), None, (format, None));
         let (client, brake) = (self.client(request, &settings), self.brake.clone());

@@ -137,7 +137,7 @@ impl Presence {
     }
 
     fn visit(&self, request: &Request<'_>, parameters: &Parameters<'_>, settings: &Settings) -> Visit {
-        let requester = self.users.requester(request, parameters, settings);
+        let requester = self.users.requester(request, parameters);
         Visit { client: self.counted(request, settings), requester }
     }
 
@@ -156,7 +156,7 @@ impl Presence {
         let (user, requester, unlisted) = match target {
             Target::Jid(user) => {
                 let parameters = Parameters::new(request.query(), &[]);
-                (self.users.jid(user), self.users.requester(request, &parameters, &self.settings()), None)
+                (self.users.jid(user), self.users.requester(request, &parameters), None)
             }
             Target::Unlisted(id) => (self.users.at_address(id).map(|(user, _)| user), Requester::nobody(), Some(id)),
         };

@@ -61,9 +61,9 @@ impl Users {
     }
 
     /// Who sent this request. A token that is worth nothing is like none, but for the fields of the answer: they follow from the request.
-    pub fn requester(&self, request: &Request<'_>, parameters: &Parameters<'_>, settings: &Settings) -> Requester {
+    pub fn requester(&self, request: &Request<'_>, parameters: &Parameters<'_>) -> Requester {
         let claimed = parameters.first("req_jid").and_then(|text| self.jid(&text));
-        let requester = Requester::claiming(claimed, settings.trusted.contains(request.peer()));
+        let requester = Requester::claiming(claimed, request.peer());
         let token = request.header("Authorization").and_then(bearer).map(Into::into);
         match token.or_else(|| parameters.first("token")).filter(|token| !token.is_empty()) {
             Some(token) => requester.with_token(self.proof(&token)),
@@ -96,7 +96,7 @@ impl Users {
             return answer(&Shown::Forbidden);
         };
         let proof = requester.proof_before(user.bare()).filter(|proof| self.counts(proof));
-        let (who, viewer) = requester.by(proof);
+        let (who, viewer) = requester.by(proof, &settings.trusted);
         let choice = self.host.with_record(&place_of("choice", user.bare(), ""), Choice::read);
         let relation = self.host.relation(user, viewer);
         let visible = match (choice, relation) {

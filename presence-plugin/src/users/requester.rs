@@ -7,11 +7,13 @@ use plugin_api::Jid;
 use super::choice::Details;
 use crate::settings;
 
-/// Who a request comes from. One with nothing in it is a stranger's. It can be kept: whether its proof still counts is looked up each time.
+/// Who a request comes from. One with nothing in it is a stranger's. It can be kept: whether its proof still counts, and whether where it comes
+/// from is still trusted, is looked up each time.
 #[derive(Clone, Debug, Default)]
 pub struct Requester {
     claimed: Option<Jid>,
-    is_believed: bool,
+    /// The address that connected to claim that.
+    peer: Option<IpAddr>,
     is_named: bool,
     /// It came by what lets everybody in who bears it.
     is_bearer: bool,
@@ -59,9 +61,10 @@ impl Requester {
         Requester::default()
     }
 
-    /// Whoever sent a request that names `claimed`. `is_believed`: it comes from where nobody lies about that.
-    pub(super) fn claiming(claimed: Option<Jid>, is_believed: bool) -> Requester {
-        Requester { is_named: claimed.is_some(), claimed, is_believed, ..Requester::default() }
+    /// Whoever sent a request that names `claimed`, by a connection from `peer`.
+    pub(super) fn claiming(claimed: Option<Jid>, peer: &str) -> Requester {
+        let peer = claimed.as_ref().and_then(|_| peer.parse().ok());
+        Requester { is_named: claimed.is_some(), claimed, peer, ..Requester::default() }
     }
 
     /// The same with a token, which may be worth nothing: the answer must not tell by its fields whether it is.
@@ -96,11 +99,13 @@ impl Requester {
         self.proof.as_ref().filter(|proof| proof.of.as_deref().is_none_or(|of| of == user))
     }
 
-    /// Who this is by a proof that counts, or else by the claim; and the same as an address.
-    pub(super) fn by<'a>(&'a self, proof: Option<&'a Proof>) -> (Who<'a>, Option<&'a Jid>) {
+    /// Who this is by a proof that counts, or else by the claim; and the same as an address. `trusted` is from where nobody lies about that.
+    pub(super) fn by<'a>(&'a self, proof: Option<&'a Proof>, trusted: &Trusted) -> (Who<'a>, Option<&'a Jid>) {
         match (proof, &self.claimed) {
             (Some(proof), _) => (Who::Proven(proof.who.bare()), Some(&proof.who)),
-            (None, Some(jid)) if self.is_believed => (Who::Proven(jid.bare()), Some(jid)),
+            (None, Some(jid)) if self.peer.is_some_and(|peer| trusted.contains(peer)) => {
+                (Who::Proven(jid.bare()), Some(jid))
+            }
             (None, Some(jid)) => (Who::Claimed(jid.bare()), Some(jid)),
             (None, None) if self.is_bearer => (Who::Refused, None),
             (None, None) => (Who::Nobody, None),
@@ -119,8 +124,8 @@ impl Trusted {
     }
 
     /// Whether this peer is one of them. What a proxy says of its client does not count.
-    pub fn contains(&self, peer: &str) -> bool {
-        !self.0.is_empty() && peer.parse::<IpAddr>().is_ok_and(|peer| self.0.contains(&peer.to_canonical()))
+    fn contains(&self, peer: IpAddr) -> bool {
+        self.0.contains(&peer.to_canonical())
     }
 }
 
@@ -137,13 +142,13 @@ mod tests {
     #[test]
     fn a_trusted_peer_is_one_of_the_list_in_any_writing() {
         let trusted = Trusted::parse("192.0.2.1, 2001:db8::1,, nonsense,10.0.0.0/8");
+        let contains = |peer: &str| trusted.contains(peer.parse().unwrap());
         for peer in ["192.0.2.1", "::ffff:192.0.2.1", "2001:DB8:0::1"] {
-            assert!(trusted.contains(peer), "{peer}");
+            assert!(contains(peer), "{peer}");
         }
-        for peer in ["192.0.2.2", "", "nonsense", "10.0.0.1"] {
-            assert!(!trusted.contains(peer), "{peer}");
+        for peer in ["192.0.2.2", "10.0.0.1", "::"] {
+            assert!(!contains(peer), "{peer}");
         }
-        assert!(!Trusted::default().contains("127.0.0.1"));
     }
 
     #[test]
@@ -158,16 +163,16 @@ mod tests {
 
     #[test]
     fn an_answer_to_a_token_is_never_public_whatever_it_is_worth() {
-        assert!(Requester::claiming(None, true).is_nobody());
-        assert!(!Requester::claiming(None, false).with_token(None).is_nobody());
+        assert!(Requester::claiming(None, "192.0.2.1").is_nobody());
+        assert!(!Requester::claiming(None, "192.0.2.1").with_token(None).is_nobody());
     }
 
     /// What let it in may be revoked after it was looked up, and what is shown then is kept for others.
     #[test]
     fn who_came_by_what_was_revoked_since_is_refused() {
         let bearer = Requester { is_bearer: true, ..Requester::default() };
-        assert_eq!(bearer.by(None).0, Who::Refused);
-        assert_eq!(Requester::nobody().by(None).0, Who::Nobody);
+        assert_eq!(bearer.by(None, &Trusted::default()).0, Who::Refused);
+        assert_eq!(Requester::nobody().by(None, &Trusted::default()).0, Who::Nobody);
         assert!(bearer.is_nobody(), "its answer is the same whoever sends it");
     }
 }

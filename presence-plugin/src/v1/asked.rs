@@ -61,7 +61,7 @@ impl<'r> Asked<'r> {
     /// A user, or nobody, by an address.
     pub fn read(users: &Users, request: &Request<'r>, user: &str, settings: &Settings) -> Asked<'r> {
         let parameters = Parameters::new(request.query(), &[]);
-        let requester = users.requester(request, &parameters, settings);
+        let requester = users.requester(request, &parameters);
         let audience = Audience::of(settings, &requester);
         let (user, if_none_match) = (users.jid(user), cache::held(request));
         Asked { parameters, user, requester, audience, if_none_match, is_named: true, heard: None }

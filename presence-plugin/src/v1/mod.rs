@@ -196,7 +196,7 @@ impl Presence {
         if let Err(problem) = admitted.and_then(|()| form.check(&parameters).map_err(Response::from)) {
             return send(responder, varying(problem, vary));
         }
-        let requester = self.users.requester(request, &parameters, &settings);
+        let requester = self.users.requester(request, &parameters);
         let kept = Kept::of(request, Some(component.clone()), requester, Interface::V1);
         let wish = match form {
             Form::Written(format) => self.wish(request, kept.clone(), None, (format, vary)),
@@ -285,7 +285,7 @@ impl Presence {
             Err(problem) => return send(responder, problem),
         };
         let parameters = Parameters::new(request.query(), batch.form());
-        let (requester, held) = (self.users.requester(request, &parameters, &settings), cache::held(request));
+        let (requester, held) = (self.users.requester(request, &parameters), cache::held(request));
         let components = batch.components(|text| self.users.jid(text));
         if !components.is_empty() {
             let (client, brake) = (self.client(request, &settings), self.brake.clone());

@@ -5,6 +5,7 @@ use std::{thread, time::Duration};
 use tests::{
     host::Host,
     http::{Answer, events::EventSource},
+    xmpp::befriend,
 };
 
 use super::{super::show, alice_away, say, token};
@@ -112,4 +113,17 @@ fn a_stream_goes_dark_with_its_token() {
     assert_eq!(streams.each_mut().map(EventSource::state), ["away", "forbidden"]);
     assert_eq!(say(&mut alice, "revoke all"), "1 token was revoked.");
     assert_eq!(streams[0].state(), "forbidden");
+}
+
+#[test]
+fn a_stream_goes_dark_with_the_trust_in_where_it_comes_from() {
+    let (host, mut alice) = alice_away("verified");
+    befriend(&mut alice, &mut host.new_user("bob")).unwrap();
+    host.set("presence.trusted", "127.0.0.1");
+    let mut stream = watch(&host, "?req_jid=bob@localhost");
+    assert_eq!(stream.state(), "away");
+    for (trusted, state) in [("192.0.2.1", "forbidden"), ("127.0.0.1", "away")] {
+        host.set("presence.trusted", trusted);
+        assert_eq!(stream.state(), state, "{trusted}");
+    }
 }
