@@ -98,12 +98,13 @@ impl<D: Desk> Service<D> {
         }
     }
 
-    /// Answers a line of chat.
+    /// Answers a line of chat, or of a message of any other type that is for one reader: one that is not known is like `normal` (RFC 6121 section
+    /// 5.2.2), which is the type of an answer without one.
     fn message(&self, message: &Element) -> Option<Element> {
-        let kind = message.attribute("type").filter(|kind| *kind != "normal");
-        if !matches!(kind, None | Some("chat")) {
-            return None;
-        }
+        let kind = match message.attribute("type") {
+            Some("error" | "groupchat" | "headline") => return None,
+            kind => kind.filter(|kind| *kind == "chat"),
+        };
         let body = message.find("body", CLIENT)?.own_text();
         let Some(user) = self.user(message) else { return Some(errors::answer(message, Condition::FORBIDDEN)) };
         if is_below_the_address(message) {

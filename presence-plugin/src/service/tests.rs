@@ -360,6 +360,7 @@ fn every_request_is_answered_and_nothing_else() {
         format!("<iq type='error' id='1' {from} to='presence.example.com'><error/></iq>"),
         format!("<message type='error' {from} to='presence.example.com'><body>help</body></message>"),
         format!("<message type='headline' {from} to='presence.example.com'><body>help</body></message>"),
+        format!("<message type='groupchat' {from} to='presence.example.com'><body>help</body></message>"),
         format!(
             "<message type='chat' {from} to='presence.example.com'><composing xmlns='http://jabber.org/protocol/chatstates'/></message>"
         ),
@@ -466,6 +467,21 @@ fn everything_can_be_said_in_words() {
 }
 
 /// Telephones begin a line with a capital, and the answers themselves put what is to be written into quotes.
+/// RFC 6121 section 5.2.2: a message of no known type is like one of type `normal`.
+#[test]
+fn whatever_the_type_of_a_message_it_is_answered_in_kind() {
+    let service = service();
+    for (kind, expected) in [("", None), ("chat", Some("chat")), ("normal", None), ("Chat", None), ("odd", None)] {
+        let kind = if kind.is_empty() { String::new() } else { format!("type='{kind}'") };
+        let answers = service.receive(&format!(
+            "<message {kind} from='{ALICE}/pc' to='presence.example.com'><body>show</body></message>"
+        ));
+        let answer = answers.first().and_then(|answer| Element::read(answer));
+        let answer = answer.unwrap_or_else(|| panic!("no answer to {kind}"));
+        assert_eq!(answer.attribute("type"), expected, "{kind}");
+    }
+}
+
 #[test]
 fn words_may_be_written_as_people_write_them() {
     let service = service();
