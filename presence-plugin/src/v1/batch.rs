@@ -208,7 +208,8 @@ impl Known<'_> {
 /// It is no JSON by its fields, or too long.
 pub fn text<'a>(request: &Request<'a>) -> Result<Cow<'a, str>, Problem> {
     let is_too_long = request.body_exceeds(LONGEST_BODY);
-    taken(request.header("Content-Type"), request.header("Content-Encoding"), is_too_long)?;
+    let coding = request.list("Content-Encoding");
+    taken(request.header("Content-Type"), coding.as_deref(), is_too_long)?;
     Ok(String::from_utf8_lossy(request.body()))
 }
 
