@@ -13,8 +13,9 @@ use super::choice::Details;
 const PREFIX: &str = "p1.";
 /// The bytes of the signature: half of what the hash gives, which section 5 of the RFC has as the least.
 const SIGNATURE: usize = 16;
-/// The longest text that is looked at. Two JIDs of the longest kind do not fit, and nobody has one.
-pub const LONGEST: usize = 2048;
+/// The longest text that is looked at: two numbers, a time, how much, two JIDs of the longest kind (RFC 7622 section 3.1) and the signature.
+const LONGEST: usize = PREFIX.len() + (4 * (ID + ID + 8 + 1 + 2 * (2 + LONGEST_JID) + SIGNATURE)).div_ceil(3);
+const LONGEST_JID: usize = 1023 + 1 + 1023;
 
 /// The bytes of the number of a key, and of a token's.
 pub const ID: usize = 8;
@@ -127,6 +128,15 @@ mod tests {
             assert!(text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)), "{text}");
             assert!(text.len() < 128, "{text}");
         }
+    }
+
+    /// Each of the two parts of a bare JID may have 1,023 bytes (RFC 7622 section 3.1).
+    #[test]
+    fn a_token_of_the_longest_jids_is_one() {
+        let jid = |letter: &str| [letter, letter].map(|letter| letter.repeat(1023)).join("@");
+        let claims = Claims { who: jid("a"), of: Some(jid("b")), ..claims() };
+        let text = claims.sign(KEY, &SECRET);
+        assert_eq!((read(&text), text.len()), (Some(claims), LONGEST));
     }
 
     /// RFC 4231, test case 2: the hash is the one that it says it is.
