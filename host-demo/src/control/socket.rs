@@ -92,6 +92,9 @@ async fn serve(mut caller: UnixStream, executor: Executor) -> io::Result<()> {
     tokio::time::timeout(TO_ASK, read.read_until(b'\n', &mut line)).await??;
     let reply = match serde_json::from_slice::<Request>(&line) {
         Ok(request) => executor.execute(request).await,
+        Err(_) if line.len() as u64 == REQUEST => {
+            Err(Refusal::usage(format!("control: a request has {REQUEST} bytes at most")))
+        }
         Err(cause) => Err(Refusal::usage(format!(
             "control: the request was not understood ({cause}): is the command of another release than the host?"
         ))),

@@ -181,6 +181,14 @@ fn a_request_that_is_not_understood_is_refused() {
     assert!(answer.contains("\"usage\":true") && answer.contains("not understood"), "{answer}");
 }
 
+#[test]
+fn a_request_that_is_too_long_is_told_so() {
+    let (_folder, state) = state();
+    let _serving = serving(&state);
+    let said = text(call(&state, &set("echo.text", &"x".repeat(100_000))));
+    assert_eq!(said, "usage: control: a request has 65536 bytes at most");
+}
+
 #[tokio::test]
 async fn plugins_are_steered_through_store_and_host() {
     let folder = tempfile::tempdir().unwrap();
