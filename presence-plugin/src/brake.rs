@@ -8,7 +8,7 @@ use std::{
 
 use plugin_api::{Host, Responder, Response};
 
-use crate::pace::{self, Name, Pace, TooMany};
+use crate::pace::{Name, Pace, TooMany};
 
 /// Counts what clients are refused, and holds what is to wait. Clones count together.
 #[derive(Clone)]
@@ -35,7 +35,7 @@ impl Brake {
     ) -> Option<(T, Responder)> {
         match client.map_or(Ok(None), |client| self.pace.count(client, &refused, Instant::now())) {
             Ok(None) => return Some((what, responder)),
-            Err(TooMany) => drop(responder.send(too_many(pace::PAUSE))),
+            Err(TooMany(wait)) => drop(responder.send(too_many(wait))),
             Ok(Some(waiting)) => self.hold(waiting.pause, move |is_later| {
                 if is_later {
                     give(responder, what);

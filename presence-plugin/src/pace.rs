@@ -1,8 +1,10 @@
 //! Who asks for many whom nobody may see is answered more slowly, so that names can't be tried by the thousand.
 //!
 //! What counts is the refusal, which every answer shows, and not its reason: an unknown user and a hidden one count alike, and a text that is
-//! no address waits as long, and so time tells no more than the answer does. A client may ask for [`MOST_NAMES`] of them in a minute, again and
-//! again; each further one has it wait. Clients are told apart as by [`clients`](crate::clients), and loopback waits as little.
+//! no address waits as long, and so time tells no more than the answer does. A client may ask for [`MOST_NAMES`] of them in a minute. Each
+//! further one costs a second: its answer waits as long, but no answer longer than [`LONGEST_PAUSE`], and what is left is owed. Who owes
+//! [`MOST_OWED`] is answered about no further one until less is. A name that a client was refused before costs nothing within the hour: pages ask again and
+//! again. Clients are told apart as by [`clients`](crate::clients), and loopback waits as little.
 //!
 //! An inline handler runs on one thread from its beginning to its end: what is refused meanwhile is collected there.
 
@@ -11,21 +13,28 @@ use std::{
     collections::hash_map::RandomState,
     hash::BuildHasher,
     net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use crate::clients::Clients;
+use crate::clients::{Clients, network};
 
 /// So many names may be refused in a minute before it takes longer.
-pub const MOST_NAMES: usize = 20;
-const MINUTE: Duration = Duration::from_secs(60);
+pub const MOST_NAMES: u16 = 20;
 /// How long the answer about one more name takes.
-pub const PAUSE: Duration = Duration::from_secs(1);
-/// The same for an answer about many.
+const PAUSE: Duration = Duration::from_secs(1);
+/// The longest that an answer waits.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// What a client may owe.
+const MOST_OWED: Duration = Duration::from_secs(600);
 /// How many answers may wait for one client, and for all.
-const MOST_WAITING: [usize; 2] = [20, 2_000];
+const MOST_WAITING: [u16; 2] = [20, 2_000];
+/// In seconds.
+const MINUTE: u32 = 60;
+/// How many names are remembered, for all clients together: a mebibyte of them.
+const REMEMBERED: usize = 1 << 17;
+/// For how many minutes a name is.
+const MEMORY: u16 = 60;
 
 /// A JID that there was nothing to see of; `None`: there was none to look for.
 pub type Name = Option<String>;
@@ -52,29 +61,37 @@ pub fn watched<R>(handler: impl FnOnce() -> R) -> (R, Vec<Name>) {
 }
 
 /// Who was refused what.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Pace(Arc<Inner>);
 
-#[derive(Default)]
 struct Inner {
+    start: Instant,
     hasher: RandomState,
-    clients: Mutex<Refusals>,
+    refusals: Mutex<Refusals>,
 }
 
 #[derive(Default)]
 struct Refusals {
     of: Clients<Guesses>,
-    waiting: usize,
+    known: Known,
+    waiting: u16,
 }
 
-/// What one client was refused since a moment.
-#[derive(Default)]
+/// What one client was refused. Times are since the start.
+#[derive(Clone, Copy, Default)]
 struct Guesses {
-    since: Option<Instant>,
-    /// Hashes: names are long.
-    names: Vec<u32>,
-    waiting: usize,
+    /// Until when its answers would wait if each waited as long as it costs, in milliseconds.
+    owed_until: u64,
+    /// Since when the names are counted, in seconds.
+    since: u32,
+    /// How many cost nothing.
+    names: u16,
+    /// How many answers wait.
+    waiting: u16,
 }
+
+/// The names that clients were refused lately, as hashes of both. Where two have one place the later one is remembered.
+struct Known(Box<[u64]>);
 
 /// A place among the answers that wait.
 pub struct Waiting {
@@ -84,66 +101,111 @@ pub struct Waiting {
     pub pause: Duration,
 }
 
-/// Too many answers wait for this client already.
+/// Too many answers wait for this client already, or it owes too much. It is to ask again after so long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TooMany;
+pub struct TooMany(pub Duration);
+
+impl Default for Pace {
+    fn default() -> Pace {
+        Pace(Arc::new(Inner { start: Instant::now(), hasher: RandomState::new(), refusals: Mutex::default() }))
+    }
+}
 
 impl Pace {
-    /// Counts the names that this client was refused. `None`: the answer need not wait.
+    /// Counts the names that this client is to be refused. `None`: the answer need not wait.
+    ///
+    /// # Errors
+    /// It is to be refused none of them now, and nothing is counted.
     pub fn count(&self, client: IpAddr, names: &[Name], now: Instant) -> Result<Option<Waiting>, TooMany> {
         if names.is_empty() || client.is_loopback() {
             return Ok(None);
         }
-        let names = names.iter().map(|name| name.as_ref().map(|name| self.0.hasher.hash_one(name) as u32));
-        let mut clients = self.clients();
-        let everybody = clients.waiting;
-        let guesses = clients.of.entry(client);
-        let pause = guesses.pause(names, now);
-        if pause.is_zero() {
-            return Ok(None);
+        let now = now.saturating_duration_since(self.0.start);
+        let hash = |name: &String| self.0.hasher.hash_one((network(client), name));
+        let mut refusals = self.refusals();
+        let Refusals { of, known, waiting } = &mut *refusals;
+        let mut fresh: Vec<u64> = names.iter().flatten().map(hash).filter(|hash| !known.has(*hash, now)).collect();
+        fresh.sort_unstable();
+        fresh.dedup();
+        let guesses = of.entry(client);
+        let (mut after, pause) = guesses.after(fresh.len(), names.iter().any(Option::is_none), now)?;
+        if !pause.is_zero() {
+            if guesses.waiting >= MOST_WAITING[0] || *waiting >= MOST_WAITING[1] {
+                return Err(TooMany(PAUSE));
+            }
+            after.waiting += 1;
+            *waiting += 1;
         }
-        if guesses.waiting >= MOST_WAITING[0] || everybody >= MOST_WAITING[1] {
-            return Err(TooMany);
-        }
-        guesses.waiting += 1;
-        clients.waiting += 1;
-        drop(clients);
-        Ok(Some(Waiting { pace: self.clone(), client, pause }))
+        *guesses = after;
+        fresh.into_iter().for_each(|hash| known.note(hash, now));
+        drop(refusals);
+        Ok((!pause.is_zero()).then(|| Waiting { pace: self.clone(), client, pause }))
     }
 
-    fn clients(&self) -> std::sync::MutexGuard<'_, Refusals> {
-        self.0.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    fn refusals(&self) -> MutexGuard<'_, Refusals> {
+        self.0.refusals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        let mut clients = self.pace.clients();
-        clients.waiting -= 1;
+        let mut refusals = self.pace.refusals();
+        refusals.waiting -= 1;
         // It may have been forgotten meanwhile.
-        if let Some(guesses) = clients.of.known(self.client) {
+        if let Some(guesses) = refusals.of.known(self.client) {
             guesses.waiting = guesses.waiting.saturating_sub(1);
         }
     }
 }
 
 impl Guesses {
-    fn pause(&mut self, names: impl Iterator<Item = Option<u32>>, now: Instant) -> Duration {
-        if self.since.is_none_or(|since| now.duration_since(since) >= MINUTE) {
-            self.since = Some(now);
-            self.names.clear();
+    /// What it is after so many names that are new, and perhaps texts that are none, and how long their answer waits.
+    fn after(mut self, fresh: usize, has_texts: bool, now: Duration) -> Result<(Guesses, Duration), TooMany> {
+        let (second, millisecond) = (now.as_secs() as u32, now.as_millis() as u64);
+        if second - self.since >= MINUTE {
+            (self.since, self.names) = (second, 0);
         }
-        let mut further = 0;
-        for name in names {
-            match name {
-                Some(name) if self.names.contains(&name) => {}
-                Some(name) if self.names.len() < MOST_NAMES => self.names.push(name),
-                None if self.names.len() < MOST_NAMES => {}
-                _ => further += 1,
-            }
+        let free = fresh.min(usize::from(MOST_NAMES - self.names));
+        self.names += free as u16;
+        let costly = fresh - free + usize::from(has_texts && self.names == MOST_NAMES);
+        if costly == 0 {
+            return Ok((self, Duration::ZERO));
         }
-        (PAUSE * further).min(LONGEST_PAUSE)
+        let owed = Duration::from_millis(self.owed_until.saturating_sub(millisecond));
+        if let Some(too_much) = owed.checked_sub(MOST_OWED) {
+            return Err(TooMany(too_much));
+        }
+        let owed = owed + PAUSE * costly as u32;
+        self.owed_until = millisecond + owed.as_millis() as u64;
+        Ok((self, owed.min(LONGEST_PAUSE)))
     }
+}
+
+impl Default for Known {
+    fn default() -> Known {
+        Known(vec![0; REMEMBERED].into())
+    }
+}
+
+impl Known {
+    /// Whether a name was refused within [`MEMORY`].
+    fn has(&self, hash: u64, now: Duration) -> bool {
+        let noted = self.0[place(hash)];
+        noted >> u16::BITS == hash >> u16::BITS && minute(now).wrapping_sub(noted as u16) < MEMORY
+    }
+
+    /// Notes that it is refused now.
+    fn note(&mut self, hash: u64, now: Duration) {
+        self.0[place(hash)] = hash >> u16::BITS << u16::BITS | u64::from(minute(now));
+    }
+}
+
+fn place(hash: u64) -> usize {
+    hash as usize % REMEMBERED
+}
+
+fn minute(now: Duration) -> u16 {
+    (now.as_secs() / 60) as u16
 }
 
 /// Row H10.
@@ -155,42 +217,70 @@ mod tests {
         numbers.map(|number| Some(format!("user{number}@x"))).collect()
     }
 
-    fn pause(pace: &Pace, client: &str, numbers: std::ops::Range<usize>, now: Instant) -> Duration {
-        let waiting = pace.count(client.parse().unwrap(), &names(numbers), now).unwrap();
-        waiting.map_or(Duration::ZERO, |waiting| waiting.pause)
+    fn ask(pace: &Pace, client: &str, names: &[Name], after: u64) -> Result<u64, TooMany> {
+        let waiting = pace.count(client.parse().unwrap(), names, pace.0.start + Duration::from_secs(after))?;
+        Ok(waiting.map_or(0, |waiting| waiting.pause.as_secs()))
     }
 
     #[test]
-    fn twenty_names_a_minute_are_free_as_often_as_they_are_asked_for() {
-        let (pace, start) = (Pace::default(), Instant::now());
+    fn twenty_names_a_minute_are_free_and_each_as_often_as_it_is_asked_for() {
+        let pace = Pace::default();
+        let pause = |client: &str, numbers, after| ask(&pace, client, &names(numbers), after).unwrap();
         for round in 0..3 {
-            let now = start + Duration::from_secs(round);
-            (0..20).for_each(|name| assert_eq!(pause(&pace, "192.0.2.1", name..name + 1, now), Duration::ZERO));
+            (0..20).for_each(|name| assert_eq!(pause("192.0.2.1", name..name + 1, round), 0));
         }
-        assert_eq!(pause(&pace, "192.0.2.1", 20..21, start), PAUSE);
-        assert_eq!(pause(&pace, "192.0.2.1", 20..21, start), PAUSE, "it is one of many");
-        assert_eq!(pause(&pace, "192.0.2.1", 3..4, start), Duration::ZERO);
-        let nothing = |client: &str| pace.count(client.parse().unwrap(), &[None], start).unwrap().is_some();
-        assert!(nothing("192.0.2.1") && !nothing("192.0.2.2"), "what is no address waits as long");
-        assert_eq!(pause(&pace, "192.0.2.1", 10..500, start), LONGEST_PAUSE);
-        assert_eq!(pause(&pace, "192.0.2.2", 20..21, start), Duration::ZERO, "another client");
-        assert_eq!(pause(&pace, "127.0.0.1", 0..500, start), Duration::ZERO);
-        assert_eq!(pause(&pace, "192.0.2.1", 20..40, start + MINUTE), Duration::ZERO, "another minute");
+        assert_eq!(pause("192.0.2.1", 20..21, 3), 1);
+        assert_eq!(pause("192.0.2.1", 0..21, 4), 0, "they are known");
+        let text = |client: &str| ask(&pace, client, &[None], 4).unwrap();
+        assert_eq!((text("192.0.2.1"), text("192.0.2.2")), (1, 0), "what is no address waits as long");
+        assert_eq!(pause("192.0.2.2", 20..21, 4), 0, "another client");
+        assert_eq!(pause("127.0.0.1", 0..500, 4), 0);
+        assert_eq!(pause("192.0.2.1", 21..41, 60), 0, "another minute");
+        assert_eq!(pause("192.0.2.1", 0..21, 64 * 60), 1, "they were forgotten: 21 are new");
+    }
+
+    #[test]
+    fn names_are_forgotten_an_hour_after_they_were_refused() {
+        let mut known = Known::default();
+        for start in [0, 10, 65_530, 65_536, 100_000] {
+            let at = |minute: u64| Duration::from_secs((start + minute) * 60);
+            let hash = 0x1234_5678_9ABC_DEF0 + start;
+            assert!(!known.has(hash, at(0)));
+            known.note(hash, at(0));
+            let knows = |minute| known.has(hash, at(minute)) && !known.has(hash ^ 1 << 40, at(minute));
+            assert!(knows(0) && knows(59) && !knows(60), "{start}");
+        }
+    }
+
+    #[test]
+    fn what_was_not_waited_for_is_owed() {
+        let pace = Pace::default();
+        let ask = |numbers, after| ask(&pace, "192.0.2.1", &names(numbers), after);
+        assert_eq!(ask(0..500, 0), Ok(5));
+        assert_eq!(ask(500..501, 5), Ok(5), "476 s are owed with it");
+        assert_eq!(ask(501..1_001, 5), Ok(5), "976 s");
+        assert_eq!(ask(1_001..1_002, 5), Err(TooMany(Duration::from_secs(376))));
+        assert_eq!(ask(1_001..1_022, 380), Err(TooMany(Duration::from_secs(1))), "one more than another minute has");
+        assert_eq!(ask(1_001..1_021, 380), Ok(0), "they were not counted");
+        assert_eq!(ask(0..1_021, 380), Ok(0), "they are known");
+        // Who waits for each answer owes nothing.
+        for number in 0..1_000 {
+            assert!(ask(2_000 + number..2_001 + number, 2_000 + number as u64).unwrap() <= 1, "{number}");
+        }
     }
 
     #[test]
     fn only_so_many_answers_wait() {
         let (pace, now) = (Pace::default(), Instant::now());
         let client = "2001:db8::1".parse().unwrap();
-        let waiting: Vec<_> = (0..MOST_WAITING[0]).map(|_| pace.count(client, &names(0..21), now).unwrap()).collect();
-        assert!(waiting.iter().skip(1).all(Option::is_some));
-        drop(waiting);
-        let mut waiting: Vec<_> =
-            (0..MOST_WAITING[0]).map(|n| pace.count(client, &names(n + 30..n + 31), now)).collect();
-        assert!(pace.count(client, &names(60..61), now).is_err());
+        let one_more = |number: usize| pace.count(client, &names(number..number + 1), now);
+        (0..20).for_each(|number| assert!(one_more(number).unwrap().is_none()));
+        let mut waiting: Vec<_> = (20..40).map(one_more).collect();
+        assert!(waiting.iter().all(|waiting| matches!(waiting, Ok(Some(_)))));
+        assert_eq!(one_more(60).err(), Some(TooMany(PAUSE)));
         assert!(pace.count("2001:db8:0:1::1".parse().unwrap(), &names(60..61), now).is_ok());
         waiting.pop();
-        assert!(pace.count(client, &names(60..61), now).is_ok_and(|waiting| waiting.is_some()));
+        assert!(matches!(one_more(60), Ok(Some(_))), "it was not counted before");
     }
 
     #[test]

@@ -81,6 +81,7 @@ rows! {
     x17_floods_unread "X17",
     x18_commits_rosters "X18",
     h10_guessing_names "H10",
+    h24_sources_without_number "H24",
     h25_queries_random "H25",
     h26_probes_mute "H26",
 }

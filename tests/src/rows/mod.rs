@@ -27,6 +27,7 @@
 //! guessing     passwords, names, and who is there             X11, X15, H10
 //! floods       clients that send too much or do not read      X16, X17
 //! queries      requests made of hostile pieces                H25
+//! sources      clients without number                         H24
 //! probes       components that are asked for their presence   X14, H26
 //! ```
 
@@ -46,6 +47,7 @@ mod report;
 mod requests;
 mod restarts;
 mod settings;
+mod sources;
 mod starts;
 mod strangers;
 mod swaps;
@@ -156,6 +158,7 @@ pub const ROWS: &[Row] = &[
     Row { number: "X17", fault: "a client that does not read", try_out: floods::unread },
     Row { number: "X18", fault: "a flood of contacts", try_out: commits::rosters },
     Row { number: "H10", fault: "names by the thousand", try_out: guessing::names },
+    Row { number: "H24", fault: "clients without number", try_out: sources::without_number },
     Row { number: "H25", fault: "requests made of hostile pieces", try_out: queries::random },
     Row { number: "H26", fault: "a component that never answers", try_out: probes::mute },
 ];

@@ -88,6 +88,8 @@ const PIECES: [&str; 44] = [
     "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
 ];
 
+const TYPES: [&str; 5] = ["image", "svg", "text", "xml", "json"];
+
 /// Xorshift (Marsaglia 2003): the same sequence in every run.
 struct Dice(u64);
 
@@ -113,6 +115,10 @@ impl Dice {
             // The pieces alone seldom make a target that is nearly right.
             pairs.push(format!("images=http://{}/--IMAGE--{}", self.of(&PIECES), self.of(&PIECES)));
         }
+        if self.below(4) == 0 {
+            // The first of a name counts.
+            pairs.insert(0, format!("jid=alice@localhost&type={}", self.of(&TYPES)));
+        }
         pairs.join("&")
     }
 
@@ -134,7 +140,7 @@ pub fn random(extent: Extent) -> Report {
     alice.available("away", "<Lunch> & \"more\"").expect("alice is there");
     alice.settle().expect("alice is there");
     let each = extent.of(1_000, 250_000);
-    let statuses = thread::scope(|scope| {
+    let kinds = thread::scope(|scope| {
         let asked: Vec<_> = (1..=CONNECTIONS)
             .map(|seed| {
                 scope.spawn({
@@ -144,19 +150,31 @@ pub fn random(extent: Extent) -> Report {
             })
             .collect();
         let mut all = BTreeMap::new();
-        for statuses in asked.into_iter().map(|asked| asked.join().expect("every request is answered")) {
-            statuses.into_iter().for_each(|(status, count)| *all.entry(status).or_insert(0) += count);
+        for kinds in asked.into_iter().map(|asked| asked.join().expect("every request is answered")) {
+            kinds.into_iter().for_each(|(kind, count)| *all.entry(kind).or_insert(0) += count);
         }
         all
     });
-    assert!([200, 302, 400, 405].iter().all(|status| statuses.contains_key(status)), "tried little: {statuses:?}");
+    let tried = |start: &str| kinds.keys().any(|kind| kind.starts_with(start));
+    let expected = [
+        "200 text/xml",
+        "200 application/json",
+        "200 image/svg",
+        "200 image/gif",
+        "200 text/plain",
+        "302",
+        "400",
+        "405",
+    ];
+    assert!(expected.into_iter().all(tried), "tried little: {kinds:?}");
     alice.settle().expect("alice is still there");
-    Report::new(format!("{} random requests", each * CONNECTIONS as usize)).note(format!("statuses {statuses:?}"))
+    Report::new(format!("{} random requests", each * CONNECTIONS as usize)).note(format!("{kinds:?}"))
 }
 
-fn ask(host: &Host, seed: u64, times: usize) -> BTreeMap<u16, usize> {
+/// How many answers there were of each status and type.
+fn ask(host: &Host, seed: u64, times: usize) -> BTreeMap<String, usize> {
     let mut dice = Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15));
-    let mut statuses = BTreeMap::new();
+    let mut kinds = BTreeMap::new();
     let mut connection = None;
     for _ in 0..times {
         let request = dice.request();
@@ -165,9 +183,10 @@ fn ask(host: &Host, seed: u64, times: usize) -> BTreeMap<u16, usize> {
         if answer.header("connection") == Some("close") {
             connection = None;
         }
-        *statuses.entry(answer.status).or_insert(0) += 1;
+        let kind = format!("{} {}", answer.status, answer.header("content-type").unwrap_or_default());
+        *kinds.entry(kind).or_insert(0) += 1;
     }
-    statuses
+    kinds
 }
 
 /// Whether a body is of the type that its field names.
@@ -187,7 +206,8 @@ fn is_xml(text: &str) -> bool {
     text.parse::<minidom::Element>().is_ok()
 }
 
-fn answer(host: &Host, connection: &mut Option<BufReader<TcpStream>>, request: &str) -> Answer {
+/// The answer to a request, on a connection that is opened if there is none.
+pub(super) fn answer(host: &Host, connection: &mut Option<BufReader<TcpStream>>, request: &str) -> Answer {
     let reader = connection.get_or_insert_with(|| {
         let socket = TcpStream::connect(host.process().ready().http).expect("the host listens");
         socket.set_read_timeout(Some(PATIENCE)).expect("a socket of ours");

@@ -1,6 +1,9 @@
 //! Row H10: names can't be tried by the thousand, and how long that takes tells nothing either.
 
-use std::time::{Duration, Instant};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use tests::{
     host::{Host, PATIENCE},
@@ -46,12 +49,14 @@ fn whoever_is_refused_too_many_names_waits_and_is_told_the_same() {
     let client = "198.51.100.1";
     let before = ask(&host, client, &of("nobody0")).1;
     (1..FREE).for_each(|number| drop(ask(&host, client, &of(&format!("nobody{number}")))));
-    for who in ["nobody20", "alice", "nobody20", "no%20address%20"] {
+    for who in ["nobody20", "alice", "nobody21", "no%20address%20", "no%20address%20"] {
         let (took, answer) = ask(&host, client, &of(who));
         assert!(took >= PAUSE, "{who}: {took:?}");
         assert_eq!(answer.clone().comparable(), before.clone().comparable(), "{who}");
     }
-    assert!(is_quick(&host, client, &of("nobody7")), "a page may ask again");
+    for known in ["nobody7", "alice", "nobody21"] {
+        assert!(is_quick(&host, client, &of(known)), "a page may ask again");
+    }
     assert!(is_quick(&host, client, &format!("{}&req_jid=bob@localhost", of("alice"))), "who may see does not wait");
     assert!(is_quick(&host, "198.51.100.2", &of("nobody20")), "another client");
     assert!(is_quick(&host, "127.0.0.1", &of("nobody20")), "loopback");
@@ -70,8 +75,7 @@ fn names_of_domains_wait_too() {
         assert!(took >= PAUSE, "{name}: {took:?}");
         assert_eq!(answer.comparable(), refusal, "{name}");
     }
-    for form in
-        ["users/foo.example", "users/foo.example/icon.svg", "users/foo.example/badge.json", "presence?jid=foo.example"]
+    for form in ["users/a.example", "users/b.example/icon.svg", "users/c.example/badge.json", "presence?jid=d.example"]
     {
         let (took, answer) = ask(&host, client, &format!("/plugins/presence/v1/{form}"));
         assert!(took >= PAUSE && answer.status == 200, "{form}: {took:?} {answer:?}");
@@ -95,11 +99,37 @@ fn every_form_of_an_answer_waits() {
     let example =
         |round: usize| format!("/plugins/presence/example?{}", people.replace("nobody", &format!("name{round}-")));
     assert!((0..5).any(|round| ask(&host, "2001:db8:0:1::", &example(round)).0 >= PAUSE), "the part of the front page");
-    for form in ["", ".json", "/icon.svg", "/badge.svg"] {
-        let target = format!("/plugins/presence/v1/users/nobody99@localhost{form}");
+    for (number, form) in ["", ".json", "/icon.svg", "/badge.svg"].iter().enumerate() {
+        let target = format!("/plugins/presence/v1/users/nobody9{number}@localhost{form}");
         let (took, answer) = ask(&host, "2001:db8::2", &target);
         assert!(took >= PAUSE && answer.status == 200, "{target}: {took:?} {answer:?}");
     }
+}
+
+/// An answer about many waits for five seconds at most, but what it costs beyond that is owed.
+#[test]
+fn hundreds_of_names_are_not_to_be_had_by_batches() {
+    let (host, _sessions) = hidden();
+    host.set("presence.burst", "100000");
+    let (client, host) = ("198.51.100.7", &host);
+    let batch = |number: usize| {
+        let names: Vec<_> = (0..500).map(|name| format!("\"nobody{number}-{name}@localhost\"")).collect();
+        let fields = [("X-Forwarded-For", client), ("Content-Type", "application/json")];
+        let body = format!("{{\"jids\": [{}]}}", names.join(","));
+        host.http().send("POST", "/plugins/presence/v1/presence/query", &fields, &body)
+    };
+    let answers: Vec<_> = thread::scope(|scope| {
+        let asking: Vec<_> = (0..8).map(|number| scope.spawn(move || (number, batch(number)))).collect();
+        asking.into_iter().map(|asking| asking.join().unwrap()).collect()
+    });
+    let (answered, refused): (Vec<_>, Vec<_>) = answers.iter().partition(|(_, answer)| answer.status == 200);
+    assert_eq!(answered.len(), 2, "of the second the most is owed already: {answers:?}");
+    for (_, refused) in refused {
+        let wait: u64 = refused.header("retry-after").expect("it says when").parse().unwrap();
+        assert!(refused.status == 429 && (200..=600).contains(&wait), "{refused:?}");
+    }
+    let known = of(&format!("nobody{}-499", answered[0].0));
+    assert!(is_quick(host, client, &known), "what was answered may be asked for again");
 }
 
 #[test]
