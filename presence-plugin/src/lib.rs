@@ -288,7 +288,8 @@ impl Presence {
             self.users.look(&settings, Some(&user), &Requester::nobody(), person)
         };
         let people: Vec<Person> = known.map(person).collect();
-        let base = parameters.first("base").unwrap_or_default();
+        // Only the host itself, which has no address, says where it is reached: a visitor would have the page recommend any other server.
+        let base = parameters.first("base").filter(|_| request.peer().is_empty()).unwrap_or_default();
         Ok(page::example(&people, &self.placeholder()?, Base::parse(&base), settings.visibility))
     }
 

@@ -305,7 +305,8 @@ fn no_path_leads_to_a_file() {
     }
 }
 
-/// [H28] A host that the client made up (see [`Kept::get`]) is nowhere in an answer.
+/// [H28] A host that the client made up, in its head (see [`Kept::get`]) or in a parameter by which the host says where it is, is nowhere in an
+/// answer.
 #[test]
 fn a_made_up_host_is_never_repeated() {
     let host = open_host();
@@ -318,6 +319,7 @@ fn a_made_up_host_is_never_repeated() {
         "/plugins/presence/",
         "/plugins/presence/?jid=alice@localhost",
         "/plugins/presence/example",
+        "/plugins/presence/example?base=http://evil.example",
         "/plugins/presence/nothing",
         &format!("{STATUS}?jid=alice@localhost&type=xml"),
         &format!("{STATUS}?jid=alice@localhost&type=json"),
