@@ -3,13 +3,14 @@
 //! What counts is the refusal, which every answer shows, and not its reason: an unknown user and a hidden one count alike, and a text that is
 //! no address waits as long, and so time tells no more than the answer does. A client may ask for [`MOST_NAMES`] of them in a minute. Each
 //! further one costs a second: its answer waits as long, but no answer longer than [`LONGEST_PAUSE`], and what is left is owed. Who owes
-//! [`MOST_OWED`] is answered about no further one until less is. A name that a client was refused before costs nothing within the hour: pages ask again and
+//! [`MOST_OWED`] is answered about no further one until less is. A name that a client was refused within the last hour costs nothing: pages ask again and
 //! again. Clients are told apart as by [`clients`](crate::clients), and loopback waits as little.
 //!
 //! An inline handler runs on one thread from its beginning to its end: what is refused meanwhile is collected there.
 
 use std::{
     cell::RefCell,
+    cmp::Reverse,
     collections::hash_map::RandomState,
     hash::BuildHasher,
     net::IpAddr,
@@ -33,6 +34,7 @@ const MOST_WAITING: [u16; 2] = [20, 2_000];
 const MINUTE: u32 = 60;
 /// How many names are remembered, for all clients together: a mebibyte of them.
 const REMEMBERED: usize = 1 << 17;
+const WAYS: usize = 4;
 /// For how many minutes a name is.
 const MEMORY: u16 = 60;
 
@@ -90,7 +92,7 @@ struct Guesses {
     waiting: u16,
 }
 
-/// The names that clients were refused lately, as hashes of both. Where two have one place the later one is remembered.
+/// The names that clients were refused lately, as hashes of both, in sets of [`WAYS`]. A set that is full forgets its oldest.
 struct Known(Box<[u64]>);
 
 /// A place among the answers that wait.
@@ -124,7 +126,7 @@ impl Pace {
         let hash = |name: &String| self.0.hasher.hash_one((network(client), name));
         let mut refusals = self.refusals();
         let Refusals { of, known, waiting } = &mut *refusals;
-        let mut fresh: Vec<u64> = names.iter().flatten().map(hash).filter(|hash| !known.has(*hash, now)).collect();
+        let mut fresh: Vec<u64> = names.iter().flatten().map(hash).filter(|hash| !known.recalls(*hash, now)).collect();
         fresh.sort_unstable();
         fresh.dedup();
         let guesses = of.entry(client);
@@ -188,20 +190,35 @@ impl Default for Known {
 }
 
 impl Known {
-    /// Whether a name was refused within [`MEMORY`].
-    fn has(&self, hash: u64, now: Duration) -> bool {
-        let noted = self.0[place(hash)];
-        noted >> u16::BITS == hash >> u16::BITS && minute(now).wrapping_sub(noted as u16) < MEMORY
+    /// Whether a name was refused within [`MEMORY`]; then it is remembered anew.
+    fn recalls(&mut self, hash: u64, now: Duration) -> bool {
+        let same = self.set(hash).iter_mut().find(|noted| tag(**noted) == tag(hash) && age(**noted, now) < MEMORY);
+        same.map(|noted| *noted = note(hash, now)).is_some()
     }
 
-    /// Notes that it is refused now.
+    /// Remembers a name in place of the one of its set that was refused longest ago.
     fn note(&mut self, hash: u64, now: Duration) {
-        self.0[place(hash)] = hash >> u16::BITS << u16::BITS | u64::from(minute(now));
+        let oldest = self.set(hash).iter_mut().min_by_key(|noted| (**noted != 0, Reverse(age(**noted, now))));
+        oldest.into_iter().for_each(|noted| *noted = note(hash, now));
+    }
+
+    fn set(&mut self, hash: u64) -> &mut [u64] {
+        let sets = self.0.as_chunks_mut::<WAYS>().0;
+        &mut sets[hash as usize % (REMEMBERED / WAYS)]
     }
 }
 
-fn place(hash: u64) -> usize {
-    hash as usize % REMEMBERED
+/// A name as it is remembered: most of its hash, and the minute.
+fn note(hash: u64, now: Duration) -> u64 {
+    tag(hash) << u16::BITS | u64::from(minute(now))
+}
+
+fn tag(noted: u64) -> u64 {
+    noted >> u16::BITS
+}
+
+fn age(noted: u64, now: Duration) -> u16 {
+    minute(now).wrapping_sub(noted as u16)
 }
 
 fn minute(now: Duration) -> u16 {
@@ -236,20 +253,29 @@ mod tests {
         assert_eq!(pause("192.0.2.2", 20..21, 4), 0, "another client");
         assert_eq!(pause("127.0.0.1", 0..500, 4), 0);
         assert_eq!(pause("192.0.2.1", 21..41, 60), 0, "another minute");
-        assert_eq!(pause("192.0.2.1", 0..21, 64 * 60), 1, "they were forgotten: 21 are new");
+        assert_eq!(pause("192.0.2.1", 0..21, 66 * 60), 1, "they were forgotten: 21 are new");
     }
 
     #[test]
-    fn names_are_forgotten_an_hour_after_they_were_refused() {
+    fn a_name_is_forgotten_an_hour_after_it_was_refused_last() {
         let mut known = Known::default();
         for start in [0, 10, 65_530, 65_536, 100_000] {
             let at = |minute: u64| Duration::from_secs((start + minute) * 60);
-            let hash = 0x1234_5678_9ABC_DEF0 + start;
-            assert!(!known.has(hash, at(0)));
+            let hash = 0x1234_5678_9ABC_DEF0 ^ start << 32;
+            assert!(!known.recalls(hash, at(0)));
             known.note(hash, at(0));
-            let knows = |minute| known.has(hash, at(minute)) && !known.has(hash ^ 1 << 40, at(minute));
-            assert!(knows(0) && knows(59) && !knows(60), "{start}");
+            assert!([0, 59, 118].into_iter().all(|minute| known.recalls(hash, at(minute))), "{start}");
+            assert!(!known.recalls(hash ^ 1 << 40, at(118)) && !known.recalls(hash, at(178)), "{start}");
         }
+    }
+
+    #[test]
+    fn a_set_forgets_its_oldest() {
+        let mut known = Known::default();
+        let hash = |number: u64| number << 32 | 7;
+        (1..=5).for_each(|number| known.note(hash(number), Duration::from_secs(60 * number)));
+        let now = Duration::from_secs(300);
+        assert_eq!([1, 2, 3, 4, 5].map(|number| known.recalls(hash(number), now)), [false, true, true, true, true]);
     }
 
     #[test]
