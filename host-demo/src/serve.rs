@@ -8,6 +8,7 @@ mod reload;
 
 use std::{
     fmt,
+    future::ready,
     net::SocketAddr,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
@@ -35,6 +36,8 @@ use crate::{
     xmpp,
 };
 
+/// How long requests wait at the start until every plugin that is there is active or refused. The folder may be on a disk that hangs.
+const START_PATIENCE: Duration = Duration::from_secs(15);
 /// How long listeners, sessions and plugins have to end in order. Whatever is stuck then is left behind.
 const END_LIMIT: Duration = Duration::from_secs(7);
 /// How long a thread may go on that still works for somebody when everything else has ended.
@@ -179,9 +182,12 @@ impl Serving {
             .map_err(failed("console"))?;
         let control = control::Server::bind(&config.state).map_err(failed("control.sock"))?;
         let executor = Executor::beside(store, host.clone());
+        // What comes before is kept by the kernel: a plugin that is about to serve is not one that is not there.
+        let plugins = host.plugins.clone();
+        let scanned = async move { drop(timeout(START_PATIENCE, plugins.first_scan_done()).await) };
         let serving = Serving {
-            http: spawn("http", http),
-            console: spawn("console", console),
+            http: spawn("http", http, begin(scanned, xmpp.0.subscribe())),
+            console: spawn("console", console, ready(true)),
             xmpp,
             streams,
             components,
@@ -240,9 +246,26 @@ fn serve_xmpp(streams: Arc<xmpp::connection::Server>, listener: TcpListener) -> 
     (stop, tokio::spawn(xmpp::listener::run(listener, streams, shutdown)))
 }
 
-fn spawn(part: &'static str, server: actix_web::dev::Server) -> (ServerHandle, JoinHandle<()>) {
+/// Whether something is to begin, once this is over: not if the end comes first.
+async fn begin(before: impl Future<Output = ()>, mut stopped: watch::Receiver<bool>) -> bool {
+    tokio::select! {
+        () = before => true,
+        _ = stopped.wait_for(|stopped| *stopped) => false,
+    }
+}
+
+/// Runs a server once `begins` says so.
+fn spawn(
+    part: &'static str,
+    server: actix_web::dev::Server,
+    begins: impl Future<Output = bool> + Send + 'static,
+) -> (ServerHandle, JoinHandle<()>) {
     let handle = server.handle();
     let ended = tokio::spawn(async move {
+        // One that never ran has nothing to end in order.
+        if !begins.await {
+            return;
+        }
         if let Err(cause) = server.await {
             log::error!("{part} ended: {cause}");
         }

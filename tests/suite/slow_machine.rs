@@ -1,11 +1,23 @@
 //! Trials on a machine that is too slow for a while: a time-out there says nothing of the plugin.
 
-use std::{fs, path::PathBuf, thread};
+use std::{
+    fs,
+    io::{self, BufReader, ErrorKind, Read, Write},
+    net::TcpStream,
+    path::PathBuf,
+    process::{Command, Stdio},
+    thread,
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use tests::{
     artefacts::artefacts,
     host::{Host, PATIENCE},
+    http::read_answer,
     plugin_file::PluginFile,
+    wait,
 };
 
 const ONCE_MORE: &str = "made once more with nothing beside it";
@@ -15,6 +27,44 @@ fn busy(host: &Host) -> PathBuf {
     let busy = host.folder().join("busy");
     fs::write(&busy, "").unwrap();
     busy
+}
+
+/// A server that starts again is asked by those who poll it. They wait for its plugins, and are not told that there are none.
+#[test]
+fn whoever_asks_while_the_server_starts_waits_for_the_plugins() {
+    let mut host = Host::prepare();
+    host.drop_plugin(artefacts().fixture("hello"), "hello.so");
+    host.drop_plugin(artefacts().fixture("starts_slowly"), "slow.so");
+    let (busy, address) = (busy(&host), host.listen_for_http());
+    let asking = thread::spawn(move || {
+        let mut socket = wait::until(PATIENCE, "the host listens", || TcpStream::connect(address).ok());
+        socket.write_all(b"GET /plugins/hello/version HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+        let early = socket.read(&mut [0; 1]).map_err(|error| error.kind());
+        assert_eq!(early, Err(ErrorKind::WouldBlock), "an answer before the plugins are there");
+        fs::remove_file(busy).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        read_answer(&mut BufReader::new(socket)).unwrap()
+    });
+    host.run();
+    let answer = asking.join().unwrap();
+    assert_eq!((answer.status, answer.text()), (200, "this is build 1.0.0\n"));
+}
+
+#[test]
+fn a_server_that_is_stopped_while_it_starts_ends_in_order() {
+    let mut host = Host::prepare();
+    host.drop_plugin(artefacts().fixture("starts_slowly"), "slow.so");
+    let (_busy, address) = (busy(&host), host.listen_for_http());
+    let mut serve = Command::new(&artefacts().host);
+    serve.args(["serve", "--xmpp=127.0.0.1:0", "--console=127.0.0.1:0"]).arg(format!("--http={address}"));
+    serve.arg("--state").arg(host.state()).arg("--plugins").arg(host.plugins()).stderr(Stdio::piped());
+    let mut child = serve.spawn().unwrap();
+    wait::until(PATIENCE, "the host listens", || TcpStream::connect(address).ok());
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    let ended = wait::until(PATIENCE, "the host ends", || child.try_wait().unwrap());
+    let log = io::read_to_string(child.stderr.take().unwrap()).unwrap();
+    assert!(ended.success() && log.contains("] ended") && !log.contains("cut off"), "{ended}: {log}");
 }
 
 /// P23: what is on record as good is tried again, and never quarantined for its time.

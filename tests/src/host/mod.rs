@@ -17,7 +17,7 @@ mod process;
 use std::{
     fs::{self, Permissions},
     io::Write,
-    net::{SocketAddr, TcpStream},
+    net::{SocketAddr, TcpListener, TcpStream},
     os::unix::fs::{PermissionsExt, chown},
     path::{Path, PathBuf},
     process::{Command, ExitStatus, Stdio},
@@ -126,6 +126,13 @@ impl Host {
             Err(cause) => return Err(format!("setpriv: {cause}")),
         }
         Ok(())
+    }
+
+    /// Has the host listen for HTTP at an address that is known before it is ready.
+    pub fn listen_for_http(&mut self) -> SocketAddr {
+        // Nobody else tries ports of this address.
+        let free = TcpListener::bind("127.0.7.9:0").and_then(|listener| listener.local_addr()).expect("a free port");
+        *self.manner.http.insert(free)
     }
 
     /// Starts the process and waits until it is ready.

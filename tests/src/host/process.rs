@@ -49,6 +49,8 @@ pub struct Process {
 pub(super) struct Manner {
     /// More flags of `serve`.
     pub(super) flags: Vec<String>,
+    /// Where the host listens for HTTP, if that is not left to the system.
+    pub(super) http: Option<SocketAddr>,
     /// More environment.
     pub(super) environment: Vec<(String, String)>,
     /// A program, and its first arguments, that becomes the host.
@@ -60,13 +62,14 @@ pub(super) struct Manner {
 struct Log(Arc<(Mutex<String>, Condvar)>);
 
 impl Process {
-    /// Starts the host on ports of the system's choice and waits for its `ready` line.
+    /// Starts the host, on ports of the system's choice unless `manner` has one, and waits for its `ready` line.
     #[track_caller]
     pub(super) fn start(state: &Path, plugins: &Path, manner: &Manner) -> Process {
         let mut child = manner
             .command(&artefacts().host)
             .arg("serve")
-            .args(["--xmpp", "127.0.0.1:0", "--http", "127.0.0.1:0", "--console", "127.0.0.1:0"])
+            .args(["--xmpp", "127.0.0.1:0", "--console", "127.0.0.1:0", "--http"])
+            .arg(manner.http.map_or("127.0.0.1:0".into(), |address| address.to_string()))
             .arg("--state")
             .arg(state)
             .arg("--plugins")
