@@ -14,7 +14,7 @@ use crate::{
 /// Where scripts are performed.
 pub enum Server {
     /// `host-demo`, with the presence service, which shows everybody.
-    Ours(RwLock<Host>),
+    Ours(Box<RwLock<Host>>),
     /// Another server.
     Other(Other),
 }
@@ -37,7 +37,7 @@ impl Server {
     pub fn start() -> Server {
         let host = Host::with_presence();
         host.set("presence.visibility", "anyone");
-        Server::Ours(RwLock::new(host))
+        Server::Ours(Box::new(RwLock::new(host)))
     }
 
     /// Where clients connect.
