@@ -115,7 +115,8 @@ impl<D: Desk> Service<D> {
         Some(answer.children_from(message.find("thread", CLIENT).cloned()))
     }
 
-    /// Subscriptions and probes (RFC 6121 sections 3 and 4.3): whoever may use the service may see it, and it is always there.
+    /// Subscriptions and probes (RFC 6121 sections 3 and 4.3): whoever may use the service may see it, and it is always there. Who ends a subscription
+    /// sees it no more (section 3.3.3).
     fn presence(&self, presence: &Element) -> Vec<Element> {
         let (Some(from), Some(to)) = (presence.attribute("from"), presence.attribute("to")) else { return Vec::new() };
         let user = self.user(presence);
@@ -129,8 +130,10 @@ impl<D: Desk> Service<D> {
         match (presence.attribute("type"), user) {
             _ if is_below_the_address(presence) && to.contains('@') => Vec::new(),
             (Some("subscribe"), Some(user)) => vec![sent(Some("subscribed"), user.bare), available()],
-            (Some("subscribe"), None) => vec![sent(Some("unsubscribed"), bare(from))],
-            (Some("unsubscribe"), _) => vec![sent(Some("unsubscribed"), bare(from))],
+            (Some("unsubscribe"), Some(user)) => {
+                ["unavailable", "unsubscribed"].map(|kind| sent(Some(kind), user.bare)).into()
+            }
+            (Some("subscribe" | "unsubscribe"), None) => vec![sent(Some("unsubscribed"), bare(from))],
             (Some("probe"), Some(_)) => vec![available()],
             // The web asks the service about itself.
             (Some("probe"), None) if from == to => vec![available()],

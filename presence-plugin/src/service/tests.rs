@@ -396,7 +396,7 @@ fn only_users_of_this_server_are_served() {
     assert_eq!(service.receive(&format!("<presence type='probe' {from}/>")), [""; 0]);
 }
 
-/// RFC 6121 section 3.1.
+/// RFC 6121 sections 3.1 and 3.3.
 #[test]
 fn a_subscription_is_granted_and_shows_the_service_available() {
     let service = service();
@@ -411,7 +411,8 @@ fn a_subscription_is_granted_and_shows_the_service_available() {
     let by_itself = service.receive("<presence type='probe' from='presence.example.com' to='presence.example.com'/>");
     assert!(by_itself.len() == 1 && by_itself[0].contains("<status>"), "{by_itself:?}");
     let ended = service.receive("<presence type='unsubscribe' from='alice@example.com' to='presence.example.com'/>");
-    assert!(ended[0].contains("unsubscribed"));
+    let gone = "<presence from=\"presence.example.com\" to=\"alice@example.com\" type=\"unavailable\"/>";
+    assert!(ended[0] == gone && ended[1].contains("unsubscribed"), "{ended:?}");
 }
 
 #[track_caller]

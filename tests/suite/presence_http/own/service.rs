@@ -63,7 +63,7 @@ fn a_choice_can_be_made_and_forgotten_by_registration() {
 
 /// RFC 6121 section 3.1: the service is a contact that is always there.
 #[test]
-fn who_subscribes_to_the_service_sees_it_available() {
+fn who_subscribes_to_the_service_sees_it_available_until_the_end_of_that() {
     let (_host, mut alice) = alice_away("anyone");
     // Only then are its answers sent to this client (section 2.2).
     alice.roster().unwrap();
@@ -72,6 +72,8 @@ fn who_subscribes_to_the_service_sees_it_available() {
     alice.expect_presence("", SERVICE).unwrap();
     let item = alice.roster().unwrap().into_iter().find(|item| item.jid == SERVICE).unwrap();
     assert_eq!(item.subscription, "to");
+    alice.subscription("unsubscribe", SERVICE).unwrap();
+    alice.expect_presence("unavailable", SERVICE).unwrap();
 }
 
 #[test]
