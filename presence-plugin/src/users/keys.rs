@@ -1,4 +1,4 @@
-//! The keys that sign tokens. The first is made when it is needed; each signs for ninety days, and is kept until the last token that it signed
+//! The keys that sign tokens. The first is made at the first start; each signs for ninety days, and is kept until the last token that it signed
 //! has expired. The administrator can have all of them go at once.
 
 use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};

@@ -114,12 +114,16 @@ impl Users {
         seen.unwrap_or_else(|_| answer(&Shown::Forbidden))
     }
 
-    /// Has the tokens count that were made while the keys had this number, and no others. Waits for the disk if it is another than before.
+    /// Has the tokens count that were made while the keys had this number, and no others, and makes the key to sign with if there is none. Waits
+    /// for the disk where something is to be changed.
     pub fn renew_keys(&self, number: u32) {
         match keys::renew(self.host, number) {
             Ok(true) => log::info!("the keys have another number: no token that was made so far is worth anything"),
             Ok(false) => {}
             Err(error) => log::error!("tokens count that should not, since the keys have another number: {error}"),
+        }
+        if let Err(error) = keys::current(self.host, now()) {
+            log::error!("there is no key to sign tokens with: {error}");
         }
     }
 

@@ -1,6 +1,8 @@
 //! What is stored, to the byte: earlier and later versions find it as this one left it, and this one what they left. The texts here are version
 //! 0.1.0's, and stay: lines and records may be added, and are passed over by a version that does not know them.
 
+use std::path::Path;
+
 use serde_json::Value;
 use tests::{
     host::Host,
@@ -50,9 +52,26 @@ fn what_users_have_made_is_stored_as_it_always_was() {
 }
 
 #[test]
+fn the_key_of_the_first_start_signs_from_then_on() {
+    let mut host = Host::with_presence();
+    let keys_at_end = |host: &mut Host| {
+        assert_eq!(host.terminate(), Some(0));
+        let (keys, others): (Vec<_>, Vec<_>) =
+            records::read(&host.state()).into_iter().partition(|record| record.key.starts_with("key/"));
+        (keys, others.len())
+    };
+    let first = keys_at_end(&mut host);
+    assert!(first.0.len() == 1 && fits("1\nmade=*\nsecret=*\n", &first.0[0].value) && first.1 == 0, "{first:?}");
+    host.run();
+    token(&mut host.new_user("alice"), "");
+    assert_eq!(keys_at_end(&mut host), (first.0, 1));
+}
+
+#[test]
 fn what_was_stored_is_found() {
     let (mut host, _alice) = alice_away("verified");
-    let (own_token, [key, issued]) = records::token(ALICE, now(), now() + 86_400);
+    // Its key is younger than that of the first start.
+    let (own_token, [key, issued]) = records::token(ALICE, now() + 60, now() + 86_400);
     let stored = [
         key,
         issued,
@@ -84,14 +103,18 @@ fn what_a_later_version_has_stored_is_left_alone() {
         restarted(&mut host, |state| records::write(state, &[Record::of(ALICE, place, later), unknown.clone()]));
     assert_eq!((state(&host, ""), state(&host, "&req_jid=alice@localhost")), ("forbidden".into(), "forbidden".into()));
     assert!(say(&mut alice, "show").contains("nobody can see your state, without"));
+    let but_keys = |state: &Path| {
+        let records = records::read(state).into_iter();
+        records.filter(|record| !record.key.starts_with("key/")).collect::<Vec<_>>()
+    };
     let mut unread = None;
-    let mut alice = restarted(&mut host, |state| unread = Some(records::read(state)));
+    let mut alice = restarted(&mut host, |state| unread = Some(but_keys(state)));
     assert_eq!(unread.unwrap(), [Record::of(ALICE, place, later), unknown.clone()]);
     say(&mut alice, "who anyone");
     assert_eq!(state(&host, ""), "away");
     assert_eq!(host.terminate(), Some(0));
     let kept = Record::of(ALICE, place, "2\nwho=anyone\nwhat=state\ngroups=friends,family\n");
-    assert_eq!(records::read(&host.state()), [kept, unknown]);
+    assert_eq!(but_keys(&host.state()), [kept, unknown]);
 }
 
 /// A value that was set goes on holding under the name that it was set for.
