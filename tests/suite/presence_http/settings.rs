@@ -1,5 +1,7 @@
 //! What the administrator can set: checked when it is set, in force at the next request, kept by upgrades and restarts.
 
+use std::collections::BTreeMap;
+
 use tests::{
     artefacts::artefacts,
     host::Host,
@@ -10,7 +12,7 @@ use tests::{
 use super::{STATUS, ask, open_host, show, text_of_alice};
 
 /// Settings with a value, as it is given and as it is kept.
-const VALUES: [(&str, &str, &str); 10] = [
+const VALUES: [(&str, &str, &str); 13] = [
     ("visibility", "anyone", "anyone"),
     ("available_text", " Am Platz ", "Am Platz"),
     ("unavailable_text", "Nicht da", "Nicht da"),
@@ -21,6 +23,9 @@ const VALUES: [(&str, &str, &str); 10] = [
     ("proxies", "192.0.2.1, ::1", "192.0.2.1,::1"),
     ("rate", "0", "0"),
     ("token_key", "7", "7"),
+    ("trusted", "192.0.2.9", "192.0.2.9"),
+    ("streams", "10", "10"),
+    ("streams_of_client", "5", "5"),
 ];
 
 #[track_caller]
@@ -36,13 +41,20 @@ fn each_setting_is_checked_kept_and_restored_to_its_default() {
         host.set(&format!("presence.{name}"), given);
         assert_eq!(value(&host, name), kept, "{name}");
     }
-    PluginFile::read(&artefacts().presence).with_version("0.1.1").write(&host.plugins(), "presence.so");
-    host.until_version("presence", "0.1.1");
-    assert_eq!(value(&host, "unavailable_text"), "Nicht da");
-    assert_eq!(ask(&host, "type=text").text(), "Nicht da\n", "after an upgrade");
+    // The later of two values holds.
+    let are_kept = |host: &Host, when: &str| {
+        let kept: BTreeMap<_, _> = VALUES.map(|(name, _, kept)| (name, kept)).into();
+        kept.into_iter().for_each(|(name, kept)| assert_eq!(value(host, name), kept, "{name} {when}"));
+        let answer = ask(host, "type=text");
+        assert_eq!((answer.text(), answer.header("cache-control")), ("Nicht da\n", Some("max-age=60")), "{when}");
+    };
+    for version in ["0.1.1", "0.1.0"] {
+        PluginFile::read(&artefacts().presence).with_version(version).write(&host.plugins(), "presence.so");
+        host.until_version("presence", version);
+        are_kept(&host, &format!("after {version} took over"));
+    }
     host.crash_and_restart();
-    assert_eq!(ask(&host, "type=text").text(), "Nicht da\n", "after a restart");
-    assert_eq!(ask(&host, "type=text").header("cache-control"), Some("max-age=60"));
+    are_kept(&host, "after a restart");
     for (name, default) in defaults {
         host.set(&format!("presence.{name}"), "");
         assert_eq!(value(&host, name), default, "{name}");

@@ -3,7 +3,7 @@
 use minidom::Element;
 use tests::xmpp::{Session, ns, stanza_error};
 
-use super::{SERVICE, alice_away, state};
+use super::{SERVICE, alice_away, say, state};
 
 const COMMANDS: &str = "http://jabber.org/protocol/commands";
 const DATA: &str = "jabber:x:data";
@@ -28,6 +28,16 @@ fn the_server_lists_the_service_and_the_service_its_commands() {
     assert!(items(&mut alice, "localhost", "").contains(&SERVICE.to_owned()));
     let commands = items(&mut alice, SERVICE, &format!("node='{COMMANDS}'"));
     assert_eq!(commands, ["visibility", "token", "tokens", "address", "addresses"]);
+}
+
+#[test]
+fn help_names_every_line_that_is_obeyed() {
+    let (_host, mut alice) = alice_away("anyone");
+    let help = say(&mut alice, "help");
+    for line in ["show", "who ", "what ", "token", "tokens", "address", "addresses", "revoke ", "forget"] {
+        assert!(help.lines().any(|told| told.trim_start().starts_with(line)), "{line}: {help}");
+    }
+    assert!(say(&mut alice, "good morning").contains("Write \"help\""));
 }
 
 #[test]

@@ -139,6 +139,7 @@ fn settings_keep_their_names_and_defaults() {
     ] {
         let setting = listed.iter().find(|setting| setting["name"] == format!("presence.{name}"));
         assert_eq!(setting.map(|setting| &setting["default"]), Some(&default.into()), "{name}");
+        assert!(setting.unwrap()["label"].as_str().is_some_and(|label| label.len() > 3), "{setting:?}");
     }
 }
 
