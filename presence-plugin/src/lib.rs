@@ -11,8 +11,8 @@
 //! interface beside `/status`, with [`icons`] of any size. [`live`] tells those who wait of changes. [`probe`] asks components, which have
 //! no account, while what matters of a request is [`kept`]. [`page`] makes the pages, [`limit`] counts who asks how often, [`pace`] who is
 //! refused how much, of [`clients`] that both remember, and [`brake`] has the answers of these wait. Users have their say at an XMPP
-//! address of the plugin's, by [`service`]. Everything but this file, [`users`], [`memo`], [`live`], [`probe`] and [`brake`] is free of the
-//! host.
+//! address of the plugin's, by [`service`]. Everything but this file, [`users`], [`memo`], [`live`], [`probe`], [`brake`] and the desk of
+//! [`service`] asks nothing of the host.
 
 #![forbid(unsafe_code)]
 

@@ -28,7 +28,7 @@ use crate::{
 
 /// As many threads seldom wait for each other.
 const SHELVES: usize = 16;
-/// How many bytes each shelf keeps: 4 MiB in all, beside the free places of its table, which are as many as the others at most.
+/// How many bytes each shelf keeps: 4 MiB in all, beside the free places of its table, which are some more than the others at most.
 const ROOM: usize = (4 << 20) / SHELVES;
 /// The longest name of what is kept.
 const LONGEST: usize = 1024;

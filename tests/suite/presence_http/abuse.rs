@@ -35,7 +35,18 @@ impl Kept {
 
     #[track_caller]
     fn get(&mut self, target: &str) -> Answer {
-        let request = format!("GET {target} HTTP/1.1\r\nHost: evil.example\r\nX-Forwarded-Host: evil.example\r\n\r\n");
+        self.ask("GET", target, "\r\n")
+    }
+
+    #[track_caller]
+    fn post(&mut self, target: &str, kind: &str, body: &str) -> Answer {
+        let length = body.len();
+        self.ask("POST", target, &format!("Content-Type: {kind}\r\nContent-Length: {length}\r\n\r\n{body}"))
+    }
+
+    fn ask(&mut self, method: &str, target: &str, rest: &str) -> Answer {
+        let fields = "Host: evil.example\r\nX-Forwarded-Host: evil.example\r\nForwarded: host=evil.example";
+        let request = format!("{method} {target} HTTP/1.1\r\n{fields}\r\n{rest}");
         self.0.get_mut().write_all(request.as_bytes()).expect("the host reads");
         read_answer(&mut self.0).unwrap_or_else(|error| panic!("{target}: {error}"))
     }
@@ -99,8 +110,13 @@ fn no_address_in_a_request_is_fetched() {
         "/etc/passwd?--IMAGE--",
     ] {
         for name in PARAMETERS {
-            kept.get(&format!("{STATUS}?jid=alice@localhost&{name}={}", encode(url)));
+            let query = format!("jid=alice@localhost&{name}={}", encode(url));
+            for path in [STATUS, "/plugins/presence/v1/users/alice@localhost", "/plugins/presence/v1/presence"] {
+                kept.get(&format!("{path}?{query}"));
+            }
+            kept.post(STATUS, "application/x-www-form-urlencoded", &query);
         }
+        kept.post("/plugins/presence/v1/presence/query", "application/json", &format!("{{\"jids\": [\"{url}\"]}}"));
     }
     let done = || Some(trace.calls()).filter(|calls| calls.matches("accept4(").count() > before);
     let calls = wait::until(PATIENCE, "the tracer has seen this connection", done);
@@ -325,8 +341,18 @@ fn a_made_up_host_is_never_repeated() {
         &format!("{STATUS}?jid=alice@localhost&type=json"),
         &format!("{STATUS}?jid=alice@localhost&images=http://h/--IMAGE--"),
         &format!("{STATUS}?type=nonsense"),
+        "/plugins/presence/v1/users/alice@localhost",
+        "/plugins/presence/v1/presence?jid=alice@localhost",
+        "/plugins/presence/v1/nothing",
+        "/plugins/presence/v1/openapi.json",
+        "/plugins/presence/widget.js",
+        "/plugins/presence/page.js",
+        "http://evil.example/plugins/presence/",
+        "http://evil.example/plugins/presence",
+        &format!("http://evil.example{STATUS}?jid=alice@localhost&type=xml"),
     ] {
         let answer = kept.get(target);
+        assert!(matches!(answer.status, 200 | 302 | 308 | 400 | 404), "{target}: {answer:?}");
         assert!(!format!("{answer:?}").contains("evil"), "{target}: {answer:?}");
     }
 }
