@@ -112,7 +112,7 @@ impl<D: Desk> Service<D> {
         }
         let answer =
             back(message).with_some("type", kind).with_text("body", &chat::answer(&self.desk, user.bare, &body));
-        Some(answer.children_from(message.find("thread", CLIENT).cloned()))
+        Some(answer.children_from(message.find("thread", CLIENT).map(same_thread)))
     }
 
     /// Subscriptions and probes (RFC 6121 sections 3 and 4.3): whoever may use the service may see it, and it is always there. Who ends a subscription
@@ -155,6 +155,11 @@ fn back(stanza: &Element) -> Element {
         .with_some("from", stanza.attribute("to"))
         .with_some("to", stanza.attribute("from"))
         .with_some("id", stanza.attribute("id"))
+}
+
+/// A thread as an answer has it (XEP-0201). Whatever else a client has put there might need namespaces that the answer does not declare.
+fn same_thread(thread: &Element) -> Element {
+    Element::new("thread", CLIENT).with_some("parent", thread.attribute("parent")).text(thread.own_text())
 }
 
 /// Whether a stanza is for a user or a resource at the service's address, which has neither.

@@ -100,3 +100,21 @@ fn a_request_that_is_none_of_the_services_is_answered_too() {
     let pinged = alice.request("get", SERVICE, &format!("<ping xmlns='{}'/>", ns::PING)).unwrap();
     assert_eq!(pinged.attr("type"), Some("result"));
 }
+
+/// Whatever stands in a message, the answer is one that the server sends. Of its thread it has the name and the parent (XEP-0201).
+#[test]
+fn a_message_with_an_odd_thread_is_answered() {
+    let (_host, mut alice) = alice_away("anyone");
+    for (thread, named) in [
+        ("<thread parent='e0'>t</thread>", "t"),
+        ("<thread xmlns:p='urn:p' p:parent='e1'>t</thread>", "t"),
+        ("<thread>t<p:x xmlns:p='urn:p' p:y='1'/><xml:z/></thread>", "t"),
+        ("<thread>&lt;&amp;</thread>", "<&"),
+    ] {
+        alice.send(&format!("<message to='{SERVICE}'><body>show</body>{thread}</message>")).unwrap();
+        let answer = alice.expect(|stanza| stanza.attr("from") == Some(SERVICE)).unwrap();
+        let answered = answer.get_child("thread", ns::CLIENT).unwrap();
+        assert_eq!((answered.text().as_str(), answered.children().count()), (named, 0), "{thread}");
+        assert_eq!(answered.attr("parent"), thread.contains(" parent").then_some("e0"), "{thread}");
+    }
+}
