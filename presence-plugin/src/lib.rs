@@ -7,7 +7,7 @@
 //! A request becomes a [`Question`](answer::Question): its parameters ([`query`]), the type of the answer and the two JIDs. [`users`] asks
 //! the host how the requester stands to the user and for the user's presence, and has [`visibility`] decide; [`shown`] holds what is left
 //! to see. [`answer`] turns that into a response, with a body by [`image`], [`xml`], [`json`] or [`text`], with a way to a custom image by
-//! [`redirect`], with the fields by [`representation`] and [`cache`]; [`memo`] has it again for whoever asks the same. [`v1`] is the
+//! [`redirect`], with the fields by [`representation`] and [`cache`]; [`memo`] has it again for whoever asks the same, its bytes [`compact`]. [`v1`] is the
 //! interface beside `/status`, with [`icons`] of any size. [`live`] tells those who wait of changes. [`probe`] asks components, which have
 //! no account, while what matters of a request is [`kept`]. [`page`] makes the pages, [`limit`] counts who asks how often, [`pace`] who is
 //! refused how much, of [`clients`] that both remember, and [`brake`] has the answers of these wait. Users have their say at an XMPP
@@ -22,6 +22,7 @@ mod answer;
 mod brake;
 mod cache;
 mod clients;
+mod compact;
 mod icons;
 mod image;
 mod json;

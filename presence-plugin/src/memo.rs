@@ -5,8 +5,8 @@
 //! alike. It holds as long as the settings do and the user's [stamp](Host::stamp) does, which is looked at for each request: what a user
 //! changes is in force with the next one, as it would be without this. With a host that has no stamps nothing is kept.
 //!
-//! An entry is one piece of memory. The user that is asked for, of a thousand, is not in the processor's cache, and each piece more would
-//! be one more wait for memory, as each piece of what it stands for was.
+//! An entry is one piece of memory, in which what is looked at stands together. The user that is asked for, of a thousand, is not in the
+//! processor's cache, and each piece more would be one more wait for memory, as each piece of what it stands for was.
 
 use std::{
     collections::HashMap,
@@ -16,10 +16,10 @@ use std::{
 
 use foldhash::fast::RandomState;
 use plugin_api::{Host, Jid, Request, Responder};
-use smallvec::SmallVec;
 
 use crate::{
     cache::Audience,
+    compact::Compact,
     query::Parameters,
     representation::{Body, Interface, Recipient, Representation},
     settings::Settings,
@@ -56,19 +56,21 @@ struct Shelf<K> {
     bytes: usize,
 }
 
+#[repr(C)]
 struct Entry<K> {
     terms: Terms,
     kept: K,
 }
 
 /// What was asked for, and under which conditions what was sent holds.
+#[repr(C)]
 struct Terms {
-    /// The name, with a byte between its texts.
-    name: SmallVec<[u8; 96]>,
-    /// The user, a bare JID.
-    user: SmallVec<[u8; 40]>,
     stamp: u64,
     edition: u64,
+    /// The length of the name.
+    name: u16,
+    /// The name, with a byte between its texts, and the user, a bare JID.
+    texts: Compact<120>,
 }
 
 /// Where something is to be kept.
@@ -108,8 +110,9 @@ impl<K: Weighed> Memo<K> {
         let hash = self.hasher.hash_one(name);
         let shelf = self.shelf(hash).read().unwrap_or_else(PoisonError::into_inner);
         let Entry { terms, kept } = shelf.entries.get(&hash)?;
-        let is_same = terms.edition == settings.edition && name.is(&terms.name);
-        let user = str::from_utf8(&terms.user).ok().filter(|_| is_same)?;
+        let (known, user) = terms.texts.split_at(terms.name.into());
+        let is_same = terms.edition == settings.edition && name.is(known);
+        let user = str::from_utf8(user).ok().filter(|_| is_same)?;
         host.stamp(user).is_ok_and(|now| now == terms.stamp).then(|| give(kept))
     }
 
@@ -120,12 +123,9 @@ impl<K: Weighed> Memo<K> {
             return None;
         }
         let stamp = host.stamp(user.bare()).ok()?;
-        let terms = Terms {
-            name: SmallVec::from_vec([name.0.as_bytes(), b"?", name.1.as_bytes()].concat()),
-            user: SmallVec::from_slice(user.bare().as_bytes()),
-            stamp,
-            edition: settings.edition,
-        };
+        let texts = [name.0, "?", name.1, user.bare()].concat();
+        let length = (texts.len() - user.bare().len()) as u16;
+        let terms = Terms { stamp, edition: settings.edition, name: length, texts: texts.into_bytes().into() };
         Some(Place { memo: self, hash: self.hasher.hash_one(name), terms })
     }
 
@@ -172,11 +172,12 @@ impl<K: Weighed> Shelf<K> {
 
 impl<K: Weighed> Entry<K> {
     fn bytes(&self) -> usize {
-        size_of::<Entry<K>>() + self.terms.name.len() + self.terms.user.len() + self.kept.bytes()
+        size_of::<Entry<K>>() + self.terms.texts.elsewhere() + self.kept.bytes()
     }
 }
 
 /// The answer to a request.
+#[repr(C)]
 pub struct Answer {
     audience: Audience,
     interface: Interface,
@@ -208,7 +209,7 @@ impl Weighed for Answer {
         match &self.written.body {
             Body::Static(_) => 0,
             Body::Icon(icon) => icon.bytes.len(),
-            Body::Own(bytes) => bytes.len(),
+            Body::Own(bytes) => bytes.elsewhere(),
         }
     }
 }
@@ -236,8 +237,7 @@ mod tests {
     use crate::representation::Media;
 
     fn entry(length: usize) -> Entry<Answer> {
-        let terms =
-            Terms { name: SmallVec::from_slice(b"/?"), user: SmallVec::from_slice(b"ann@x"), stamp: 0, edition: 0 };
+        let terms = Terms { stamp: 0, edition: 0, name: 2, texts: Compact::copy_of(b"/?ann@x") };
         let written = Representation::of(Media::Text, b't', vec![b'x'; length]);
         Entry { terms, kept: Answer { audience: Audience::Nobody, interface: Interface::Status, written } }
     }

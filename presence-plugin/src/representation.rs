@@ -3,10 +3,10 @@
 use std::{borrow::Cow, sync::Arc};
 
 use plugin_api::{Lent, Responder, Response};
-use smallvec::SmallVec;
 
 use crate::{
     cache::{self, Audience, ETag},
+    compact::Compact,
     icons::Icon,
     image::File,
     json,
@@ -63,21 +63,22 @@ pub enum Body {
     /// They are those of an icon.
     Icon(Arc<Icon>),
     /// They were written for this. A few lie here, and not behind a pointer.
-    Own(SmallVec<[u8; 160]>),
+    Own(Compact<160>),
 }
 
 /// A body, and what is known of it before it is known who gets it.
 #[derive(Clone)]
+#[repr(C)]
 pub struct Representation {
     /// Its media type.
     pub media: Media,
     /// Its entity tag.
     pub etag: ETag,
-    /// Its bytes.
-    pub body: Body,
     /// Whether the moment at which it is sent is still to be added ([`json::dated`]). The tag leaves that out, or no answer would ever be
     /// held. It is strong all the same: what strength is for, to put ranges of several answers together, is not offered here.
     pub is_dated: bool,
+    /// Its bytes.
+    pub body: Body,
 }
 
 /// Who gets an answer.

@@ -31,10 +31,12 @@ use crate::plugin::{
 pub fn answer(answer: Answer, call: Call, request: &Request) -> HttpResponse {
     let mut response = HttpResponse::with_body(answer.status, BoxBody::new(body::None::new()));
     let headers = response.headers_mut();
+    let mut is_told = false;
     for (name, value) in answer.fields {
+        is_told |= name == X_CONTENT_TYPE_OPTIONS;
         headers.append(name, value);
     }
-    if !headers.contains_key(X_CONTENT_TYPE_OPTIONS) {
+    if !is_told {
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     }
     match answer.body {

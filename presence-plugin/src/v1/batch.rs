@@ -9,11 +9,11 @@ use std::{borrow::Cow, collections::HashMap};
 use plugin_api::{Jid, Request, Response};
 use serde::Deserialize;
 use serde_json::{error::Category, value::RawValue};
-use smallvec::SmallVec;
 
 use super::problem::Problem;
 use crate::{
     cache::{Audience, ETag},
+    compact::Compact,
     json::Document,
     memo::{Memo, Name, Weighed},
     moment::Moment,
@@ -55,11 +55,11 @@ struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 pub type Heard = HashMap<String, Presence>;
 
 /// The object about one user, as it was sent.
-pub struct Object(SmallVec<[u8; OBJECT]>);
+pub struct Object(Compact<OBJECT>);
 
 impl Weighed for Object {
     fn bytes(&self) -> usize {
-        if self.0.spilled() { self.0.len() } else { 0 }
+        self.0.elsewhere()
     }
 }
 
@@ -195,7 +195,7 @@ impl Known<'_> {
         let (object, is_shown) = users.look(settings, user.as_ref(), requester, object);
         buffer.extend_from_slice(&object);
         match place {
-            Some(place) if is_shown => place.keep(Object(SmallVec::from_slice(&object))),
+            Some(place) if is_shown => place.keep(Object(Compact::copy_of(&object))),
             Some(place) => place.clear(),
             None => {}
         }
