@@ -166,14 +166,28 @@ fn icon(jid: &str) -> String {
 /// Markup to copy.
 fn markup(jid: &str, Base(base): Base<'_>) -> String {
     let markup = format!("<img src=\"{base}{STATUS}?jid={}\" alt=\"presence\">", Encoded(jid));
-    format!("<h3>Put it on a page</h3><pre><code>{}</code></pre>", escape(markup.as_str()))
+    format!("<h3>Put it on a page</h3><pre><code>{}</code></pre>", breakable(&markup))
 }
 
 /// Commands to copy.
 fn commands(jid: &str, Base(base): Base<'_>) -> String {
     let address = format!("{base}{STATUS}?jid={}", Encoded(jid));
     let curl = format!("curl '{address}&type=text'\ncurl '{address}&type=xml'\ncurl '{address}&type=json'");
-    format!("<h3>Or ask for text, XML or JSON</h3><pre><code>{}</code></pre>", escape(curl.as_str()))
+    format!("<h3>Or ask for text, XML or JSON</h3><pre><code>{}</code></pre>", breakable(&curl))
+}
+
+/// A text that holds addresses, escaped, whose lines may be broken at the parts of these and not in the middle of a word.
+fn breakable(text: &str) -> String {
+    let is_part = |at: usize| match text.as_bytes()[at - 2..=at] {
+        [before, b'/' | b'?', behind] => before.is_ascii_alphanumeric() && behind.is_ascii_alphanumeric(),
+        [_, before, b'&'] => before.is_ascii_alphanumeric(),
+        _ => false,
+    };
+    let mut start = 0;
+    let mut parts: Vec<_> = (2..text.len()).filter(|at| is_part(*at)).collect();
+    parts.push(text.len());
+    let parts = parts.into_iter().map(|end| escape(&text[std::mem::replace(&mut start, end)..end]));
+    parts.collect::<Vec<_>>().join("<wbr>")
 }
 
 fn form(jid: &str) -> String {
@@ -289,7 +303,7 @@ mod tests {
             ),
         ];
         let response = example(&people, "user@localhost", Base::parse("http://127.0.0.1:9090"), Visibility::Anyone);
-        let page = page(&response);
+        let page = page(&response).replace("<wbr>", "");
         assert!(page.contains("<img src=\"/plugins/presence/status?jid=carol@localhost\""), "{page}");
         assert!(page.contains("<td>dnd</td><td>In a meeting</td>"), "{page}");
         let markup = "&lt;img src=&quot;http://127.0.0.1:9090/plugins/presence/status?jid=bob@localhost&quot; alt=&quot;presence&quot;&gt;";
@@ -303,6 +317,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_to_be_copied_breaks_at_the_parts_of_an_address() {
+        for (text, parts) in [
+            (
+                "curl 'http://localhost:9090/plugins/x?jid=a@b&type=t'\n",
+                "curl &apos;http://localhost:9090/<wbr>plugins/<wbr>x?<wbr>jid=a@b<wbr>&amp;type=t&apos;\n",
+            ),
+            ("é/é?é&é<", "é/é?é&amp;é&lt;"),
+            ("/", "/"),
+            ("", ""),
+        ] {
+            assert_eq!(breakable(text), parts);
+        }
+    }
+
+    #[test]
     fn nobody_can_be_told_from_somebody_who_may_not_be_seen() {
         assert_eq!(row(&carol(Shown::Forbidden)), row(&carol(Shown::Offline { status: "", since: None })));
     }
@@ -310,8 +339,9 @@ mod tests {
     #[test]
     fn without_users_a_placeholder_stands_for_them() {
         let response = example(&[], "user@example.com", Base::parse(""), Visibility::Subscribed);
-        assert!(page(&response).contains("src=&quot;/plugins/presence/status?jid=user@example.com&quot;"));
-        assert!(!page(&response).contains("<table>"));
+        let page = page(&response).replace("<wbr>", "");
+        assert!(page.contains("src=&quot;/plugins/presence/status?jid=user@example.com&quot;"), "{page}");
+        assert!(!page.contains("<table>"), "{page}");
     }
 
     #[test]

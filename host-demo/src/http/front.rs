@@ -159,7 +159,12 @@ impl Front {
             @if !manifest.description.is_empty() { p { (manifest.description) } }
             ul.routes {
                 @for route in generation.routes() {
-                    li { code { (route.methods().join(" ")) " " b { (route.pattern()) } } }
+                    li {
+                        code {
+                            (route.methods().join(" ")) " "
+                            b { @for part in route.pattern().split_inclusive('/') { (part) wbr; } }
+                        }
+                    }
                 }
             }
             @if let Some(since) = (self.since)(&manifest.id) {
