@@ -223,13 +223,19 @@ extern "C" fn routes<P: Exported>() -> RSlice<'static, RouteView<'static>> {
 extern "C" fn handle<P: Exported>(route: u32, request: &RequestView<'_>, token: u64) -> Status {
     let Some(host) = Host::current() else { return Status::FAILED };
     let (responder, running) = (Responder::new(token, host), P::cell().running.load());
-    let route = running.as_ref().and_then(|running| Some((running, running.routes.get(route as usize)?)));
-    let Some((running, route)) = route else {
+    let Some(route) = running.as_ref().and_then(|running| running.routes.get(route as usize)) else {
         responder.fail("the plugin has no such route, or has been stopped");
         return Status::OK;
     };
     let request = Request::new(request, route.pattern());
-    match guard(move || route.handle(&running.plugin, &request, responder)) {
+    // Who comes late may be the last to hold the plugin, which is then dropped here.
+    let handled = guard(move || {
+        if let Some(running) = running.as_ref() {
+            route.handle(&running.plugin, &request, responder);
+        }
+        drop(running);
+    });
+    match handled {
         Ok(()) => Status::OK,
         Err(message) => {
             log::error!("{request:?}: the handler {message}");

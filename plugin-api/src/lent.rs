@@ -5,8 +5,8 @@ use smallvec::SmallVec;
 
 use crate::abi::{host_http::ResponseHead, wire::Field};
 
-/// More fields than most responses have: so many need no memory.
-const MANY: usize = 8;
+/// More fields than most responses have: there is room for so many from the beginning.
+pub(crate) const MANY: usize = 8;
 
 /// A response that owns nothing of what it says: for one that is there already, kept to be given often, and for whoever counts the
 /// allocations of an answer. Sent by [`Responder::lend`](crate::Responder::lend), it is copied by the host and by nobody else.

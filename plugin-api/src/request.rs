@@ -79,7 +79,6 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Method and path: a query may hold what no log should.
 impl fmt::Debug for Request<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{} {}", self.method(), self.pattern)

@@ -14,10 +14,7 @@ use std::{
 use abi_stable::std_types::RSlice;
 use parking_lot::RwLock;
 
-use crate::{Error, Host, Lent, abi::wire::Status};
-
-/// More fields than most responses have.
-const MANY: usize = 8;
+use crate::{Error, Host, Lent, abi::wire::Status, lent::MANY};
 
 /// A response with a whole body, or the head of a streamed one.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -23,6 +23,14 @@ impl Brake {
         Brake { host, pace: Pace::default() }
     }
 
+    /// Whether a client may ask about anybody now.
+    ///
+    /// # Errors
+    /// It was refused too many names. What it is to wait for is returned.
+    pub fn admit(&self, client: IpAddr) -> Result<(), Duration> {
+        self.pace.admit(client, Instant::now()).map_err(|TooMany(wait)| wait)
+    }
+
     /// Keeps what a client is to be given, with the names that it refuses, for a moment if the client was refused too often: then `give` gives it,
     /// or `too_many` makes an answer, if it can't be kept. `None`: the request is seen to. Who has no address, as the host itself, never waits.
     pub fn in_time<T: Send + 'static>(

@@ -299,10 +299,11 @@ impl Presence {
         self.admit_many(request, settings, 1)
     }
 
-    /// Counts a request that looks so many users up. The host itself has no address, and is not counted.
+    /// Counts a request that looks so many users up, unless its client may look up nobody now. The host itself has no address, and is not counted.
     fn admit_many(&self, request: &Request<'_>, settings: &Settings, count: usize) -> Result<(), Duration> {
-        let client = self.client(request, settings);
-        client.map_or(Ok(()), |client| self.limiter.admit(client, settings.rate, count))
+        let Some(client) = self.client(request, settings) else { return Ok(()) };
+        self.brake.admit(client)?;
+        self.limiter.admit(client, settings.rate, count)
     }
 
     /// The address of the client: the peer's, or what proxies say that are believed.

@@ -3,7 +3,8 @@
 //! What counts is the refusal, which every answer shows, and not its reason: an unknown user and a hidden one count alike, and a text that is
 //! no address waits as long, and so time tells no more than the answer does. A client may ask for [`MOST_NAMES`] of them in a minute. Each
 //! further one costs a second: its answer waits as long, but no answer longer than [`LONGEST_PAUSE`], and what is left is owed. Who owes
-//! [`MOST_OWED`] is answered about no further one until less is. A name that a client was refused within the last hour costs nothing: pages ask again and
+//! [`MOST_OWED`], or has too many answers wait, may ask about nobody until less is: that is decided before anybody is looked up, or else it would
+//! tell who was found. A name that a client was refused within the last hour costs nothing: pages ask again and
 //! again. Clients are told apart as by [`clients`](crate::clients), and loopback waits as little.
 //!
 //! An inline handler runs on one thread from its beginning to its end: what is refused meanwhile is collected there.
@@ -14,7 +15,10 @@ use std::{
     collections::hash_map::RandomState,
     hash::BuildHasher,
     net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -69,6 +73,8 @@ pub struct Pace(Arc<Inner>);
 struct Inner {
     start: Instant,
     hasher: RandomState,
+    /// Until when anybody owes anything, in milliseconds since the start. Where nobody does, nobody has to be looked up.
+    owed_until: AtomicU64,
     refusals: Mutex<Refusals>,
 }
 
@@ -109,20 +115,37 @@ pub struct TooMany(pub Duration);
 
 impl Default for Pace {
     fn default() -> Pace {
-        Pace(Arc::new(Inner { start: Instant::now(), hasher: RandomState::new(), refusals: Mutex::default() }))
+        Pace(Arc::new(Inner {
+            start: Instant::now(),
+            hasher: RandomState::new(),
+            owed_until: AtomicU64::new(0),
+            refusals: Mutex::default(),
+        }))
     }
 }
 
 impl Pace {
-    /// Counts the names that this client is to be refused. `None`: the answer need not wait.
+    /// Whether this client may ask about anybody now.
     ///
     /// # Errors
-    /// It is to be refused none of them now, and nothing is counted.
+    /// It may not.
+    pub fn admit(&self, client: IpAddr, now: Instant) -> Result<(), TooMany> {
+        let now = self.since_start(now);
+        if client.is_loopback() || millisecond(now) >= self.0.owed_until.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.refusals().of.known(client).map_or(Ok(()), |guesses| guesses.admit(now))
+    }
+
+    /// Counts the names that this client, which was [admitted](Pace::admit), is to be refused. `None`: the answer need not wait.
+    ///
+    /// # Errors
+    /// It has asked too much meanwhile, or too many answers wait for others. None of the names is counted.
     pub fn count(&self, client: IpAddr, names: &[Name], now: Instant) -> Result<Option<Waiting>, TooMany> {
         if names.is_empty() || client.is_loopback() {
             return Ok(None);
         }
-        let now = now.saturating_duration_since(self.0.start);
+        let now = self.since_start(now);
         let hash = |name: &String| self.0.hasher.hash_one((network(client), name));
         let mut refusals = self.refusals();
         let Refusals { of, known, waiting } = &mut *refusals;
@@ -130,18 +153,25 @@ impl Pace {
         fresh.sort_unstable();
         fresh.dedup();
         let guesses = of.entry(client);
-        let (mut after, pause) = guesses.after(fresh.len(), names.iter().any(Option::is_none), now)?;
-        if !pause.is_zero() {
-            if guesses.waiting >= MOST_WAITING[0] || *waiting >= MOST_WAITING[1] {
+        let (after, pause) = guesses.after(fresh.len(), names.iter().any(Option::is_none), now);
+        let is_to_wait = !pause.is_zero();
+        if is_to_wait {
+            guesses.admit(now)?;
+            if *waiting >= MOST_WAITING[1] {
                 return Err(TooMany(PAUSE));
             }
-            after.waiting += 1;
             *waiting += 1;
         }
-        *guesses = after;
+        *guesses = Guesses { waiting: guesses.waiting + u16::from(is_to_wait), ..after };
+        self.0.owed_until.fetch_max(after.owed_until, Ordering::Relaxed);
+        // Now, and not when the answer is given: a browser that opens a page many times over asks for all of it at once.
         fresh.into_iter().for_each(|hash| known.note(hash, now));
         drop(refusals);
-        Ok((!pause.is_zero()).then(|| Waiting { pace: self.clone(), client, pause }))
+        Ok(is_to_wait.then(|| Waiting { pace: self.clone(), client, pause }))
+    }
+
+    fn since_start(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.0.start)
     }
 
     fn refusals(&self) -> MutexGuard<'_, Refusals> {
@@ -161,25 +191,34 @@ impl Drop for Waiting {
 }
 
 impl Guesses {
+    fn admit(&self, now: Duration) -> Result<(), TooMany> {
+        match self.owed(now).checked_sub(MOST_OWED) {
+            Some(too_much) => Err(TooMany(too_much)),
+            None if self.waiting >= MOST_WAITING[0] => Err(TooMany(PAUSE)),
+            None => Ok(()),
+        }
+    }
+
+    fn owed(&self, now: Duration) -> Duration {
+        Duration::from_millis(self.owed_until.saturating_sub(millisecond(now)))
+    }
+
     /// What it is after so many names that are new, and perhaps texts that are none, and how long their answer waits.
-    fn after(mut self, fresh: usize, has_texts: bool, now: Duration) -> Result<(Guesses, Duration), TooMany> {
-        let (second, millisecond) = (now.as_secs() as u32, now.as_millis() as u64);
-        if second - self.since >= MINUTE {
+    fn after(mut self, fresh: usize, has_texts: bool, now: Duration) -> (Guesses, Duration) {
+        let second = now.as_secs() as u32;
+        // Another thread may have come later and counted first.
+        if second.saturating_sub(self.since) >= MINUTE {
             (self.since, self.names) = (second, 0);
         }
         let free = fresh.min(usize::from(MOST_NAMES - self.names));
         self.names += free as u16;
         let costly = fresh - free + usize::from(has_texts && self.names == MOST_NAMES);
         if costly == 0 {
-            return Ok((self, Duration::ZERO));
+            return (self, Duration::ZERO);
         }
-        let owed = Duration::from_millis(self.owed_until.saturating_sub(millisecond));
-        if let Some(too_much) = owed.checked_sub(MOST_OWED) {
-            return Err(TooMany(too_much));
-        }
-        let owed = owed + PAUSE * costly as u32;
-        self.owed_until = millisecond + owed.as_millis() as u64;
-        Ok((self, owed.min(LONGEST_PAUSE)))
+        let owed = self.owed(now) + PAUSE * costly as u32;
+        self.owed_until = millisecond(now) + owed.as_millis() as u64;
+        (self, owed.min(LONGEST_PAUSE))
     }
 }
 
@@ -221,6 +260,10 @@ fn age(noted: u64, now: Duration) -> u16 {
     minute(now).wrapping_sub(noted as u16)
 }
 
+fn millisecond(now: Duration) -> u64 {
+    now.as_millis() as u64
+}
+
 fn minute(now: Duration) -> u16 {
     (now.as_secs() / 60) as u16
 }
@@ -234,8 +277,11 @@ mod tests {
         numbers.map(|number| Some(format!("user{number}@x"))).collect()
     }
 
+    /// How long the answer waits.
     fn ask(pace: &Pace, client: &str, names: &[Name], after: u64) -> Result<u64, TooMany> {
-        let waiting = pace.count(client.parse().unwrap(), names, pace.0.start + Duration::from_secs(after))?;
+        let (client, now) = (client.parse().unwrap(), pace.0.start + Duration::from_secs(after));
+        pace.admit(client, now)?;
+        let waiting = pace.count(client, names, now)?;
         Ok(waiting.map_or(0, |waiting| waiting.pause.as_secs()))
     }
 
@@ -285,10 +331,13 @@ mod tests {
         assert_eq!(ask(0..500, 0), Ok(5));
         assert_eq!(ask(500..501, 5), Ok(5), "476 s are owed with it");
         assert_eq!(ask(501..1_001, 5), Ok(5), "976 s");
-        assert_eq!(ask(1_001..1_002, 5), Err(TooMany(Duration::from_secs(376))));
-        assert_eq!(ask(1_001..1_022, 380), Err(TooMany(Duration::from_secs(1))), "one more than another minute has");
-        assert_eq!(ask(1_001..1_021, 380), Ok(0), "they were not counted");
-        assert_eq!(ask(0..1_021, 380), Ok(0), "they are known");
+        for asked in [1_001..1_002, 0..1, 0..0] {
+            assert_eq!(ask(asked, 5), Err(TooMany(Duration::from_secs(376))), "whoever is asked for");
+        }
+        assert_eq!(ask(0..1, 380), Err(TooMany(Duration::from_secs(1))));
+        assert_eq!(ask(0..1_001, 382), Ok(0), "they are known");
+        assert_eq!(ask(1_001..1_021, 382), Ok(0), "another minute, and nothing was counted meanwhile");
+        assert_eq!(ask(1_021..1_022, 382), Ok(5));
         // Who waits for each answer owes nothing.
         for number in 0..1_000 {
             assert!(ask(2_000 + number..2_001 + number, 2_000 + number as u64).unwrap() <= 1, "{number}");
@@ -303,10 +352,27 @@ mod tests {
         (0..20).for_each(|number| assert!(one_more(number).unwrap().is_none()));
         let mut waiting: Vec<_> = (20..40).map(one_more).collect();
         assert!(waiting.iter().all(|waiting| matches!(waiting, Ok(Some(_)))));
-        assert_eq!(one_more(60).err(), Some(TooMany(PAUSE)));
-        assert!(pace.count("2001:db8:0:1::1".parse().unwrap(), &names(60..61), now).is_ok());
+        assert_eq!((pace.admit(client, now), one_more(60).err()), (Err(TooMany(PAUSE)), Some(TooMany(PAUSE))));
+        let other = "2001:db8:0:1::1".parse().unwrap();
+        assert!(pace.admit(other, now).is_ok() && pace.count(other, &names(60..61), now).is_ok());
         waiting.pop();
+        assert!(pace.admit(client, now).is_ok());
         assert!(matches!(one_more(60), Ok(Some(_))), "it was not counted before");
+    }
+
+    #[test]
+    fn what_is_asked_for_many_times_at_once_costs_once() {
+        let (pace, names) = (Pace::default(), names(0..50));
+        let ask = || pace.count("192.0.2.1".parse().unwrap(), &names, pace.0.start).unwrap();
+        let (first, second) = (ask(), ask());
+        assert_eq!((first.map(|waiting| waiting.pause), second.is_none()), (Some(LONGEST_PAUSE), true));
+    }
+
+    #[test]
+    fn a_thread_that_comes_late_counts_in_the_minute_of_the_others() {
+        let pace = Pace::default();
+        assert_eq!(ask(&pace, "192.0.2.1", &names(0..20), 60), Ok(0));
+        assert_eq!(ask(&pace, "192.0.2.1", &names(20..21), 59), Ok(1));
     }
 
     #[test]

@@ -175,7 +175,7 @@ impl Recipient<'_> {
             .fold(response, |response, (name, value)| response.header(name, value))
     }
 
-    /// Gives the same, and copies nothing of it: for one that is kept.
+    /// Gives the same, and copies nothing of it but an object that is to be dated: for one that is kept.
     pub fn lend(&self, representation: &Representation, responder: Responder) {
         let (is_held, cache_control) = (self.holds(representation), self.audience.cache_control());
         let body = if is_held { Cow::Borrowed(&[][..]) } else { representation.bytes_sent() };

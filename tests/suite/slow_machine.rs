@@ -5,7 +5,7 @@ use std::{
     io::{self, BufReader, ErrorKind, Read, Write},
     net::TcpStream,
     path::PathBuf,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     thread,
     time::Duration,
 };
@@ -51,6 +51,17 @@ fn whoever_asks_while_the_server_starts_waits_for_the_plugins() {
     assert_eq!((answer.status, answer.text()), (200, "this is build 1.0.0\n"));
 }
 
+/// A process that does not outlive its test.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 #[test]
 fn a_server_that_is_stopped_while_it_starts_ends_in_order() {
     let mut host = Host::prepare();
@@ -59,11 +70,11 @@ fn a_server_that_is_stopped_while_it_starts_ends_in_order() {
     let mut serve = Command::new(&artefacts().host);
     serve.args(["serve", "--xmpp=127.0.0.1:0", "--console=127.0.0.1:0"]).arg(format!("--http={address}"));
     serve.arg("--state").arg(host.state()).arg("--plugins").arg(host.plugins()).stderr(Stdio::piped());
-    let mut child = serve.spawn().unwrap();
+    let mut serving = Killed(serve.spawn().unwrap());
     wait::until(PATIENCE, "the host listens", || TcpStream::connect(address).ok());
-    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
-    let ended = wait::until(PATIENCE, "the host ends", || child.try_wait().unwrap());
-    let log = io::read_to_string(child.stderr.take().unwrap()).unwrap();
+    kill_process(Pid::from_child(&serving.0), Signal::TERM).unwrap();
+    let ended = wait::until(PATIENCE, "the host ends", || serving.0.try_wait().unwrap());
+    let log = io::read_to_string(serving.0.stderr.take().unwrap()).unwrap();
     assert!(ended.success() && log.contains("] ended") && !log.contains("cut off"), "{ended}: {log}");
 }
 

@@ -22,6 +22,8 @@ const LONGEST: usize = 107;
 
 /// The longest request.
 const REQUEST: u64 = 64 << 10;
+/// How much is read of a longer one: what a command line may hold, several times over.
+const MOST_PASSED_OVER: u64 = 1 << 20;
 
 /// How long a caller may take to send its request.
 const TO_ASK: Duration = Duration::from_secs(5);
@@ -90,11 +92,15 @@ async fn serve(mut caller: UnixStream, executor: Executor) -> io::Result<()> {
     let mut line = Vec::new();
     let mut read = tokio::io::BufReader::new(read.take(REQUEST));
     tokio::time::timeout(TO_ASK, read.read_until(b'\n', &mut line)).await??;
+    let is_too_long = line.len() as u64 == REQUEST && !line.ends_with(b"\n");
+    if is_too_long {
+        // Who is still writing would hear of a broken pipe, and not of what is wrong.
+        read.get_mut().set_limit(MOST_PASSED_OVER);
+        tokio::time::timeout(TO_ASK, read.read_until(b'\n', &mut Vec::new())).await??;
+    }
     let reply = match serde_json::from_slice::<Request>(&line) {
         Ok(request) => executor.execute(request).await,
-        Err(_) if line.len() as u64 == REQUEST => {
-            Err(Refusal::usage(format!("control: a request has {REQUEST} bytes at most")))
-        }
+        Err(_) if is_too_long => Err(Refusal::usage(format!("control: a request has {REQUEST} bytes at most"))),
         Err(cause) => Err(Refusal::usage(format!(
             "control: the request was not understood ({cause}): is the command of another release than the host?"
         ))),

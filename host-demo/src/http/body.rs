@@ -117,14 +117,6 @@ mod tests {
     }
 
     #[test]
-    fn behind_one_that_is_not_read_the_connection_ends_and_it_is_said() {
-        for (head, body) in [("Transfer-Encoding: chunked", "x\r\n"), ("Content-Length: 9", "1")] {
-            let answer = exchange(echo().address, format!("POST / HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\n{body}"));
-            assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("connection: close\r\n"), "{answer}");
-        }
-    }
-
-    #[test]
     fn one_that_stops_half_way_is_given_up() {
         assert_eq!(body_of("Content-Length: 8", "123"), "TooSlow");
         assert_eq!(body_of("Transfer-Encoding: chunked", "x\r\n"), "Broken");

@@ -94,16 +94,19 @@ impl MessageBody for Streamed {
     }
 }
 
-/// Keeps what was not read of a request's body until its response has been sent, which says that the connection ends, as actix has it
-/// then. Were it dropped before, actix would wait for the rest of a chunked body, if need be for ever.
-pub fn without_reading(payload: Payload, mut response: HttpResponse) -> HttpResponse {
+/// Keeps what was not read of a request's body until its response has been sent: if it has not all come, actix closes the connection then. Were
+/// it dropped before, actix would wait for the rest of a chunked body, if need be for ever.
+pub fn without_reading(payload: Payload, response: HttpResponse) -> HttpResponse {
     match payload {
         Payload::None => response,
-        unread => {
-            response.head_mut().set_connection_type(ConnectionType::Close);
-            response.map_body(|_, body| BoxBody::new(Refusal { body, _unread: unread }))
-        }
+        unread => response.map_body(|_, body| BoxBody::new(Refusal { body, _unread: unread })),
     }
+}
+
+/// The last response of its connection, and it says so.
+pub fn last(mut response: HttpResponse) -> HttpResponse {
+    response.head_mut().set_connection_type(ConnectionType::Close);
+    response
 }
 
 struct Refusal {

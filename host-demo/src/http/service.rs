@@ -170,7 +170,8 @@ fn refused(error: BodyError, limit: usize) -> HttpResponse {
             reply::problem(StatusCode::PAYLOAD_TOO_LARGE, &detail)
         }
         BodyError::TooSlow => reply::problem(StatusCode::REQUEST_TIMEOUT, "The body took too long."),
-        BodyError::Broken => reply::problem(StatusCode::BAD_REQUEST, "The body is broken."),
+        // What comes behind it is nothing that could be read.
+        BodyError::Broken => reply::last(reply::problem(StatusCode::BAD_REQUEST, "The body is broken.")),
     }
 }
 

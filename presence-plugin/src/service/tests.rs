@@ -467,7 +467,6 @@ fn everything_can_be_said_in_words() {
     assert_eq!(service.desk.has(|content| content.choice), None);
 }
 
-/// Telephones begin a line with a capital, and the answers themselves put what is to be written into quotes.
 /// RFC 6121 section 5.2.2: a message of no known type is like one of type `normal`.
 #[test]
 fn whatever_the_type_of_a_message_it_is_answered_in_kind() {
@@ -483,6 +482,7 @@ fn whatever_the_type_of_a_message_it_is_answered_in_kind() {
     }
 }
 
+/// Telephones begin a line with a capital, and the answers themselves put what is to be written into quotes.
 #[test]
 fn words_may_be_written_as_people_write_them() {
     let service = service();

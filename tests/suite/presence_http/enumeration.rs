@@ -129,7 +129,11 @@ fn hundreds_of_names_are_not_to_be_had_by_batches() {
         assert!(refused.status == 429 && (200..=600).contains(&wait), "{refused:?}");
     }
     let known = of(&format!("nobody{}-499", answered[0].0));
-    assert!(is_quick(host, client, &known), "what was answered may be asked for again");
+    for whoever in [&known, &of("alice"), &format!("{}&req_jid=bob@localhost", of("alice"))] {
+        let answer = ask(host, client, whoever).1;
+        assert_eq!(answer.status, 429, "a refusal by name would tell who was found: {answer:?}");
+    }
+    assert_eq!(ask(host, "198.51.100.8", &known).1.status, 200, "another client");
 }
 
 #[test]

@@ -196,6 +196,7 @@ fn what_the_host_refuses_for_the_plugin_is_a_problem() {
     {
         let answer = exchange(host.process().ready().http, format!("{head}{body}")).expect("an answer");
         problem(&answer, status);
+        assert_eq!(answer.header("connection"), Some("close"), "{answer:?}");
     }
     host.command(&["plugin", "disable", "presence"]).succeeds();
     let answer = form(&host, "alice@localhost.json");
