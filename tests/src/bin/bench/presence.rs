@@ -20,11 +20,11 @@ const USERS: usize = 1_000;
 /// How many users a batch asks for.
 const BATCH: usize = 50;
 /// How often each is measured.
-const ROUNDS: usize = 41;
+const ROUNDS: usize = 101;
 /// How many requests are sent to find out how often the plugin allocates for each.
 const REPEATED: usize = 500;
 /// How long each time.
-const LENGTH: Duration = Duration::from_millis(200);
+const LENGTH: Duration = Duration::from_millis(100);
 
 /// Prints a line for each type.
 pub fn measure() {
