@@ -52,7 +52,7 @@ fn is_name(sent: &[u8], name: &str) -> bool {
     sent == name.as_bytes() || (sent.contains(&b'%') && decoded(sent).eq(name.bytes()))
 }
 
-fn decode(value: &[u8]) -> Cow<'_, str> {
+pub fn decode(value: &[u8]) -> Cow<'_, str> {
     if !value.iter().any(|byte| matches!(byte, b'%' | b'+')) {
         return String::from_utf8_lossy(value);
     }

@@ -15,7 +15,9 @@ use actix_web::{
     dev::Payload,
     http::{
         ConnectionType, Method, StatusCode, Version,
-        header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS},
+        header::{
+            ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS,
+        },
     },
 };
 use bytes::Bytes;
@@ -126,9 +128,10 @@ impl MessageBody for Refusal {
     }
 }
 
-/// One line of text to say what is wrong.
+/// One line of text to say what is wrong. Nobody is to keep it, here and below: what is deployed may be another thing in a moment.
 pub fn refusal(status: StatusCode, line: impl Into<Cow<'static, str>>) -> HttpResponse {
     HttpResponse::build(status)
+        .insert_header((CACHE_CONTROL, "no-store"))
         .insert_header((CONTENT_TYPE, "text/plain; charset=utf-8"))
         .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .body(line.into())
@@ -140,6 +143,7 @@ pub fn problem(status: StatusCode, detail: &str) -> HttpResponse {
     let title = status.canonical_reason().unwrap_or_default();
     let problem = json!({ "title": title, "status": status.as_u16(), "detail": detail });
     HttpResponse::build(status)
+        .insert_header((CACHE_CONTROL, "no-store"))
         .insert_header((CONTENT_TYPE, "application/problem+json"))
         .insert_header((X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .body(format!("{problem}\n"))

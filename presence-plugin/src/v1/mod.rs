@@ -47,7 +47,7 @@ use crate::{
     kept::Kept,
     live::Awaited,
     pace, probe,
-    query::Parameters,
+    query::{self, Parameters},
     recalled,
     representation::{Interface, Recipient},
     send,
@@ -82,10 +82,14 @@ pub fn mount(routes: &mut Routes<Presence>) {
     routes.on("*", "/v1{tail:.*}", Presence::nothing).inline().any_length();
 }
 
-/// The methods of what is at this path, as a client sends it. `None`: there is nothing.
+/// How many parts of a path stand before those of this interface: `/plugins/presence/v1/`.
+const MOUNTED: usize = 4;
+
+/// The methods of what is at this path, as a client sends it: with any character percent-encoded. `None`: there is nothing.
 fn methods_at(path: &str) -> Option<&'static str> {
-    let parts: Vec<&str> = path.strip_prefix("/plugins/presence/v1/")?.split('/').collect();
-    match parts[..] {
+    let parts: Vec<_> = path.split('/').map(|part| query::decode(part.as_bytes())).collect();
+    // What stands before is where the plugin is mounted, and the version.
+    match parts.iter().skip(MOUNTED).map(|part| &**part).collect::<Vec<_>>()[..] {
         ["presence" | "events"] => Some(SHOWN),
         ["presence", "query"] => Some(POSTED),
         ["users" | "u", whom] if !whom.is_empty() => Some(SHOWN),

@@ -188,7 +188,13 @@ fn another_method_and_an_unknown_path_are_problems() {
 fn what_the_host_refuses_for_the_plugin_is_a_problem() {
     let host = open_host();
     for path in ["users/%FF@localhost.json", "users/%ED%A0%80@localhost/icon.svg", "u/%FF", "%FF"] {
-        problem(&host.http().get(&format!("/plugins/presence/v1/{path}")), 404);
+        let answer = host.http().get(&format!("/plugins/presence/v1/{path}"));
+        problem(&answer, 404);
+        assert_eq!(
+            answer.header("cache-control"),
+            Some("no-store"),
+            "another plugin may answer in a moment: {answer:?}"
+        );
     }
     let head = "POST /plugins/presence/v1/presence/query HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
     for (body, status) in
@@ -216,6 +222,7 @@ fn other_origins_may_ask_with_a_tag() {
     for rest in
         ["users/a@localhost", "users/a@localhost.json", "users/a@localhost/icon.svg", "users/a@localhost/badge.json"]
             .into_iter()
+            .chain(["%75sers/a@localhost", "users/a@localhost%2Fdesk/%69con.png"])
             .chain(["users/a@localhost/events", "u/x", "u/x/icon.png", "icons/away.svg", "presence", "events"])
     {
         let answer = host.http().request("OPTIONS", &format!("/plugins/presence/v1/{rest}"), &fields);
