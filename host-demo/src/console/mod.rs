@@ -1,7 +1,7 @@
-//! The administrator's listener: `/healthz`, `/metrics` in the Prometheus text format, and a page of plugins at `/`. It can only be read.
+//! The administrator's listener: `/healthz`, `/metrics` in the Prometheus text format, and a page of plugins and their settings at `/`. It can only be read.
 //!
 //! # Layout
-//! A request is answered only if its Host is one of this listener's own ([`authority`]). [`page`] shows the plugins, [`metrics`] writes
+//! A request is answered only if its Host is one of this listener's own ([`authority`]). [`page`] shows plugins and settings, [`metrics`] writes
 //! the exposition with [`process`] as the source of what is known of the process itself. All of them learn from [`Facts`], which the
 //! parts of the host implement together.
 
@@ -28,6 +28,7 @@ use jiff::Timestamp;
 
 use self::{authority::Authorities, metrics::Kept};
 use crate::{
+    control::SettingStatus,
     http::{self, Metrics, reply, server},
     plugin::{deploy::status::PluginStatus, route::Routes},
 };
@@ -63,6 +64,8 @@ pub struct Numbers {
 pub trait Facts: Send + Sync + 'static {
     /// All plugins, as `plugin list` has them.
     fn plugins(&self) -> Arc<[PluginStatus]>;
+    /// All settings, as `setting list` has them.
+    fn settings(&self) -> Vec<SettingStatus>;
     /// What is not up, each in a few words; nothing while all is well.
     fn faults(&self) -> Vec<String>;
     /// What plugins have too much of, a sentence each. The host is up nevertheless.
@@ -135,7 +138,7 @@ impl Console {
     fn page(&self) -> HttpResponse {
         let (plugins, faults) = (self.facts.plugins(), self.facts.faults());
         let told = [&faults[..], &self.facts.warnings()].concat();
-        let page = page::render(&plugins, &told, &self.routes.load(), self.started);
+        let page = page::render((&plugins, &self.facts.settings()), &told, &self.routes.load(), self.started);
         text("text/html; charset=utf-8", page.into_string())
     }
 
@@ -196,6 +199,18 @@ mod tests {
                 retired: 0,
                 since: Timestamp::UNIX_EPOCH,
             }])
+        }
+
+        fn settings(&self) -> Vec<SettingStatus> {
+            vec![SettingStatus {
+                name: "tea.pot".into(),
+                value: "<full>".into(),
+                default: Some("empty".into()),
+                label: "The pot".into(),
+                takes: Some("one line of text".into()),
+                help: "Is there <tea>?".into(),
+                reason: None,
+            }]
         }
 
         fn faults(&self) -> Vec<String> {

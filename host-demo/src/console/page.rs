@@ -1,18 +1,30 @@
-//! The page of plugins. What files and plugins say of themselves is foreign text; maud escapes all of it.
+//! The page of plugins and their settings. What files and plugins say of themselves is foreign text; maud escapes all of it.
 
 use std::collections::HashMap;
 
 use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, html};
 
-use crate::plugin::deploy::status::{PluginStatus, State};
-use crate::plugin::{generation::Generation, route::RouteTable, shown};
+use crate::{
+    control::SettingStatus,
+    plugin::{
+        deploy::status::{PluginStatus, State},
+        generation::Generation,
+        route::RouteTable,
+        shown,
+    },
+};
 
 /// The characters of a hash that tell versions apart well enough; the whole stands in the title.
 const SHORT_HASH: usize = 12;
 
-/// The page. `told` is what is not up, and what plugins have too much of.
-pub fn render(plugins: &[PluginStatus], told: &[String], table: &RouteTable, started: Timestamp) -> Markup {
+/// The page of these plugins and settings. `told` is what is not up, and what plugins have too much of.
+pub fn render(
+    (plugins, settings): (&[PluginStatus], &[SettingStatus]),
+    told: &[String],
+    table: &RouteTable,
+    started: Timestamp,
+) -> Markup {
     let active: HashMap<&str, &Generation> =
         table.generations().map(|generation| (generation.manifest().id.as_str(), &**generation)).collect();
     let now = Timestamp::now();
@@ -42,6 +54,13 @@ pub fn render(plugins: &[PluginStatus], told: &[String], table: &RouteTable, sta
                         p { "None. Copy one into the folder " code { "plugins/" } "." }
                     } @else {
                         ul.cards { @for plugin in plugins { li { (card(plugin, &active, now)) } } }
+                    }
+                }
+                @if !settings.is_empty() {
+                    section {
+                        h2 { "Settings" }
+                        p.hint { "To change one: " code { "host-demo setting set NAME VALUE" } }
+                        ul.cards { @for setting in settings { li { (explained(setting)) } } }
                     }
                 }
             } }
@@ -89,6 +108,23 @@ fn of_generation(generation: &Generation) -> Markup {
         @if !manifest.authors.is_empty() { dt { "By" } dd { (manifest.authors.replace(':', ", ")) } }
         @if !manifest.license.is_empty() { dt { "Licence" } dd { (manifest.license) } }
         @if !manifest.rustc.is_empty() { dt { "Built with" } dd { "rustc " (manifest.rustc) } }
+    }
+}
+
+fn explained(setting: &SettingStatus) -> Markup {
+    html! {
+        h3 { (setting.name) " " span.version { (setting.label) } }
+        @if let Some(reason) = &setting.reason { p.reason { (reason) } }
+        @if !setting.help.is_empty() { p { (setting.help) } }
+        dl {
+            dt { "Value" } dd { @if setting.value.is_empty() { "empty" } @else { (setting.value) } }
+            @match &setting.default {
+                Some(default) if *default == setting.value => {}
+                Some(default) => { dt { "Default" } dd { (default) } }
+                None => { dt { "Default" } dd { "not declared yet" } }
+            }
+            @if let Some(takes) = &setting.takes { dt { "Takes" } dd { (takes) } }
+        }
     }
 }
 

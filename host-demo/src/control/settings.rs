@@ -16,18 +16,23 @@ pub struct SettingStatus {
     pub default: Option<String>,
     /// The title that the plugin gave it; empty where it is not declared.
     pub label: String,
+    /// What values it takes, in words; `None` where it is not declared.
+    pub takes: Option<String>,
+    /// What the plugin says of it; empty where it is not declared.
+    pub help: String,
     /// What is wrong with the value that was set, so that the default holds.
     pub reason: Option<String>,
 }
 
-impl Executor {
+impl SettingStatus {
     /// The declared settings, then those that were set for plugins not seen yet.
-    pub(super) fn settings(&self) -> Vec<SettingStatus> {
-        let settings = self.store.settings();
+    pub fn all(settings: &Settings) -> Vec<SettingStatus> {
         let declared = settings.declared().map(|(name, schema)| SettingStatus {
             value: settings.effective(&name).unwrap_or_default().into(),
             default: Some(schema.default.clone()),
             label: schema.label.clone(),
+            takes: Some(schema.kind.takes()),
+            help: schema.help.clone(),
             reason: settings.values.get(&name).and_then(|set| {
                 schema.kind.check(set).err().map(|reason| format!("{} was set: {reason}", quoted(set)))
             }),
@@ -39,9 +44,17 @@ impl Executor {
             value: value.clone(),
             default: None,
             label: String::new(),
+            takes: None,
+            help: String::new(),
             reason: None,
         });
         declared.chain(undeclared).collect()
+    }
+}
+
+impl Executor {
+    pub(super) fn settings(&self) -> Vec<SettingStatus> {
+        SettingStatus::all(&self.store.settings())
     }
 
     pub(super) fn setting(&self, name: &str) -> Result<String, Refusal> {

@@ -13,7 +13,7 @@ use super::failed;
 use crate::{
     config::Config,
     console::{Facts, Numbers},
-    control::{Acting, Refusal, Running},
+    control::{Acting, Refusal, Running, SettingStatus},
     plugin::{
         deploy::{
             check::DEFAULT_LIMIT,
@@ -138,6 +138,10 @@ fn reason(error: CommandError) -> String {
 impl Facts for Host {
     fn plugins(&self) -> Arc<[PluginStatus]> {
         self.plugins.list()
+    }
+
+    fn settings(&self) -> Vec<SettingStatus> {
+        SettingStatus::all(&self.store.settings())
     }
 
     fn faults(&self) -> Vec<String> {

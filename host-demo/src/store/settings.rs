@@ -166,6 +166,18 @@ impl Settings {
 }
 
 impl SettingKind {
+    /// What values it takes, in words.
+    pub fn takes(&self) -> String {
+        match self {
+            SettingKind::Text => "one line of text".into(),
+            SettingKind::Choice { values } => format!("one of {}", values.join(", ")),
+            SettingKind::Integer { min, max } => format!("a whole number from {min} to {max}"),
+            SettingKind::Boolean => "true or false".into(),
+            SettingKind::Hosts => "host names, separated by commas".into(),
+            SettingKind::Addresses => "IP addresses, separated by commas".into(),
+        }
+    }
+
     /// Checks a value and gives it back in its plain form: white space around it, and the case of a host name or of a
     /// boolean, say nothing.
     ///
@@ -173,22 +185,20 @@ impl SettingKind {
     /// What would be right.
     pub fn check(&self, value: &str) -> Result<String, String> {
         let value = value.trim();
-        match self {
-            SettingKind::Text if value.chars().any(char::is_control) => Err("expected one line of text".into()),
-            SettingKind::Text => Ok(value.into()),
-            SettingKind::Choice { values } if values.iter().any(|known| known == value) => Ok(value.into()),
-            SettingKind::Choice { values } => Err(format!("expected one of {}", values.join(", "))),
-            SettingKind::Integer { min, max } => match value.parse::<i64>() {
-                Ok(number) if (*min..=*max).contains(&number) => Ok(number.to_string()),
-                _ => Err(format!("expected a whole number from {min} to {max}")),
-            },
-            SettingKind::Boolean => match value.to_ascii_lowercase().as_str() {
-                plain @ ("true" | "false") => Ok(plain.into()),
-                _ => Err("expected true or false".into()),
-            },
-            SettingKind::Hosts => list(value, host),
-            SettingKind::Addresses => list(value, ip_address),
-        }
+        let plain = match self {
+            SettingKind::Text => (!value.chars().any(char::is_control)).then(|| value.to_owned()),
+            SettingKind::Choice { values } => values.iter().find(|known| *known == value).cloned(),
+            SettingKind::Integer { min, max } => {
+                let number = value.parse::<i64>().ok().filter(|number| (*min..=*max).contains(number));
+                number.map(|number| number.to_string())
+            }
+            SettingKind::Boolean => {
+                Some(value.to_ascii_lowercase()).filter(|word| matches!(word.as_str(), "true" | "false"))
+            }
+            SettingKind::Hosts => return list(value, host),
+            SettingKind::Addresses => return list(value, ip_address),
+        };
+        plain.ok_or_else(|| format!("expected {}", self.takes()))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
 use tests::{
     artefacts::artefacts,
     host::Host,
@@ -60,6 +61,31 @@ fn each_setting_is_checked_kept_and_restored_to_its_default() {
         assert_eq!(value(&host, name), default, "{name}");
     }
     assert_eq!(ask(&host, "type=text").text(), "Unavailable\n");
+}
+
+/// What `subscribed` believes is said wherever an administrator reads of it.
+#[test]
+fn the_administrator_is_told_what_each_setting_means() {
+    let host = Host::with_presence();
+    let said = "nothing proves it, and whoever knows a subscriber's address can ask in its name";
+    let shown = host.command(&["setting", "show", "presence.visibility"]).succeeds();
+    for told in [said, "Who may see", "subscribed", "(is the default)", "one of anyone, subscribed, verified"] {
+        assert!(shown.contains(told), "{told}: {shown}");
+    }
+    let bounds = host.command(&["setting", "show", "presence.max_age"]).succeeds();
+    assert!(bounds.contains("a whole number from 0 to 3600"), "{bounds}");
+    let listed = host.command(&["setting", "list", "--json"]).succeeds();
+    let listed: Vec<Value> = serde_json::from_str(&listed).unwrap();
+    let page = host.console().get("/").text().replace("&amp;", "&");
+    for setting in &listed {
+        for field in ["name", "label", "takes", "help"] {
+            let told = setting[field].as_str().filter(|told| !told.is_empty());
+            assert!(told.is_some_and(|told| page.contains(told)), "{field}: {setting}: {page}");
+        }
+    }
+    assert!(page.contains(said), "{page}");
+    let wrong = host.command(&["setting", "show", "presence.visible"]).fails(1);
+    assert!(wrong.contains("it has presence.visibility, "), "{wrong}");
 }
 
 #[test]
