@@ -59,7 +59,7 @@ impl Setting {
         Setting { label, ..self }
     }
 
-    /// One or two sentences for the administrator.
+    /// One or two sentences for the administrator, shown by its console and by `setting show`.
     pub fn help(self, help: &'static str) -> Setting {
         Setting { help, ..self }
     }
