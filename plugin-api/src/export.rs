@@ -415,6 +415,50 @@ mod tests {
         assert_eq!(guard(|| 7), Ok(7));
     }
 
+    /// Stopped while its handler runs, and spiteful at its end.
+    struct Late;
+
+    impl Plugin for Late {
+        fn start(_host: Host, _routes: &mut Routes<Late>) -> Result<Late> {
+            Ok(Late)
+        }
+    }
+
+    impl Exported for Late {
+        fn cell() -> &'static Cell<Late> {
+            static CELL: Cell<Late> = Cell::new();
+            &CELL
+        }
+    }
+
+    impl Drop for Late {
+        fn drop(&mut self) {
+            panic!("not like this");
+        }
+    }
+
+    #[test]
+    fn a_plugin_that_its_last_handler_drops_panics_within_the_funnel() {
+        crate::host::tests::host();
+        let mut routes = Routes::new();
+        routes.get("/", |_: &Late, _: &Request<'_>, responder: Responder| {
+            Late::cell().running.store(None);
+            responder.send(crate::Response::new(204));
+        });
+        let routes = &*routes.into_vec().leak();
+        Late::cell().running.store(Some(Arc::new(Running { plugin: Late, routes })));
+        let request = RequestView {
+            method: "GET".into(),
+            path: "/".into(),
+            query: "".into(),
+            fields: RSlice::EMPTY,
+            parameters: RSlice::EMPTY,
+            body: RSlice::EMPTY,
+            peer: "".into(),
+        };
+        assert_eq!(handle::<Late>(0, &request, 1), Status::FAILED);
+    }
+
     #[test]
     fn a_panic_whose_value_panics_when_dropped_ends_here_too() {
         struct Spiteful;
