@@ -439,7 +439,7 @@ mod tests {
 
     #[test]
     fn a_plugin_that_its_last_handler_drops_panics_within_the_funnel() {
-        crate::host::tests::host();
+        crate::host::tests::current();
         let mut routes = Routes::new();
         routes.get("/", |_: &Late, _: &Request<'_>, responder: Responder| {
             Late::cell().running.store(None);
@@ -457,6 +457,7 @@ mod tests {
             peer: "".into(),
         };
         assert_eq!(handle::<Late>(0, &request, 1), Status::FAILED);
+        assert!(Late::cell().running().is_none(), "the handler never ran");
     }
 
     #[test]

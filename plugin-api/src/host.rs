@@ -318,15 +318,23 @@ pub(crate) mod tests {
     }
     extern "C" fn log(_: HostContext, _: u8, _: RStr<'_>, _: RStr<'_>) {}
 
-    /// A host that offers what every plugin gets, and nothing else.
-    pub(crate) fn host() -> Host {
+    /// What every plugin gets, and nothing else.
+    fn tables() -> Tables {
         let http = HostHttp { respond, open, write, finish, abandon, is_waiting }.leak_into_prefix();
         let log = HostLog { max_level, log }.leak_into_prefix();
         let (presence, roster, settings, data) = (None, None, None, None);
         let (timers, records, component, stamps) = (None, None, None, None);
         let context = HostContext::new(&());
-        let tables =
-            Tables { context, http, log, presence, roster, settings, data, timers, records, component, stamps };
-        Host(Box::leak(Box::new(tables)))
+        Tables { context, http, log, presence, roster, settings, data, timers, records, component, stamps }
+    }
+
+    /// A host that offers it.
+    pub(crate) fn host() -> Host {
+        Host(Box::leak(Box::new(tables())))
+    }
+
+    /// One that has started the plugin.
+    pub(crate) fn current() -> Host {
+        Host(TABLES.get_or_init(tables))
     }
 }
