@@ -440,12 +440,12 @@ mod tests {
     #[test]
     fn a_plugin_that_its_last_handler_drops_panics_within_the_funnel() {
         crate::host::tests::current();
-        let mut routes = Routes::new();
-        routes.get("/", |_: &Late, _: &Request<'_>, responder: Responder| {
+        let mut mounted = Routes::new();
+        mounted.get("/", |_: &Late, _: &Request<'_>, responder: Responder| {
             Late::cell().running.store(None);
             responder.send(crate::Response::new(204));
         });
-        let routes = &*routes.into_vec().leak();
+        let routes = &*mounted.into_vec().leak();
         Late::cell().running.store(Some(Arc::new(Running { plugin: Late, routes })));
         let request = RequestView {
             method: "GET".into(),
